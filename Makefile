@@ -1,0 +1,46 @@
+# Everything runs in .venv/: py310 has NNabla and all extras, new is the newest other CPython without.
+# Variables: PYTHON310, PYTHON_NEW (interpreters, found by themselves), WORKERS (of pytest), ARGS.
+
+WORKERS ?= 2
+PY310 := .venv/py310/bin/python
+NEW := .venv/new/bin/python
+
+# One thread a worker: the workers share the cores. Paths of the user's Python do not leak in.
+TEST_ENV := env -u PYTHONPATH -u PYTHONHOME OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+PYTEST := -m pytest -n $(WORKERS)
+
+export PYTHON310 PYTHON_NEW
+
+.PHONY: help setup setup-310 setup-new lint test test-310 test-new bench clean
+.NOTPARALLEL:
+
+help: ## list these targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: setup-new setup-310 ## make both environments
+
+setup-310:
+	@sh tools/make_venv.sh .venv/py310 3.10 dev
+
+setup-new:
+	@sh tools/make_venv.sh .venv/new new test
+
+lint: setup-310 ## ruff and mypy
+	$(PY310) -m ruff check .
+	$(PY310) -m mypy
+
+test: lint test-new test-310 ## lint, the separation path on the newest Python, then all on 3.10
+
+test-new: setup-new ## the separation path on the newest Python, without NNabla
+	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)
+
+test-310: setup-310 ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
+	@sh tools/need_ffmpeg.sh
+	$(TEST_ENV) $(PY310) $(PYTEST) $(ARGS)
+
+bench: setup-310 ## separation against Sony's code and Open-Unmix: bench/separate.py
+	$(PY310) bench/separate.py $(ARGS)
+
+clean: ## remove environments and caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
