@@ -1,0 +1,137 @@
+import dataclasses
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.networks import DATA, random_weights, small_config
+from xumx import weights
+from xumx.config import SOURCES
+from xumx.errors import WeightsError
+
+CONFIGS = [
+    small_config(),
+    small_config(unidirectional=True),
+    small_config(nb_channels=1, nb_layers=1),
+    small_config(sources=("vocals", "lead_vocals"), n_hop=32, sample_rate=48000),
+    small_config(arch="umx", sources=("piano",)),
+    small_config(arch="umx"),
+]
+
+
+def destination(tmp_path, config):
+    return tmp_path / ("net" if config.arch == "umx" and len(config.sources) > 1 else "net.h5")
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_what_is_saved_is_loaded(tmp_path, config):
+    saved = random_weights(config)
+    path = destination(tmp_path, config)
+    weights.save(path, saved)
+    loaded = weights.load(path)
+    assert loaded.config == config
+    for source in config.sources:
+        assert loaded.parameters[source].keys() == saved.parameters[source].keys()
+        for name, array in saved.parameters[source].items():
+            np.testing.assert_array_equal(loaded.parameters[source][name], array, err_msg=f"{source} {name}")
+            assert loaded.parameters[source][name].dtype == np.float32
+
+
+def test_the_official_layout_tells_its_sizes():
+    config = weights.load(DATA / "x-umx.h5").config
+    assert config == dataclasses.replace(
+        config, arch="x-umx", sources=SOURCES, n_fft=1024, n_hop=256, hidden_size=8
+    )
+    folder = weights.load(DATA / "umx")
+    assert folder.config == dataclasses.replace(config, arch="umx")
+    one = weights.load(DATA / "umx" / "vocals.h5")
+    assert one.config == dataclasses.replace(config, arch="umx", sources=("vocals",))
+    for name, array in one.parameters["vocals"].items():
+        np.testing.assert_array_equal(folder.parameters["vocals"][name], array)
+
+
+def test_half_precision_files_are_half_the_size_and_load_as_float32(tmp_path):
+    saved = random_weights(small_config(hidden_size=64))
+    weights.save(tmp_path / "full.h5", saved)
+    weights.save(tmp_path / "half.h5", saved, dtype=np.float16)
+    assert (tmp_path / "half.h5").stat().st_size < 0.7 * (tmp_path / "full.h5").stat().st_size
+    loaded = weights.load(tmp_path / "half.h5").parameters["bass"]["fc1/affine/W"]
+    assert loaded.dtype == np.float32
+    np.testing.assert_allclose(loaded, saved.parameters["bass"]["fc1/affine/W"], rtol=1e-3, atol=1e-6)
+
+
+def broken(tmp_path, change):
+    path = tmp_path / "broken.h5"
+    shutil.copy(DATA / "x-umx.h5", path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    return path
+
+
+def replace(file, name, value):
+    del file[name]
+    file[name] = value
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        (lambda f: f.pop("fc1_drums/affine/W"), "lacks fc1_drums/affine/W"),
+        (lambda f: f.pop("input_mean_bass"), "unknown parameter fc1_bass"),
+        (lambda f: f.pop("lstm_other/lstm/bias"), "lacks lstm_other/lstm/bias"),
+        (
+            lambda f: replace(f, "fc2_vocals/affine/W", np.zeros((3, 8))),
+            r"fc2_vocals/affine/W has shape \(3, 8\)",
+        ),
+        (lambda f: replace(f, "fc1_bass/affine/W", np.zeros(5)), "fc1_bass/affine/W has 1 axes"),
+        (lambda f: replace(f, "output_mean_vocals", np.full(513, np.nan)), "output_mean_vocals .*not finite"),
+        (lambda f: replace(f, "fc3_bass/bn/var", np.full((1, 1, 1026), -1.0)), "negative variance"),
+        (lambda f: f.create_dataset("extra_bass", data=np.zeros(2)), "unknown parameter extra_bass"),
+        (lambda f: f.create_dataset("note", data="text"), "note holds no numbers"),
+    ],
+)
+def test_broken_weights_are_named(tmp_path, change, named):
+    path = broken(tmp_path, change)
+    with pytest.raises(WeightsError, match=named) as raised:
+        weights.load(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_files_that_are_no_weights(tmp_path):
+    text = tmp_path / "text.h5"
+    text.write_text("not HDF5")
+    with h5py.File(tmp_path / "empty.h5", "w"):
+        pass
+    truncated = tmp_path / "cut.h5"
+    truncated.write_bytes((DATA / "x-umx.h5").read_bytes()[:100_000])
+    (tmp_path / "folder").mkdir()
+    for name in ("text.h5", "empty.h5", "cut.h5", "folder", "missing.h5"):
+        with pytest.raises(WeightsError, match=name) as raised:
+            weights.load(tmp_path / name)
+        assert "\n" not in str(raised.value)
+
+
+def test_a_folder_of_umx_files_that_differ(tmp_path):
+    weights.save(tmp_path / "a.h5", random_weights(small_config(arch="umx", sources=("a",))))
+    weights.save(tmp_path / "b.h5", random_weights(small_config(arch="umx", sources=("b",), hidden_size=4)))
+    with pytest.raises(WeightsError, match=r"b\.h5.*differ"):
+        weights.load(tmp_path)
+
+
+def test_a_folder_with_an_x_umx_file_asks_for_the_file(tmp_path):
+    weights.save(tmp_path / "net.h5", random_weights(small_config()))
+    with pytest.raises(WeightsError, match=r"net\.h5.*one file"):
+        weights.load(tmp_path)
+
+
+def test_a_failed_save_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WeightsError, match="cannot be written"):
+        weights.save(tmp_path / "file" / "net.h5", random_weights(small_config()))
+    net = random_weights(small_config())
+    net.parameters["other"].pop("fc3/affine/W")
+    with pytest.raises(KeyError):
+        weights.save(tmp_path / "net.h5", net)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

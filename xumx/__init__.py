@@ -1,0 +1,41 @@
+"""Music source separation with X-UMX and Open-Unmix.
+
+    >>> import xumx
+    >>> stems = xumx.separate(audio, 44100)          # dict: bass, drums, vocals, other
+
+The names below are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xumx.separator import Separator, separate
+    from xumx.weights import load as load_weights
+
+    __version__: str
+
+__all__ = ["Separator", "__version__", "load_weights", "separate"]
+
+_HOME = {
+    "Separator": ("xumx.separator", "Separator"),
+    "separate": ("xumx.separator", "separate"),
+    "load_weights": ("xumx.weights", "load"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("xumx")
+    if name not in _HOME:
+        raise AttributeError(f"module 'xumx' has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

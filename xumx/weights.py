@@ -1,0 +1,283 @@
+"""Weights: ``.h5`` files in the official layout to arrays with a :class:`ModelConfig`, and back.
+
+An X-UMX network is one file whose first path component carries the source (``fc1_bass/affine/W``);
+a UMX network is a folder of one file a source (``bass.h5``) without that suffix. In memory both are
+the same: ``parameters[source][name]`` with the plain name (``fc1/affine/W``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xumx.config import SOURCES, ModelConfig
+from xumx.errors import UsageError, WeightsError
+from xumx.hdf5 import writing
+
+BN_EPS = 1e-5
+"""Added to a batch-norm variance, as in NNabla's default."""
+
+_FIXED = ("/bn/mean", "/bn/var")  # moving statistics, which no gradient trains
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A whole network: its configuration and float32 ``parameters[source][name]``."""
+
+    config: ModelConfig
+    parameters: dict[str, dict[str, np.ndarray]]
+
+
+def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter of one source, in the official order of creation."""
+    c, k, b = config.nb_channels, config.max_bin, config.bins
+    hidden, h, d, layers = config.hidden_size, config.lstm_size, config.directions, config.nb_layers
+    shapes: dict[str, tuple[int, ...]] = {
+        "input_mean": (k,),
+        "input_scale": (k,),
+        "output_scale": (b,),
+        "output_mean": (b,),
+    }
+
+    def dense(name: str, rows: int, columns: int) -> None:
+        shapes[f"{name}/affine/W"] = (rows, columns)
+        for part in ("beta", "gamma", "mean", "var"):
+            shapes[f"{name}/bn/{part}"] = (1, 1, columns)
+
+    dense("fc1", c * k, hidden)
+    shapes["lstm/lstm/weight_l0"] = (d, 4, h, hidden + h)
+    if layers > 1:
+        shapes["lstm/lstm/weight"] = (layers - 1, d, 4, h, d * h + h)
+    shapes["lstm/lstm/bias"] = (layers, d, 4, h)
+    dense("fc2", 2 * hidden, hidden)
+    dense("fc3", hidden, c * b)
+    return shapes
+
+
+def official_name(name: str, source: str) -> str:
+    """``fc1/affine/W`` of source ``bass`` is called ``fc1_bass/affine/W`` in an X-UMX file."""
+    head, slash, tail = name.partition("/")
+    return f"{head}_{source}{slash}{tail}"
+
+
+def load(path: str | os.PathLike[str]) -> Weights:
+    """Read a network.
+
+    Parameters
+    ----------
+    path : path
+        An X-UMX or single-source UMX ``.h5`` file, or a folder of ``<source>.h5`` UMX files.
+
+    Returns
+    -------
+    Weights
+        float32 arrays. The configuration comes from the file's attributes where xumx wrote them, and
+        is inferred from the shapes otherwise (hop n_fft/4 and 44100 Hz, which no shape tells).
+
+    Raises
+    ------
+    WeightsError
+        If the file is no HDF5 file, or lacks a parameter, or one has a wrong shape or a value that is
+        not finite. The message names the file and the parameter.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _load_folder(path)
+    arrays, attributes = _read(path)
+    sources = _sources(arrays)
+    if sources:
+        # The longest name first, so that "vocals" does not take what belongs to "lead_vocals".
+        parameters = {s: _take(arrays, s) for s in sorted(sources, key=len, reverse=True)}
+        arch = "x-umx"
+    else:
+        sources = (_text(attributes["sources"][0]) if "sources" in attributes else path.stem,)
+        parameters, arrays, arch = {sources[0]: arrays}, {}, "umx"
+    if arrays:
+        raise WeightsError(f"{path}: unknown parameter {min(arrays)}; not a UMX or X-UMX weights file")
+    if "sources" in attributes:
+        sources = tuple(_text(s) for s in attributes["sources"])
+        if set(sources) != set(parameters):
+            raise WeightsError(
+                f"{path}: its attributes name the sources {list(sources)}, its parameters others"
+            )
+    config = _infer(path, arch, sources, parameters[sources[0]], attributes)
+    for source in sources:
+        _check(path, config, source, parameters[source])
+    return Weights(config, {s: parameters[s] for s in sources})
+
+
+def save(path: str | os.PathLike[str], weights: Weights, *, dtype: Any = np.float32) -> None:
+    """Write a network in the official layout, its configuration as attributes of the file.
+
+    X-UMX, and UMX of one source, become one file; UMX of several sources becomes a folder of one file
+    a source. ``nnabla.load_parameters`` reads what this writes. Files appear under their names only
+    when they are whole.
+
+    Parameters
+    ----------
+    path : path
+        File (or folder) to write; parent folders are made.
+    weights : Weights
+    dtype : dtype
+        float16 halves the file; everything is float32 again when loaded.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be written.
+    """
+    path, config = Path(path), weights.config
+    if config.crossing:
+        named = {
+            official_name(name, s): weights.parameters[s][name]
+            for name in parameter_shapes(config)
+            for s in config.sources
+        }
+        _write(path, config, named, dtype)
+    elif len(config.sources) == 1:
+        _write(path, config, weights.parameters[config.sources[0]], dtype)
+    else:
+        for source in config.sources:
+            one = dataclasses.replace(config, sources=(source,))
+            _write(path / f"{source}.h5", one, weights.parameters[source], dtype)
+
+
+def _load_folder(folder: Path) -> Weights:
+    files = {f.stem: f for f in sorted(folder.glob("*.h5"))}
+    if not files:
+        raise WeightsError(
+            f"{folder}: holds no .h5 file; give a weights file or a folder of <source>.h5 files"
+        )
+    names = [s for s in SOURCES if s in files] + [s for s in files if s not in SOURCES]
+    parts = [load(files[name]) for name in names]
+    configs = [dataclasses.replace(part.config, sources=tuple(names)) for part in parts]
+    for name, config in zip(names, configs, strict=True):
+        if config.arch != "umx":
+            raise WeightsError(f"{files[name]}: an X-UMX network is one file; name it instead of its folder")
+        if config != configs[0]:
+            raise WeightsError(f"{files[name]}: its sizes differ from those of {files[names[0]].name}")
+    return Weights(
+        configs[0], {n: next(iter(p.parameters.values())) for n, p in zip(names, parts, strict=True)}
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file")
+    arrays: dict[str, np.ndarray] = {}
+    order: dict[str, int] = {}
+
+    def visit(name: str, node: h5py.HLObject) -> None:
+        if isinstance(node, h5py.Dataset):
+            if node.dtype.kind not in "fiu":
+                raise WeightsError(f"{path}: {name} holds no numbers; not a weights file")
+            arrays[name] = node.astype(np.float32)[()]
+            order[name] = int(node.attrs.get("index", len(order)))
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(visit)
+            attributes = dict(file.attrs)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read as HDF5 weights ({str(error).splitlines()[0]})") from None
+    if not arrays:
+        raise WeightsError(f"{path}: holds no parameter; not a weights file")
+    return {name: arrays[name] for name in sorted(arrays, key=order.__getitem__)}, attributes
+
+
+def _sources(arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    prefix = "input_mean_"
+    return tuple(name[len(prefix) :] for name in arrays if name.startswith(prefix))
+
+
+def _take(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+    """Remove one source's parameters from ``arrays`` and return them under their plain names."""
+    taken = {}
+    for full in list(arrays):
+        head, slash, tail = full.partition("/")
+        if head.endswith(f"_{source}"):
+            taken[f"{head[: -len(source) - 1]}{slash}{tail}"] = arrays.pop(full)
+    return taken
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _infer(
+    path: Path,
+    arch: str,
+    sources: tuple[str, ...],
+    parameters: dict[str, np.ndarray],
+    attributes: dict[str, Any],
+) -> ModelConfig:
+    def shape(name: str, rank: int) -> tuple[int, ...]:
+        if name not in parameters:
+            raise WeightsError(f"{path}: lacks {_full_name(arch, sources[0], name)}")
+        if parameters[name].ndim != rank:
+            raise WeightsError(
+                f"{path}: {_full_name(arch, sources[0], name)} has {parameters[name].ndim} axes, not {rank}"
+            )
+        return parameters[name].shape
+
+    (max_bin,) = shape("input_mean", 1)
+    (bins,) = shape("output_mean", 1)
+    rows, hidden = shape("fc1/affine/W", 2)
+    directions = shape("lstm/lstm/weight_l0", 4)[0]
+    layers = shape("lstm/lstm/bias", 4)[0]
+    n_fft = 2 * (bins - 1)
+    try:
+        return ModelConfig(
+            arch=arch,
+            sources=sources,
+            n_fft=n_fft,
+            n_hop=int(attributes.get("n_hop", n_fft // 4)),
+            hidden_size=hidden,
+            nb_layers=layers,
+            nb_channels=max(rows // max(max_bin, 1), 1),
+            max_bin=max_bin,
+            unidirectional=directions == 1,
+            sample_rate=int(attributes.get("sample_rate", 44100)),
+        )
+    except UsageError as error:
+        raise WeightsError(f"{path}: its shapes make no network: {error}") from None
+
+
+def _full_name(arch: str, source: str, name: str) -> str:
+    return official_name(name, source) if arch == "x-umx" else name
+
+
+def _check(path: Path, config: ModelConfig, source: str, parameters: dict[str, np.ndarray]) -> None:
+    expected = parameter_shapes(config)
+    for name, shape in expected.items():
+        full = _full_name(config.arch, source, name)
+        if name not in parameters:
+            raise WeightsError(f"{path}: lacks {full}")
+        if parameters[name].shape != shape:
+            raise WeightsError(f"{path}: {full} has shape {parameters[name].shape}, not {shape}")
+        if not np.isfinite(parameters[name]).all():
+            raise WeightsError(f"{path}: {full} holds values that are not finite")
+        if name.endswith("/bn/var") and parameters[name].min() < 0:
+            raise WeightsError(f"{path}: {full} holds a negative variance")
+    unknown = sorted(set(parameters) - set(expected))
+    if unknown:
+        raise WeightsError(f"{path}: unknown parameter {_full_name(config.arch, source, unknown[0])}")
+
+
+def _write(path: Path, config: ModelConfig, named: dict[str, np.ndarray], dtype: Any) -> None:
+    try:
+        with writing(path) as file:
+            for index, (name, array) in enumerate(named.items()):
+                dataset = file.create_dataset(name, data=array.astype(dtype))
+                dataset.attrs["index"] = index
+                dataset.attrs["need_grad"] = not name.endswith(_FIXED)
+            for field in dataclasses.fields(config):
+                file.attrs[field.name] = getattr(config, field.name)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from None
