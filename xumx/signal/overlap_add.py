@@ -1,0 +1,107 @@
+"""Long signals in chunks: cut a stream into overlapping chunks, and blend what came of them.
+
+Chunk i covers the samples from i·hop to i·hop + length. Blending weighs each chunk by a window that
+rises and falls over the overlap, and divides by the sum of the weights, so that any overlap below one
+chunk gives the identity where the chunks agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+
+def split(blocks: Iterable[np.ndarray], length: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Cut a stream of audio into overlapping chunks.
+
+    Parameters
+    ----------
+    blocks : iterable of arrays (samples, channels)
+        Consecutive audio, each block of any length.
+    length : int
+        Samples of a chunk.
+    hop : int
+        Samples from the start of one chunk to that of the next, 1 to ``length``.
+
+    Yields
+    ------
+    start : int
+        First sample of the chunk.
+    chunk : array (samples, channels)
+        ``length`` samples. The last chunk ends with the stream. It starts earlier than its turn where
+        chunks overlap, to be as long as the others; hard chunks leave it what there is.
+    """
+    start, used = 0, 0
+    buffer: list[np.ndarray] = []
+    size = 0
+    for block in blocks:
+        buffer.append(block)
+        size += len(block)
+        # Strictly more than a chunk: only then is it known that another chunk follows.
+        if size - used > length:
+            audio = np.concatenate(buffer)
+            while size - used > length:
+                yield start, audio[used : used + length]
+                used += hop
+                start += hop
+            # What the last chunk may reach back to stays.
+            keep = max(used - hop, 0)
+            buffer, size, used = [audio[keep:].copy()], size - keep, used - keep
+    if size > used:
+        back = min(max(length - (size - used), 0), used) if hop < length else 0
+        yield start - back, np.concatenate(buffer)[used - back :]
+
+
+def fade(length: int, overlap: int) -> np.ndarray:
+    """Weights of a chunk: a squared sine over the first and last ``overlap`` samples, 1 between.
+
+    Two such slopes sum to 1. They start at a small positive weight, because the first and last samples of
+    a stream belong to one chunk alone.
+
+    Returns
+    -------
+    float32 array (length, 1)
+    """
+    ramp = min(overlap, length // 2)
+    weight = np.ones(length, np.float32)
+    if ramp:
+        slope = np.sin(np.pi / 2 * (np.arange(ramp) + 0.5) / ramp) ** 2
+        weight[:ramp] = slope
+        weight[length - ramp :] = slope[::-1]
+    return weight[:, None]
+
+
+def blend(chunks: Iterable[tuple[int, np.ndarray]], hop: int, overlap: int) -> Iterator[np.ndarray]:
+    """Weighted overlap-add of the chunks that :func:`split` cut.
+
+    Parameters
+    ----------
+    chunks : iterable of (start, float32 array (stems, samples, channels))
+        In order. Their memory is used for the result.
+    hop : int
+        Samples from the start of one chunk to that of the next. What a last chunk reaches back beyond that
+        was there for its context, and is left out.
+    overlap : int
+        Samples that a chunk shares with the next.
+
+    Yields
+    ------
+    float32 array (stems, samples, channels)
+        Consecutive and together as long as the stream: ``hop`` samples as soon as their chunk is there.
+    """
+    done, sums, weights = 0, None, np.zeros((0, 1), np.float32)
+    for start, chunk in chunks:
+        fresh = chunk[:, done - start :]
+        weight = fade(fresh.shape[1], overlap)
+        fresh *= weight
+        if sums is not None:
+            fresh[:, : sums.shape[1]] += sums
+            weight[: len(weights)] += weights
+        ready = min(hop, fresh.shape[1])
+        fresh[:, :ready] /= weight[:ready]
+        sums, weights, done = fresh[:, ready:].copy(), weight[ready:], done + ready
+        yield fresh[:, :ready]
+    if sums is not None and sums.shape[1]:
+        sums /= weights
+        yield sums

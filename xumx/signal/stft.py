@@ -1,0 +1,118 @@
+"""Short-time Fourier transform and its exact inverse.
+
+Centred, periodic Hann window, reflect padding, unscaled: the values of NNabla's
+``F.stft(..., center=True, pad_mode='reflect')`` and of ``torch.stft``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
+
+_TOGETHER = 32
+
+
+def stft(
+    audio: np.ndarray, n_fft: int = 4096, n_hop: int = 1024, *, center: bool = True, threads: int = 1
+) -> np.ndarray:
+    """Spectrogram of audio: X[t, f] = sum_n w[n] x[t hop + n - n_fft/2] exp(-2πi f n / n_fft).
+
+    Parameters
+    ----------
+    audio : float32 array (samples, channels)
+        At least one sample.
+    n_fft : int
+        Window length in samples, even.
+    n_hop : int
+        Samples from one frame to the next, at most n_fft / 2.
+    center : bool
+        False leaves the padding out: frame t begins, and does not stand, at sample t hop.
+    threads : int
+        Threads of the FFT; they do not change the result.
+
+    Returns
+    -------
+    complex64 array (frames, bins, channels)
+        samples // n_hop + 1 frames ((samples - n_fft) // n_hop + 1 without padding), n_fft / 2 + 1 bins.
+        A view of memory laid out as (frames, channels, bins).
+    """
+    half = n_fft // 2 if center else 0
+    padded = np.pad(audio.T.astype(np.float32, copy=False), ((0, 0), (half, half)), mode="reflect")
+    frames = sliding_window_view(padded, n_fft, axis=1)[:, ::n_hop].transpose(1, 0, 2)
+    spectrum = np.empty((*frames.shape[:2], n_fft // 2 + 1), np.complex64)
+    for part in _parts(len(frames)):
+        spectrum[part] = scipy.fft.rfft(
+            frames[part] * _hann(n_fft), axis=2, overwrite_x=True, workers=threads
+        )
+    return spectrum.transpose(0, 2, 1)
+
+
+def istft(
+    spectrogram: np.ndarray, samples: int, n_fft: int = 4096, n_hop: int = 1024, *, threads: int = 1
+) -> np.ndarray:
+    """Audio whose :func:`stft` is nearest to ``spectrogram`` (least squares; Griffin & Lim, 1984, eq. 6).
+
+    Parameters
+    ----------
+    spectrogram : complex64 array (frames, bins, channels)
+    samples : int
+        Length of the audio the spectrogram was taken of.
+    n_fft, n_hop, threads : int
+        As in :func:`stft`.
+
+    Returns
+    -------
+    float32 array (samples, channels)
+    """
+    rows = spectrogram.transpose(0, 2, 1)
+    sums = _Sums(rows.shape[0], rows.shape[1], n_fft, n_hop)
+    for part in _parts(len(rows)):
+        frames = scipy.fft.irfft(rows[part], n_fft, axis=2, workers=threads)
+        frames *= _hann(n_fft)
+        sums.add(part.start, frames)
+    inside = slice(n_fft // 2, n_fft // 2 + samples)
+    return np.divide(sums.audio()[:, inside], _envelope(len(rows), n_fft, n_hop)[inside]).T.copy()
+
+
+def _parts(nb_frames: int) -> list[slice]:
+    """Runs of frames that are transformed together: few enough to stay in the processor's cache."""
+    return [slice(t, min(t + _TOGETHER, nb_frames)) for t in range(0, nb_frames, _TOGETHER)]
+
+
+@lru_cache(maxsize=8)
+def _hann(n_fft: int) -> np.ndarray:
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+    window.flags.writeable = False
+    return window
+
+
+@lru_cache(maxsize=8)
+def _envelope(nb_frames: int, n_fft: int, n_hop: int) -> np.ndarray:
+    """Sum of the squared windows at every sample."""
+    sums = _Sums(nb_frames, 1, n_fft, n_hop)
+    sums.add(0, np.broadcast_to(_hann(n_fft) ** 2, (nb_frames, 1, n_fft)))
+    envelope = sums.audio()[0]
+    envelope.flags.writeable = False
+    return envelope
+
+
+class _Sums:
+    """Overlap-add of frames, (frames, channels, n_fft): frame t begins at sample t * n_hop."""
+
+    def __init__(self, nb_frames: int, channels: int, n_fft: int, n_hop: int) -> None:
+        self._hops = np.zeros((channels, nb_frames - (-n_fft // n_hop) - 1, n_hop), np.float32)
+
+    def add(self, first: int, frames: np.ndarray) -> None:
+        """Add frames ``first`` and following."""
+        n_hop = self._hops.shape[2]
+        for k in range(0, frames.shape[2], n_hop):
+            piece = frames[:, :, k : k + n_hop].transpose(1, 0, 2)
+            at = first + k // n_hop
+            self._hops[:, at : at + len(frames), : piece.shape[2]] += piece
+
+    def audio(self) -> np.ndarray:
+        """The sums as (channels, samples)."""
+        return self._hops.reshape(len(self._hops), -1)
