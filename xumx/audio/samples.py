@@ -1,0 +1,147 @@
+"""What reading and writing share: operations on blocks of (samples, channels) float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import av
+import numpy as np
+import soxr
+
+BLOCK = 65536
+"""Samples in a block: long enough that Python's share of the time is small, short enough for the caches."""
+
+_DTYPES: dict[str, type[np.generic]] = {
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "s64": np.int64,
+    "flt": np.float32,
+    "dbl": np.float64,
+}
+
+
+def float_samples(frame: av.AudioFrame) -> np.ndarray:
+    """Samples of a decoded frame as (samples, channels) float32, full scale 1.0."""
+    channels, count = frame.layout.nb_channels, frame.samples
+    dtype = np.dtype(_DTYPES[frame.format.name.removesuffix("p")])
+    scale = 1.0 if dtype.kind == "f" else 2.0 ** (1 - 8 * dtype.itemsize)
+    if frame.format.is_planar and channels >= 8:
+        # PyAV (up to 19 at least) looks for a plane too many where FFmpeg fills its whole list of planes.
+        packed = av.AudioResampler(frame.format.name.removesuffix("p"), frame.layout, frame.sample_rate)
+        (frame,) = packed.resample(frame)
+    planes = frame.planes
+    block = np.empty((count, channels), np.float32)
+    if frame.format.is_planar:
+        pairs = [(np.frombuffer(memoryview(planes[c]), dtype, count), block[:, c]) for c in range(channels)]
+    else:
+        pairs = [(np.frombuffer(memoryview(planes[0]), dtype, count * channels), block.reshape(-1))]
+    for plane, out in pairs:
+        np.multiply(plane, np.float32(scale), out=out, dtype=np.float32, casting="unsafe")
+    if dtype == np.uint8:
+        block -= 1
+    return block
+
+
+def mixing_matrix(layout: av.AudioLayout, channels: int) -> np.ndarray | None:
+    """Matrix M, (channels of the layout, channels), for ``block @ M``; None when nothing is to be mixed.
+
+    More than two channels become two as in libswresample, left and right at most at full scale, and these
+    two become one by their average. Layouts that libswresample does not know are averaged.
+    """
+    count = layout.nb_channels
+    if count == channels:
+        return None
+    if count == 1:
+        return np.ones((1, channels), np.float32)
+    stereo = np.eye(2, dtype=np.float32) if count == 2 else _downmix(layout)
+    return stereo if channels == 2 else np.ascontiguousarray(stereo.mean(axis=1, keepdims=True))
+
+
+def _downmix(layout: av.AudioLayout) -> np.ndarray:
+    """libswresample's coefficients from a layout to stereo, (channels, 2), learnt from unit impulses."""
+    count = layout.nb_channels
+    impulses = np.eye(count, dtype=np.float32).reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(impulses, format="flt", layout=layout)
+    frame.sample_rate = 48000
+    resampler = av.AudioResampler(format="flt", layout="stereo")
+    try:
+        mixed = [float_samples(part) for part in (*resampler.resample(frame), *resampler.resample(None))]
+    except av.FFmpegError:
+        return np.full((count, 2), 1 / count, np.float32)
+    matrix = np.concatenate(mixed)
+    return matrix / max(1.0, float(np.abs(matrix).sum(axis=0).max()))
+
+
+class Resampler:
+    """Stream of blocks from one sample rate to another (SoX resampler, high quality, linear phase).
+
+    The delay of its filter is taken out: output sample 0 is input sample 0, and ``n`` samples in give
+    ``n * out_rate / in_rate`` samples out, rounded. Equal rates let blocks pass as they are.
+
+    Parameters
+    ----------
+    in_rate, out_rate : int
+        In Hz.
+    channels : int
+    """
+
+    def __init__(self, in_rate: int, out_rate: int, channels: int) -> None:
+        self._nothing = np.zeros((0, channels), np.float32)
+        self._stream = None
+        if in_rate != out_rate:
+            self._stream = soxr.ResampleStream(in_rate, out_rate, channels, dtype="float32", quality="HQ")
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """What can be given out after one more block, (samples, channels) float32; it may be nothing yet."""
+        if self._stream is None:
+            return block
+        return self._stream.resample_chunk(np.ascontiguousarray(block, np.float32))
+
+    def flush(self) -> np.ndarray:
+        """The last samples; the stream ends here."""
+        if self._stream is None:
+            return self._nothing
+        return self._stream.resample_chunk(self._nothing, last=True)
+
+
+def resampled(blocks: Iterable[np.ndarray], in_rate: int, out_rate: int) -> Iterator[np.ndarray]:
+    """A stream of blocks at another rate."""
+    resampler = None
+    for block in blocks:
+        resampler = resampler or Resampler(in_rate, out_rate, block.shape[1])
+        yield resampler.push(block)
+    if resampler is not None:
+        yield resampler.flush()
+
+
+def resample(audio: np.ndarray, in_rate: int, out_rate: int, *, samples: int | None = None) -> np.ndarray:
+    """Audio, (samples, channels), at another rate; cut or filled with zeros to ``samples``, if given."""
+    audio = np.concatenate(list(resampled([audio], in_rate, out_rate)))
+    if samples is None:
+        return audio
+    return np.pad(audio[:samples], ((0, max(0, samples - len(audio))), (0, 0)))
+
+
+def cropped(blocks: Iterable[np.ndarray], skip: int, count: int | None) -> Iterator[np.ndarray]:
+    """Samples ``skip`` to ``skip + count`` of a stream of blocks, to its end when ``count`` is None."""
+    at = 0
+    for block in blocks:
+        part = block[max(0, skip - at) :]
+        if count is not None:
+            part = part[:count]
+            count -= len(part)
+        at += len(block)
+        if len(part):
+            yield part
+        if count == 0:
+            return
+
+
+def first_non_finite(block: np.ndarray) -> int | None:
+    """Index of the first sample that is NaN or infinite in any channel; None when all are finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(block.sum()):  # one fast pass; a sum that overflows is settled below
+            return None
+    bad = ~np.isfinite(block).all(axis=1)
+    return int(bad.argmax()) if bad.any() else None
