@@ -1,0 +1,196 @@
+"""``python -m xumx.test`` as a user meets it."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.networks import DATA, music
+from xumx.audio import Writer, probe, read
+from xumx.test import main
+
+MODEL = ["--model", str(DATA / "x-umx.h5"), "--chunk-dur", "0.5"]
+STEMS = ["bass", "drums", "other", "vocals"]
+
+
+@pytest.fixture()
+def song(tmp_path):
+    path = tmp_path / "song.mp3"
+    with Writer(path, 44100, tags={"title": "Test"}) as writer:
+        writer.write(music(1.2))
+    return path
+
+
+def stems_in(folder):
+    return sorted(p.stem for p in folder.iterdir())
+
+
+def test_a_song_in_a_fresh_process(song, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "xumx.test",
+        "--inputs",
+        str(song),
+        *MODEL,
+        "--outdir",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert stems_in(tmp_path / "out") == STEMS
+    (line,) = done.stdout.splitlines()
+    assert "song.mp3" in line and "times real time" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_default_folder_and_quiet(song, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--inputs", "song.mp3", *MODEL, "--quiet"]) == 0
+    assert stems_in(tmp_path / "song_x-umx") == STEMS
+    assert capfd.readouterr() == ("", "")
+
+
+def test_options_of_the_output(song, tmp_path):
+    options = [
+        "--format",
+        "flac",
+        "--subtype",
+        "int24",
+        "--sample-rate",
+        "22050",
+        "--filename",
+        "{song}/{stem}.{ext}",
+    ]
+    assert (
+        main(
+            ["--inputs", str(song), *MODEL, "--out-dir", str(tmp_path / "o"), "--targets", "vocals", *options]
+        )
+        == 0
+    )
+    info = probe(tmp_path / "o" / "song" / "vocals.flac")
+    assert info.sample_rate == 22050 and info.tags["title"] == "Test"
+    assert info.duration == pytest.approx(1.2, abs=1e-3)
+
+
+def test_bitrate_acts(song, tmp_path):
+    for rate in ("64k", "256000"):
+        out = tmp_path / rate
+        assert (
+            main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--format", "mp3", "--bitrate", rate])
+            == 0
+        )
+    assert (
+        2 * (tmp_path / "64k" / "bass.mp3").stat().st_size < (tmp_path / "256000" / "bass.mp3").stat().st_size
+    )
+
+
+def test_start_and_duration_each_act_alone(song, tmp_path):
+    whole = len(read(song)[0])
+    for name, options, length in (
+        ("start", ["--start", "0.5"], whole - 22050),
+        ("duration", ["--duration", "0.5"], 22050),
+        ("both", ["--start", "0.25", "--duration", "0.5"], 22050),
+    ):
+        assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / name), *options]) == 0
+        assert len(read(tmp_path / name / "bass.wav")[0]) == length, name
+
+
+def test_stems_by_name_and_sum(song, tmp_path):
+    def run(name, *options):
+        assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / name), *options]) == 0
+        return {p.stem: read(p)[0] for p in (tmp_path / name).iterdir()}
+
+    every = run("all", "--subtype", "float32")
+    two = run("two", "--two-stems", "drums", "--subtype", "float32")
+    assert set(two) == {"drums", "no_drums"}
+    np.testing.assert_array_equal(two["drums"], every["drums"])
+    sums = run("sums", "--aggregate", '{"rest": ["drums", "bass", "other"]}', "--subtype", "float32")
+    np.testing.assert_allclose(sums["rest"], every["drums"] + every["bass"] + every["other"], atol=1e-6)
+    assert set(run("residual", "--residual-model")) == {*STEMS, "residual"}
+    soft = run("soft", "--softmask", "--alpha", "2", "--niter", "0", "--subtype", "float32")
+    assert np.abs(soft["drums"] - every["drums"]).max() > 1e-3
+
+
+def test_options_from_a_file(song, tmp_path):
+    (tmp_path / "options.txt").write_text("# stems\n--targets vocals drums  # two\n--niter 0\n")
+    assert (
+        main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / "o"), f"@{tmp_path / 'options.txt'}"])
+        == 0
+    )
+    assert stems_in(tmp_path / "o") == ["drums", "vocals"]
+
+
+def test_one_bad_song_does_not_stop_the_others(song, tmp_path, capfd):
+    (tmp_path / "text.mp3").write_text("no music")
+    whole = song.read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 2])
+    inputs = [str(tmp_path / n) for n in ("text.mp3", "cut.mp3", "missing.mp3", "song.mp3")]
+    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    out, err = capfd.readouterr()
+    assert stems_in(tmp_path / "o" / "song") == STEMS
+    assert stems_in(tmp_path / "o" / "cut") == STEMS
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["cut", "song"]
+    assert "missing.mp3" in err and "text.mp3" in err and "2 of 4 inputs failed" in err
+    assert "Traceback" not in err
+    assert len(out.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "options, code, named",
+    [
+        (["--inputs", "SONG", "--target", "vocals"], 2, "--target"),
+        (["--inputs", "SONG", "--chunk", "3"], 2, "--chunk"),
+        ([], 2, "--inputs"),
+        (["--inputs", "SONG", "--targets", "vocal"], 2, "vocal"),
+        (["--inputs", "SONG", "--chunk-dur", "-1"], 2, "--chunk-dur"),
+        (["--inputs", "SONG", "--overlap", "1.0"], 2, "--overlap"),
+        (["--inputs", "SONG", "--niter", "-1"], 2, "--niter"),
+        (["--inputs", "SONG", "--aggregate", "{"], 2, "--aggregate"),
+        (["--inputs", "SONG", "--aggregate", '["a"]'], 2, "--aggregate"),
+        (["--inputs", "SONG", "--bitrate", "high", "--format", "mp3"], 2, "--bitrate"),
+        (["--inputs", "SONG", "--bitrate", "128k"], 2, "--bitrate"),
+        (["--inputs", "SONG", "--format", "mp3", "--subtype", "int24"], 2, "--subtype"),
+        (["--inputs", "SONG", "--format", "mp3", "--sample-rate", "44101"], 2, "--sample-rate"),
+        (["--inputs", "SONG", "--sample-rate", "0"], 2, "--sample-rate"),
+        (["--inputs", "SONG", "--filename", "x.wav"], 2, "--filename"),
+        (["--inputs", "SONG", "--start", "-1"], 2, "--start"),
+        (["--inputs", "SONG", "--duration", "0"], 2, "--duration"),
+        (["--inputs", "SONG", "--umx-infer"], 2, "--umx-infer"),
+        (["--inputs", "SONG", "--context", "gpu"], 2, "--context"),
+        (["--inputs", "SONG", "--engine", "onnx", "--context", "cudnn"], 2, "--engine"),
+        (["--inputs", "SONG", "--model", "x-umxx"], 2, "x-umx"),
+        (["--inputs", "SONG", "--model", "no/such.h5"], 1, "no/such.h5"),
+        (["--inputs", "SONG", "--model", "SONG"], 1, "song.mp3"),
+        (["--inputs", "nothing.mp3"], 1, "nothing.mp3"),
+        (["--inputs", "SONG", "--start", "99"], 1, "--start"),
+        (["@nothing.txt"], 2, "nothing.txt"),
+    ],
+)
+def test_bad_usage_is_one_line_and_a_code(song, tmp_path, monkeypatch, capfd, options, code, named):
+    monkeypatch.chdir(tmp_path)
+    options = [str(song) if o == "SONG" else o for o in options]
+    model = [] if "--model" in options else MODEL[:2]
+    try:
+        found = main([*options, *model, "--outdir", "out", "--quiet"])
+    except SystemExit as stop:  # argparse's own way
+        found = stop.code
+    err = capfd.readouterr().err
+    assert found == code, err
+    last = err.strip().splitlines()[-1]
+    assert named in last and "error" in last
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("*.wav"))
+
+
+def test_an_interrupt_leaves_nothing(song, tmp_path, monkeypatch, capfd):
+    from xumx.audio import Writer
+
+    def stop(self, block):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Writer, "write", stop)
+    assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / "out")]) == 130
+    assert list((tmp_path / "out").iterdir()) == []
+    assert "Traceback" not in capfd.readouterr().err

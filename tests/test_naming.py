@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from xumx.errors import UsageError
+from xumx.naming import Output, find
+
+
+def test_find_takes_files_folders_and_globs(tmp_path):
+    for name in ("a.mp3", "b.FLAC", "sub/c.wav", "sub/notes.txt", "odd.xyz"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (tmp_path / "empty").mkdir()
+
+    def names(*inputs):
+        songs, problems = find(str(tmp_path / i) for i in inputs)
+        return [str(s.relative_to(tmp_path)) for s in songs], problems
+
+    assert names("") == (["a.mp3", "b.FLAC", "sub/c.wav"], [])
+    assert names("odd.xyz", "a.mp3", "*.mp3") == (["odd.xyz", "a.mp3"], [])
+    assert names("**/*.wav") == (["sub/c.wav"], [])
+    songs, problems = names("a.mp3", "missing.mp3", "empty", "*.aiff")
+    assert songs == ["a.mp3"] and len(problems) == 3
+    for problem, word in zip(problems, ("missing.mp3", "empty", "aiff"), strict=True):
+        assert word in problem and "\n" not in problem
+
+
+def test_paths():
+    songs = [Path("x/one.mp3"), Path("two.mp3"), Path("y/one.flac")]
+    one, two, again = Output("out").paths(songs, ["vocals", "drums"], "x-umx")
+    assert one == {"vocals": Path("out/one/vocals.wav"), "drums": Path("out/one/drums.wav")}
+    assert two["drums"] == Path("out/two/drums.wav")
+    assert again["drums"] == Path("out/one_2/drums.wav")
+    assert Output("out").paths(songs[:1], ["vocals"], "m") == [{"vocals": Path("out/vocals.wav")}]
+    assert Output(format="mp3").paths(songs, ["vocals"], "m")[1] == {"vocals": Path("two_m/vocals.mp3")}
+    flat = Output("out", "{song} - {stem} ({model}).{ext}").paths(songs, ["vocals"], "m")
+    assert flat[0]["vocals"] == Path("out/one - vocals (m).wav")
+
+
+@pytest.mark.parametrize(
+    "template, songs",
+    [
+        ("stem.wav", ["a.mp3"]),
+        ("{stem}.{ext}", ["a.mp3", "b.mp3"]),
+        ("{song}.{ext}", ["a.mp3"]),
+        ("{track}.{ext}", ["a.mp3"]),
+        ("{stem", ["a.mp3"]),
+        ("{stem.x}", ["a.mp3"]),
+        ("{}{stem}", ["a.mp3"]),
+    ],
+)
+def test_templates_that_cannot_be(template, songs):
+    with pytest.raises(UsageError, match="--filename"):
+        Output("out", template).paths([Path(s) for s in songs], ["vocals", "drums"], "m")
+
+
+def test_a_song_is_never_overwritten(tmp_path):
+    with pytest.raises(UsageError, match="over a song"):
+        Output(str(tmp_path)).paths([tmp_path / "vocals.wav"], ["vocals"], "m")

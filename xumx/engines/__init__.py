@@ -1,0 +1,73 @@
+"""Engines run the network. :func:`create` chooses one; each is imported only when it is chosen."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+from xumx.engines.base import Engine
+from xumx.errors import UsageError, XumxError
+from xumx.weights import Weights
+
+ENGINES = ("auto", "onnx", "nnabla")
+CONTEXTS = ("auto", "cpu", "cudnn")
+
+__all__ = ["CONTEXTS", "ENGINES", "Engine", "create"]
+
+
+def create(
+    weights: Weights, engine: str = "auto", context: str = "auto", *, device_id: str = "0", threads: int = 0
+) -> Engine:
+    """The engine that runs ``weights``.
+
+    Parameters
+    ----------
+    weights : Weights
+    engine : 'auto', 'onnx' or 'nnabla'
+        'auto' is NNabla on a GPU that it can use, and ONNX Runtime elsewhere.
+    context : 'auto', 'cpu' or 'cudnn'
+        Where to compute. 'auto' is the GPU if there is one that the engine can use.
+    device_id : str
+        The GPU, for 'cudnn'.
+    threads : int
+        Threads that one call may use on the CPU; 0 for one a core.
+
+    Raises
+    ------
+    UsageError
+        For a name that is not one of these, or ONNX Runtime with 'cudnn'.
+    XumxError
+        If the engine or the GPU is not there.
+    """
+    for option, value, known in (("--engine", engine, ENGINES), ("--context", context, CONTEXTS)):
+        if value not in known:
+            raise UsageError(f"{option} {value!r}: use one of {', '.join(known)}")
+    if engine == "onnx" and context == "cudnn":
+        raise UsageError("--engine onnx runs on the CPU; use --engine nnabla with --context cudnn")
+    if engine == "onnx" or (engine == "auto" and context == "cpu"):
+        context = "cpu"
+    elif context == "auto":
+        context = "cudnn" if _cudnn_works(device_id) else "cpu"
+    if engine == "auto":
+        engine = "nnabla" if context == "cudnn" else "onnx"
+
+    if engine == "onnx":
+        from xumx.engines.onnx import OnnxEngine
+
+        return OnnxEngine(weights, threads=threads)
+    if importlib.util.find_spec("nnabla") is None:
+        raise XumxError("--engine nnabla: NNabla is not installed; it needs Python 3.10 (pip install nnabla)")
+    from xumx.engines.nnabla import NnablaEngine
+
+    return NnablaEngine(weights, context=context, device_id=device_id)
+
+
+def _cudnn_works(device_id: str) -> bool:
+    # Looked for first, so that a machine without the extension never pays for importing NNabla.
+    extensions = importlib.util.find_spec("nnabla_ext")
+    places = extensions.submodule_search_locations if extensions else None
+    if not any(os.path.isdir(os.path.join(place, "cudnn")) for place in places or []):
+        return False
+    from xumx.engines.nnabla import cudnn_works
+
+    return cudnn_works(device_id)

@@ -1,0 +1,25 @@
+"""The heavy functions of training on a CPU, on BLAS, FFT and compiled loops, with exact gradients.
+
+NNabla's own CPU functions are 5 to 50 times slower, and its LSTM and ISTFT keep many times the memory.
+``xumx.graph.stock_ops`` has the same functions by NNabla's own, for ``cudnn`` and for comparison: a graph
+takes either module as its ``ops``.
+"""
+
+from xumx.graph.cpu_ops.adam import adam_step
+from xumx.graph.cpu_ops.affine import affine, normalized_affine
+from xumx.graph.cpu_ops.fourier import synthesis
+from xumx.graph.cpu_ops.gram import error_gram, gram
+from xumx.graph.cpu_ops.lstm import lstm
+from xumx.graph.cpu_ops.norm import batch_norm, mask
+
+__all__ = [
+    "adam_step",
+    "affine",
+    "batch_norm",
+    "error_gram",
+    "gram",
+    "lstm",
+    "mask",
+    "normalized_affine",
+    "synthesis",
+]

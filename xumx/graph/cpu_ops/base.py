@@ -1,0 +1,144 @@
+"""What the own functions share: NNabla arrays as NumPy arrays, threads, and the vectorised tanh."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+from nnabla.function import PythonFunction
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Variables = list[Any]
+Flags = list[bool]
+
+# Without "nnan" and "ninf": a NaN in the network must reach the loss. The NumPy error model leaves out the
+# test for a zero divisor, which would keep LLVM from vectorising a loop with a division.
+kernel = numba.njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz"}
+)
+
+
+class Function(PythonFunction):
+    """A function of a graph whose forward and backward are written in NumPy.
+
+    A subclass writes ``setup_impl``, ``forward_impl`` and ``backward_impl``; see PythonFunction. Arguments
+    are checked where the graph is built, as NNabla turns what these methods raise into a SystemError.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__.lstrip("_")
+
+    def min_outputs(self) -> int:
+        return 1
+
+    def grad_depends_output_data(self, i: int, o: int) -> bool:
+        return False
+
+    def grad_depends_input_data(self, i: int, j: int) -> bool:
+        return True
+
+
+def data(variable: Any) -> Array:
+    """The values of a variable, to read."""
+    return variable.data.get_data("r", np.float32)
+
+
+def new_data(variable: Any) -> Array:
+    """The memory of a variable's values, to fill; what it holds is undefined."""
+    return variable.data.get_data("w", np.float32)
+
+
+def grad(variable: Any) -> Array:
+    """The gradient of a variable, to read."""
+    return variable.grad.get_data("r", np.float32)
+
+
+def rows(array: Array) -> Array:
+    """View of an array with all axes but the last in one."""
+    return array.reshape(-1, array.shape[-1])
+
+
+def add_grad(variable: Any, value: Array, accum: bool) -> None:
+    """Set the gradient of a variable, or add to it."""
+    fill_grads([variable], [accum], lambda out: np.copyto(out, value.reshape(out.shape)))
+
+
+def fill_grads(variables: Variables, accum: Flags, fill: Callable[..., object]) -> None:
+    """Set the gradients of variables, or add to them, by ``fill(*arrays)``.
+
+    It gets an array of each variable's shape: the gradient's own memory where nothing has to be added.
+    """
+    targets = [v.grad.get_data("rw" if a else "w", np.float32) for v, a in zip(variables, accum, strict=True)]
+    arrays = [np.empty_like(t) if a else t for t, a in zip(targets, accum, strict=True)]
+    fill(*arrays)
+    for target, array in zip(targets, arrays, strict=True):
+        if array is not target:
+            target += array
+
+
+def aligned(*shape: int) -> Array:
+    """Uninitialised memory that starts at a cache line: twice as fast to stream through as NumPy's own."""
+    size, line = int(np.prod(shape)), 64 // 4
+    memory = np.empty(size + line, np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    return memory[start : start + size].reshape(shape)
+
+
+def _threads() -> int:
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+THREADS = _threads()
+"""All cores that the process may use, or OMP_NUM_THREADS, which BLAS heeds too."""
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="xumx-ops")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of the pool's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def parallel(task: Callable[..., None], *arguments: Sequence[Any]) -> None:
+    """Run ``task(*a)`` for each tuple of ``zip(*arguments)`` on all cores; the tasks must release the GIL.
+
+    Each task writes values of its own, so the result does not depend on the number of threads.
+    """
+    for _ in _pool().map(task, *arguments):
+        pass
+
+
+# tanh(x)/x as a ratio of two polynomials in x**2, fitted by iteratively reweighted least squares to a
+# relative error below 7e-9 on |x| <= 8, where tanh is 1 but for rounding; in float32 the error is some 3e-7.
+# The C library's tanhf is no vector function and takes 100 times as long.
+_LIMIT = np.float32(8)
+_P1, _P2 = np.float32(0.1344451755285263), np.float32(0.003571620211005211)
+_P3, _P4 = np.float32(2.189502447436098e-05), np.float32(1.523092052480024e-08)
+_Q1, _Q2 = np.float32(0.46777844429016113), np.float32(0.026164527982473373)
+_Q3, _Q4 = np.float32(0.0003411328070797026), np.float32(8.522651455677988e-07)
+_ONE = np.float32(1)
+
+
+@numba.njit(inline="always", error_model="numpy")
+def tanh(x: np.float32) -> np.float32:
+    """tanh for use inside kernels, where LLVM vectorises it. NaN stays NaN."""
+    x = _LIMIT if x > _LIMIT else x
+    x = -_LIMIT if x < -_LIMIT else x
+    u = x * x
+    p = _ONE + u * (_P1 + u * (_P2 + u * (_P3 + u * _P4)))
+    q = _ONE + u * (_Q1 + u * (_Q2 + u * (_Q3 + u * _Q4)))
+    return x * p / q

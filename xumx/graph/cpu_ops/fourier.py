@@ -1,0 +1,129 @@
+"""From magnitudes to waveforms by SciPy's FFT."""
+
+from __future__ import annotations
+
+import nnabla as nn
+import numpy as np
+import scipy.fft
+
+from xumx.graph.cpu_ops.base import (
+    Array,
+    Flags,
+    Function,
+    Variables,
+    data,
+    fill_grads,
+    grad,
+    kernel,
+    new_data,
+    parallel,
+)
+
+
+def synthesis(
+    magnitude: nn.Variable, real: nn.Variable, imag: nn.Variable, *, n_fft: int, n_hop: int
+) -> nn.Variable:
+    """Waveform of ``magnitude · (real + i · imag)``: the inverse of a centred STFT with a Hann window.
+
+    Parameters
+    ----------
+    magnitude : Variable (frames, batch, channels, bins)
+    real, imag : Variable (frames, batch, channels, bins)
+        Constants, such as the cosine and sine of the mixture's phase: they get no gradient.
+    n_fft, n_hop : int
+        Window (periodic Hann) and hop, in samples.
+
+    Returns
+    -------
+    Variable (batch, channels, (frames - 1) · n_hop)
+    """
+    real, imag = (v.get_unlinked_variable(need_grad=False) for v in (real, imag))
+    return _Synthesis(n_fft, n_hop)(magnitude, real, imag)
+
+
+class _Synthesis(Function):
+    """Frame t, of window w, stands at t·hop − n_fft/2 in the waveform: y = Σ_t w·irfft(X_t) / Σ_t w².
+
+    The adjoint of irfft is rfft / n_fft, twice that in the bins that stand for two: all but the first and the
+    last, whose imaginary parts irfft ignores.
+    """
+
+    def __init__(self, n_fft: int, n_hop: int) -> None:
+        super().__init__()
+        self._n_fft, self._n_hop = n_fft, n_hop
+
+    def grad_depends_input_data(self, i: int, j: int) -> bool:
+        return j > 0
+
+    def setup_impl(self, inputs: Variables, outputs: Variables) -> None:
+        frames, batch, channels, _ = inputs[0].shape
+        outputs[0].reset_shape((batch, channels, (frames - 1) * self._n_hop), True)
+        window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._n_fft) / self._n_fft)).astype(np.float32)
+        total = np.zeros(outputs[0].shape[2], np.float32)
+        _overlap_add(np.tile(window**2, (frames, 1)), self._n_hop, total)
+        self._window, self._inverse = window, 1 / total
+
+    def forward_impl(self, inputs: Variables, outputs: Variables) -> None:
+        magnitude, real, imag = map(data, inputs)
+        waveform = new_data(outputs[0])
+
+        def synthesize(b: int, c: int) -> None:
+            spectrum = np.empty((len(magnitude), magnitude.shape[3]), np.complex64)
+            np.multiply(magnitude[:, b, c], real[:, b, c], out=spectrum.real)
+            np.multiply(magnitude[:, b, c], imag[:, b, c], out=spectrum.imag)
+            frames = scipy.fft.irfft(spectrum, self._n_fft, overwrite_x=True)
+            frames *= self._window
+            waveform[b, c] = 0
+            _overlap_add(frames, self._n_hop, waveform[b, c])
+            waveform[b, c] *= self._inverse
+
+        parallel(synthesize, *_pairs(magnitude))
+
+    def backward_impl(self, inputs: Variables, outputs: Variables, wanted: Flags, accum: Flags) -> None:
+        if not wanted[0]:
+            return
+        real, imag = data(inputs[1]), data(inputs[2])
+        dy = grad(outputs[0])
+        weights = np.full(real.shape[3], 2 / self._n_fft, np.float32)
+        weights[[0, -1]] /= 2
+
+        def fill(out: Array) -> None:
+            def analyze(b: int, c: int) -> None:
+                frames = np.empty((len(out), self._n_fft), np.float32)
+                _cut(dy[b, c] * self._inverse, self._n_hop, self._window, frames)
+                spectrum = scipy.fft.rfft(frames, overwrite_x=True)
+                np.multiply(spectrum.real, real[:, b, c], out=out[:, b, c])
+                # Those of the first and last bin are zero for real frames: nothing needs to be left out.
+                out[:, b, c] += spectrum.imag * imag[:, b, c]
+                out[:, b, c] *= weights
+
+            parallel(analyze, *_pairs(out))
+
+        fill_grads(inputs[:1], accum[:1], fill)
+
+
+def _pairs(spectrogram: Array) -> tuple[list[int], list[int]]:
+    """All pairs of a member of the batch and a channel."""
+    _, batch, channels, _ = spectrogram.shape
+    return [b for b in range(batch) for _ in range(channels)], list(range(channels)) * batch
+
+
+@kernel
+def _overlap_add(frames: Array, hop: int, out: Array) -> None:
+    """Add frame t to ``out`` from sample t · hop - n_fft/2 on; what lies outside is dropped."""
+    for t in range(frames.shape[0]):
+        start = t * hop - frames.shape[1] // 2
+        first, last = max(0, -start), min(frames.shape[1], out.size - start)
+        for j in range(first, last):
+            out[start + j] += frames[t, j]
+
+
+@kernel
+def _cut(signal: Array, hop: int, window: Array, frames: Array) -> None:
+    """Adjoint of windowing and :func:`_overlap_add`."""
+    for t in range(frames.shape[0]):
+        start = t * hop - window.size // 2
+        first, last = max(0, -start), min(window.size, signal.size - start)
+        frames[t] = 0
+        for j in range(first, last):
+            frames[t, j] = signal[start + j] * window[j]

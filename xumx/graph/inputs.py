@@ -1,0 +1,147 @@
+"""What a loss takes of a batch of audio: spectra and waveforms, as variables that need no gradient.
+
+Nothing here depends on a parameter, so nothing is part of the graph. On the CPU, spectra come from NumPy: NNabla's
+STFT there multiplies by a matrix of many GB. On a GPU they come from NNabla and never leave it.
+"""
+
+from __future__ import annotations
+
+import nnabla as nn
+import nnabla.functions as F
+import numpy as np
+
+from xumx.config import ModelConfig
+from xumx.graph.cpu_ops.base import kernel, new_data, parallel
+from xumx.signal.stft import stft
+
+
+class Inputs:
+    """Variables of one batch of audio; :meth:`feed` fills them.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    batch, samples : int
+        Shape of the audio.
+    center : bool
+        Whether the first frame stands at the first sample, in reflected audio.
+    waveforms : bool
+        Whether phase and waveforms are needed too; only with ``center``.
+    by_nnabla : bool
+        Compute spectra by NNabla in its context, else by NumPy.
+
+    Attributes
+    ----------
+    mixture : Variable (frames, batch, channels, bins)
+        Magnitude.
+    targets : list of Variable (frames, batch, channels, bins)
+        Magnitude of each source.
+    cos, sin : Variable (frames, batch, channels, bins)
+        Of the mixture's phase, which is 0 where there is nothing. With ``waveforms`` alone.
+    target_waveforms : list of Variable (batch, channels, (frames - 1) · hop)
+        As much of the targets as the inverse of the STFT gives back.
+    residual_waveform : Variable (batch, channels, (frames - 1) · hop)
+        What the sum of the targets lacks of the mixture.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        batch: int,
+        samples: int,
+        *,
+        center: bool = True,
+        waveforms: bool = False,
+        by_nnabla: bool = False,
+    ) -> None:
+        self._config, self._center, self._waveforms, self._by_nnabla = config, center, waveforms, by_nnabla
+        frames = 1 + (samples if center else samples - config.n_fft) // config.n_hop
+        spectrum = (frames, batch, config.nb_channels, config.bins)
+        self._spectra: list[nn.Variable] = []
+        if by_nnabla:
+            self._audio = [_input((batch, config.nb_channels, samples)) for _ in range(1 + len(config.sources))]
+            parts = [self._stft(audio) for audio in self._audio]
+            self._spectra = [(real**2 + imag**2) ** 0.5 for real, imag in parts]
+            if waveforms:
+                phase = F.atan2(parts[0][1], parts[0][0])
+                self._spectra += [F.cos(phase), F.sin(phase)]
+            for variable in self._spectra:
+                variable.persistent = True
+            # Leaves that share the values: the graph that is built on them does not reach back to the audio.
+            leaves = [variable.get_unlinked_variable(need_grad=False) for variable in self._spectra]
+        else:
+            leaves = [_input(spectrum) for _ in range(1 + len(config.sources) + 2 * waveforms)]
+        for leaf in leaves:
+            leaf.persistent = True
+        self.mixture, self.targets = leaves[0], leaves[1 : 1 + len(config.sources)]
+        if waveforms:
+            self.cos, self.sin = leaves[-2:]
+            shape = (batch, config.nb_channels, (frames - 1) * config.n_hop)
+            self.target_waveforms = [_input(shape) for _ in config.sources]
+            self.residual_waveform = _input(shape)
+
+    def feed(self, mixture: np.ndarray, targets: np.ndarray) -> None:
+        """Fill the variables.
+
+        Parameters
+        ----------
+        mixture : float32 array (batch, channels, samples)
+        targets : float32 array (batch, sources, channels, samples)
+        """
+        signals = [mixture, *targets.swapaxes(0, 1)]
+        if self._by_nnabla:
+            for variable, signal in zip(self._audio, signals, strict=True):
+                new_data(variable)[...] = signal
+            nn.forward_all(self._spectra, clear_buffer=True)
+        else:
+            outs = [new_data(v) for v in (self.mixture, *self.targets)]
+            phase = [new_data(v) for v in (self.cos, self.sin)] if self._waveforms else []
+            jobs = [
+                (signal[b], out[:, b], [p[:, b] for p in phase] if out is outs[0] else [])
+                for signal, out in zip(signals, outs, strict=True)
+                for b in range(len(signal))
+            ]
+            parallel(self._analyze, *zip(*jobs, strict=True))
+        if self._waveforms:
+            length = self.residual_waveform.shape[2]
+            residual = new_data(self.residual_waveform)
+            residual[...] = mixture[..., :length]
+            for variable, target in zip(self.target_waveforms, signals[1:], strict=True):
+                new_data(variable)[...] = target[..., :length]
+                residual -= target[..., :length]
+
+    def _analyze(self, audio: np.ndarray, magnitude: np.ndarray, phase: list[np.ndarray]) -> None:
+        """From (channels, samples) to magnitude, cos and sin (frames, channels, bins)."""
+        config = self._config
+        spectrum = stft(audio.T, config.n_fft, config.n_hop, center=self._center).transpose(0, 2, 1)
+        cos, sin = phase or (magnitude[:0], magnitude[:0])
+        _polar(spectrum, magnitude, cos, sin)
+
+    def _stft(self, audio: nn.Variable) -> tuple[nn.Variable, nn.Variable]:
+        batch, channels, samples = audio.shape
+        n_fft, n_hop = self._config.n_fft, self._config.n_hop
+        flat = F.reshape(audio, (batch * channels, samples))
+        parts = F.stft(flat, n_fft, n_hop, n_fft, "hanning", center=self._center, pad_mode="reflect")
+        real, imag = (F.reshape(part, (batch, channels, *part.shape[1:])) for part in parts)
+        return F.transpose(real, (3, 0, 1, 2)), F.transpose(imag, (3, 0, 1, 2))
+
+
+def _input(shape: tuple[int, ...]) -> nn.Variable:
+    variable = nn.Variable(shape)
+    variable.persistent = True
+    return variable
+
+
+@kernel
+def _polar(spectrum: np.ndarray, magnitude: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
+    """Magnitude, and cosine and sine of the phase if there is room for them."""
+    one, zero = np.float32(1), np.float32(0)
+    for t in range(magnitude.shape[0]):
+        for c in range(magnitude.shape[1]):
+            z, m = spectrum[t, c], magnitude[t, c]
+            for f in range(m.size):
+                m[f] = np.sqrt(z[f].real * z[f].real + z[f].imag * z[f].imag)
+            if cos.size:
+                for f in range(m.size):
+                    cos[t, c, f] = z[f].real / m[f] if m[f] > zero else one
+                    sin[t, c, f] = z[f].imag / m[f] if m[f] > zero else zero

@@ -1,0 +1,135 @@
+"""Which files are songs, and which files their stems become."""
+
+from __future__ import annotations
+
+import glob
+import os
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xumx.errors import UsageError
+
+SUFFIXES = (
+    *(".aac", ".aif", ".aiff", ".ape", ".avi", ".flac", ".m4a", ".m4v", ".mka", ".mkv", ".mov", ".mp2"),
+    *(".mp3", ".mp4", ".mpg", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma", ".wv"),
+)
+"""What is taken for a song in a folder; a file named by itself may have any suffix."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """How stems are written.
+
+    Parameters
+    ----------
+    folder : str, optional
+        ``<song>_<model>`` if not given.
+    filename : str, optional
+        Path below the folder, with the fields song, stem, model and ext. ``{stem}.{ext}`` if not given,
+        with ``{song}/`` before it for several songs in one folder.
+    format : str
+        One of :data:`xumx.audio.FORMATS`.
+    bitrate : int, optional
+        Bit/s of lossy formats.
+    subtype : 'int16', 'int24' or 'float32', optional
+        Samples of lossless formats; int16 if not given.
+    sample_rate : int, optional
+        In Hz; that of the song if not given.
+    clip_mode : 'rescale', 'clamp' or 'none', optional
+        What happens to stems beyond full scale: one gain for all stems of the song, so that they still sum
+        to it; cut off; or nothing here. 'rescale' if not given, 'none' for float32, which has no full scale.
+    """
+
+    folder: str | None = None
+    filename: str | None = None
+    format: str = "wav"
+    bitrate: int | None = None
+    subtype: str | None = None
+    sample_rate: int | None = None
+    clip_mode: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip_mode is None:
+            mode = "none" if self.subtype == "float32" else "rescale"
+            object.__setattr__(self, "clip_mode", mode)
+        if self.sample_rate is not None and self.sample_rate < 1:
+            raise UsageError(f"--sample-rate must be above 0, not {self.sample_rate}")
+
+    def paths(self, songs: Sequence[Path], stems: Sequence[str], model: str) -> list[dict[str, Path]]:
+        """The file of each stem of each song.
+
+        Raises
+        ------
+        UsageError
+            If the template is wrong or gives two stems one file.
+        """
+        template = self.filename or (
+            "{stem}.{ext}" if self.folder is None or len(songs) == 1 else "{song}/{stem}.{ext}"
+        )
+        try:
+            fields = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        except ValueError as error:
+            raise UsageError(f"--filename {template!r}: {error}") from None
+        known = {"song", "stem", "model", "ext"}
+        if fields - known:
+            raise UsageError(
+                f"--filename {template!r}: use the fields {{song}}, {{stem}}, {{model}} and {{ext}}"
+            )
+        plans = []
+        for name in _names(songs):
+            folder = Path(f"{name}_{model}" if self.folder is None else self.folder)
+            values = {"song": name, "model": model, "ext": self.format}
+            plans.append({stem: folder / template.format(stem=stem, **values) for stem in stems})
+        taken: set[Path] = {song.resolve() for song in songs}
+        for plan in plans:
+            for path in plan.values():
+                if path.resolve() in taken:
+                    raise UsageError(
+                        f"--filename {template!r}: {path} would be written twice or over a song; "
+                        "add {stem} or {song}"
+                    )
+                taken.add(path.resolve())
+        return plans
+
+
+def find(inputs: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """Songs that files, folders (with those below them) and globs name, each once, and what is wrong.
+
+    Returns
+    -------
+    songs : list of paths
+    problems : list of str
+        A line for each input that gives no song.
+    """
+    songs: dict[Path, Path] = {}
+    problems = []
+    for text in inputs:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not files:
+                problems.append(f"{text}: the folder holds no audio files")
+        elif path.exists():
+            files = [path]
+        else:
+            files = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(p)]
+            if not files:
+                problems.append(f"{text}: no such file or folder")
+        for file in files:
+            songs.setdefault(file.resolve(), file)
+    return list(songs.values()), problems
+
+
+def _names(songs: Sequence[Path]) -> list[str]:
+    """The songs' names, told apart where two are the same."""
+    names: list[str] = []
+    for song in songs:
+        name = song.stem
+        count = 2
+        while name in names:
+            name = f"{song.stem}_{count}"
+            count += 1
+        names.append(name)
+    return names

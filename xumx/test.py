@@ -1,0 +1,106 @@
+"""``python -m xumx.test``: separate songs into stems."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from xumx.args import run, separator_options, test_parser
+from xumx.errors import UsageError, XumxError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Separate what ``argv`` names; 0 if every song was separated, 1 if one failed, 2 for wrong usage."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    args = test_parser().parse_args(argv)
+    # Imported here so that --help and wrong options answer at once.
+    from tqdm import tqdm
+
+    from xumx.naming import Output, find
+    from xumx.separator import Separator
+    from xumx.song import separate_song
+
+    output = Output(
+        args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
+    )
+    songs, problems = find(args.inputs)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if not songs:
+        return 1
+    separator = Separator(**separator_options(args), show_download=not args.quiet)
+    if args.umx_infer and separator.config.crossing:
+        raise UsageError(f"--umx-infer: {args.model} is an X-UMX network; leave the option out")
+    plans = output.paths(songs, separator.stems, Path(args.model).stem)
+
+    failed = len(problems)
+    total = sum(_seconds(song, args.start, args.duration) for song in songs)
+    with (
+        tqdm(total=total or None, unit="s", disable=args.quiet, bar_format=_BAR) as bar,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
+        for song, stems in zip(songs, plans, strict=True):
+            bar.set_description(song.name)
+            began = time.perf_counter()
+            try:
+                seconds = separate_song(
+                    separator,
+                    song,
+                    stems,
+                    output,
+                    start=args.start,
+                    duration=args.duration,
+                    progress=bar.update,
+                )
+            except UsageError:
+                raise
+            except XumxError as error:
+                failed += 1
+                bar.write(f"error: {error}", file=sys.stderr)
+                continue
+            if not args.quiet:
+                took = time.perf_counter() - began
+                folder = next(iter(stems.values())).parent
+                bar.write(
+                    f"{song}: {_clock(seconds)} in {took:.1f} s, "
+                    f"{seconds / took:.1f} times real time, to {folder}"
+                )
+    if failed and len(songs) + len(problems) > 1:
+        print(
+            f"error: {failed} of {len(songs) + len(problems)} inputs failed; the others are done",
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
+_BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
+
+
+def _seconds(song: Path, start: float, duration: float | None) -> float:
+    """How much of a song there is to separate, as far as its header tells."""
+    from xumx.audio import probe
+
+    try:
+        whole = max((probe(song).duration or 0.0) - start, 0.0)
+    except XumxError:  # said when its turn comes
+        return 0.0
+    return whole if duration is None else min(whole, duration)
+
+
+def _clock(seconds: float) -> str:
+    """1:02:03 or 3:25."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
