@@ -108,6 +108,8 @@ class Separator:
             raise UsageError("--alpha acts on the soft mask only: add --softmask")
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
+        # The filter's compiled code takes a while to load, and longer to compile the first time.
+        threading.Thread(target=_load_filter, daemon=True).start()
         if not isinstance(model, Weights):
             model = weights_file.load(pretrained.resolve(model, model_dir=model_dir, progress=show_download))
         self.config = model.config
@@ -296,6 +298,10 @@ def _as_audio(audio: np.ndarray, channels: int) -> np.ndarray:
         return array
     mono = array.mean(axis=1, keepdims=True)
     return np.repeat(mono, channels, axis=1)
+
+
+def _load_filter() -> None:
+    wiener(np.zeros((1, 1, 1, 2), np.float32), np.zeros((1, 1, 2), np.complex64))
 
 
 def _cores() -> int:

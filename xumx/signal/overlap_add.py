@@ -42,7 +42,8 @@ def split(blocks: Iterable[np.ndarray], length: int, hop: int) -> Iterator[tuple
         if size - used > length:
             audio = np.concatenate(buffer)
             while size - used > length:
-                yield start, audio[used : used + length]
+                # A copy, since a view would hold all of the audio.
+                yield start, audio[used : used + length].copy()
                 used += hop
                 start += hop
             # What the last chunk may reach back to stays.
