@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import scipy.io.wavfile
+import soundfile
+import stempeg
+
+from tests.musdb_set import RATE, STREAMS, generate
+from xumx.data.recording import Recording, recordings
+from xumx.errors import AudioError
+
+
+def excerpts(samples: int, count: int = 12) -> list[tuple[int, int]]:
+    rng = np.random.default_rng(0)
+    starts = [0, 1, 1023, 4096, 4097, *(int(start) for start in rng.integers(0, samples, count))]
+    chosen = [(start, int(rng.integers(1, samples - start + 1))) for start in starts]
+    return [*chosen, (0, samples), (samples, 0)]
+
+
+def write_aac(path: Path, audio: np.ndarray, rate: int = RATE, **options: str) -> None:
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("aac", rate=rate, options=options)
+        stream.layout, stream.format, stream.bit_rate = "stereo", "fltp", 64000
+        for start in range(0, audio.shape[1], 1024):
+            block = np.ascontiguousarray(audio[:, start : start + 1024])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = rate, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def test_streams_of_music_equal_what_ffmpeg_decodes() -> None:
+    path = stempeg.example_stem_path()
+    found = recordings(path)
+    assert len(found) == len(STREAMS)
+    audio = stempeg.read_stems(path, dtype=np.float32)[0]
+    for recording in found:
+        whole = audio[recording.stream].T
+        assert (recording.channels, recording.samples, recording.sample_rate) == (*whole.shape, 44100)
+        for start, length in excerpts(recording.samples):
+            ours = recording.read(start, length)
+            assert ours.shape == (2, length) and ours.dtype == np.float32
+            error = np.abs(ours - whole[:, start : start + length]).max(initial=0)
+            assert error < 1e-6, (recording.stream, start, length, error)
+
+
+def test_files_with_encoder_delay_and_padding_keep_their_place(tmp_path: Path) -> None:
+    audio = generate(50_001, np.random.default_rng(1))["bass"]
+    write_aac(tmp_path / "a.m4a", audio, aac_pns="0")
+    (recording,) = recordings(tmp_path / "a.m4a")
+    assert abs(recording.samples - audio.shape[1]) <= 22  # the header states milliseconds
+    whole = recording.read(0, recording.samples)
+    likeness = np.corrcoef(whole[0, :50_000], audio[0, :50_000])[0, 1]
+    assert likeness > 0.99, likeness  # a shift by a frame would give about 0
+    for start, length in excerpts(recording.samples):
+        ours = recording.read(start, length)
+        assert np.array_equal(ours, whole[:, start : start + length]), (start, length)
+
+
+def test_an_excerpt_does_not_depend_on_what_was_read_before(tmp_path: Path) -> None:
+    audio = generate(80_000, np.random.default_rng(2))["drums"]
+    write_aac(tmp_path / "noise.m4a", audio, aac_pns="1")
+    (recording,) = recordings(tmp_path / "noise.m4a")
+    first = recording.read(30_000, 40_000)
+    recording.read(7, 20_000)
+    assert np.array_equal(recording.read(30_000, 40_000), first)
+
+
+@pytest.mark.parametrize("name, subtype", [("a.wav", "PCM_16"), ("a.wav", "FLOAT"), ("a.flac", "PCM_24")])
+def test_uncompressed_audio_is_exact(tmp_path: Path, name: str, subtype: str) -> None:
+    audio = np.random.default_rng(3).uniform(-1, 1, (9000, 3)).astype(np.float32)
+    soundfile.write(tmp_path / name, audio, 22050, subtype=subtype)
+    (recording,) = recordings(tmp_path / name)
+    assert (recording.channels, recording.samples, recording.sample_rate) == (3, 9000, 22050)
+    if subtype == "PCM_16":
+        whole = scipy.io.wavfile.read(tmp_path / name)[1].astype(np.float32) / 2**15
+    else:
+        whole = audio
+    for start, length in excerpts(recording.samples):
+        error = np.abs(recording.read(start, length).T - whole[start : start + length]).max(initial=0)
+        assert error <= (2**-24 if subtype == "PCM_24" else 0), (start, length, error)
+
+
+def test_lossless_stems_are_exact(tmp_path: Path) -> None:
+    audio = generate(50_001, np.random.default_rng(4))["vocals"]
+    with av.open(str(tmp_path / "a.m4a"), "w") as container:
+        stream = container.add_stream("alac", rate=RATE)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout, stream.format = "stereo", "s16p"
+        for start in range(0, audio.shape[1], 4096):
+            block = np.rint(audio[:, start : start + 4096] * 2**15).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(block, format="s16p", layout="stereo")
+            frame.sample_rate, frame.pts = RATE, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (recording,) = recordings(tmp_path / "a.m4a")
+    assert recording.samples == audio.shape[1]
+    for start, length in excerpts(recording.samples):
+        error = np.abs(recording.read(start, length) - audio[:, start : start + length]).max(initial=0)
+        assert error <= 2**-16, (start, length, error)
+
+
+def test_files_that_are_no_audio_are_named(tmp_path: Path) -> None:
+    for name in ("text.mp4", "text.wav", "empty.mp4"):
+        (tmp_path / name).write_text("no audio" if "text" in name else "")
+    for name in ("text.mp4", "text.wav", "empty.mp4", "missing.mp4", "missing.wav"):
+        with pytest.raises(AudioError, match=name) as caught:
+            recordings(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    audio = generate(100_000, np.random.default_rng(5))["other"]
+    write_aac(tmp_path / "cut.mp4", audio)
+    soundfile.write(tmp_path / "cut.wav", audio.T, RATE)
+    for name in ("cut.mp4", "cut.wav"):
+        (recording,) = recordings(tmp_path / name)
+        whole = recording.read(0, 10_000)
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        assert np.array_equal(recording.read(0, 10_000), whole)
+        with pytest.raises(AudioError, match=name):
+            recording.read(80_000, 15_000)
+        (tmp_path / name).unlink()
+        with pytest.raises(AudioError, match=name):
+            recording.read(0, 10)
+
+
+def test_an_excerpt_over_the_ends_is_refused() -> None:
+    recording = Recording(Path("any.wav"), 0, 100, 2, RATE)
+    for start, length in ((-1, 5), (96, 5), (0, 101), (5, -1)):
+        with pytest.raises(ValueError, match="of 100"):
+            recording.read(start, length)

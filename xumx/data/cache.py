@@ -1,0 +1,160 @@
+"""Decoded recordings on disk, so that drawing a sample is copying from mapped memory.
+
+One ``.npy`` file (channels, samples) a recording: 16-bit where nothing exceeds full scale, which is exact for
+16-bit files and how musdb reads all; float32 for the louder ones, so that nothing clips. MUSDB18's ten
+hours take 32 GB or somewhat more. A file appears under its name when it is whole, so that building can be
+interrupted and goes on where it was. The name follows from path, size and time of the recording's file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from xumx.prefetch import prefetch
+from xumx.data.recording import ARRAY_SUFFIX, Recording
+from xumx.data.track import Track, logger
+from xumx.errors import AudioError, XumxError
+from xumx.files import replacing
+
+FORMAT = 1
+"""Part of the names: a change of the format makes all old files stale."""
+
+LEFTOVER_AGE = 3600.0
+"""Seconds after which an unfinished file must be from a run that was killed."""
+
+
+def cached(
+    tracks: Sequence[Track],
+    folder: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+) -> list[Track]:
+    """The same tracks, read from decoded copies, which are made where they are missing, broken or stale.
+
+    Several processes may build at once, best each a share of the tracks.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+        What to decode.
+    folder : path
+        Where the copies are kept; made if it is missing.
+    workers : int, optional
+        Threads that decode, each a recording at a time; by default as many as there are processors.
+    progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    list of Track
+        Without those that cannot be decoded, each named in one warning.
+
+    Raises
+    ------
+    XumxError
+        If the folder cannot be written or is too small, or no track is left.
+    """
+    folder = Path(folder).expanduser()
+    workers = workers or os.cpu_count() or 1
+    copies = {
+        recording: _copy(folder, track, source, recording)
+        for track in tracks
+        for source, recording in track.recordings.items()
+    }
+    missing = [recording for recording, copy in copies.items() if not _is_whole(copy)]
+    try:
+        _prepare(folder, [copies[recording] for recording in missing])
+        failed = _build(missing, copies, workers, progress)
+    except OSError as error:
+        raise XumxError(f"--cache-dir {folder}: cannot be written: {error.strerror or error}") from error
+    kept = []
+    for track in tracks:
+        errors = [failed[recording] for recording in track.recordings.values() if recording in failed]
+        if errors:
+            logger.warning("%s; the track %s is left out", errors[0], track.name)
+        else:
+            kept.append(Track(track.name, {source: copies[old] for source, old in track.recordings.items()}))
+    if not kept:
+        raise XumxError(f"none of the {len(tracks)} tracks can be decoded into --cache-dir {folder}")
+    return kept
+
+
+def _copy(folder: Path, track: Track, source: str, recording: Recording) -> Recording:
+    """The decoded recording as it will be: same length, another file."""
+    try:
+        status = recording.path.stat()
+    except OSError as error:
+        raise AudioError(f"{recording.path}: cannot be read: {error.strerror}") from error
+    which = _digest(recording.path.resolve(), recording.stream)
+    state = _digest(FORMAT, status.st_size, status.st_mtime_ns, recording.samples, recording.channels)
+    safe = re.sub(r"[^\w .,&'()-]", "_", track.name)
+    return replace(recording, path=folder / safe / f"{source}-{which}-{state}{ARRAY_SUFFIX}", stream=0)
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(repr(tuple(map(str, values))).encode()).hexdigest()[:10]
+
+
+def _is_whole(copy: Recording) -> bool:
+    try:
+        array = np.load(copy.path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return array.shape == (copy.channels, copy.samples) and array.dtype in (np.int16, np.float32)
+
+
+def _prepare(folder: Path, missing: Sequence[Recording]) -> None:
+    """Make room: remove stale and unfinished files, then see that the rest will do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for copy in missing:
+        which = copy.path.name.rpartition("-")[0]
+        for stale in copy.path.parent.glob(f"{which}-*{ARRAY_SUFFIX}"):
+            stale.unlink(missing_ok=True)
+    for leftover in folder.glob(f"*/.*{ARRAY_SUFFIX}"):
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE:
+            leftover.unlink(missing_ok=True)
+    needed = sum(2 * copy.channels * copy.samples for copy in missing)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise XumxError(
+            f"--cache-dir {folder} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free"
+        )
+
+
+def _build(
+    missing: Sequence[Recording], copies: dict[Recording, Recording], workers: int, progress: bool
+) -> dict[Recording, AudioError]:
+    """Decode the recordings; those that cannot be, with the reasons."""
+
+    def build(recording: Recording) -> AudioError | None:
+        try:
+            audio = recording.read(0, recording.samples)
+        except AudioError as error:
+            return error
+        with replacing(copies[recording].path) as aside:
+            np.save(aside, _compact(audio))
+        return None
+
+    with closing(prefetch(build, missing, workers=workers, ahead=workers)) as results:
+        hidden = not (progress and missing)
+        bar = tqdm(results, "decoding into the cache", len(missing), unit="stem", disable=hidden)
+        return {recording: error for recording, error in zip(missing, bar, strict=True) if error is not None}
+
+
+def _compact(audio: np.ndarray) -> np.ndarray:
+    """As 16-bit integers, if they hold all of it."""
+    low, high = np.rint(np.array([audio.min(), audio.max()]) * 2**15)
+    fits = low >= -(2**15) and high < 2**15  # false where a float file holds a NaN
+    return np.rint(audio * np.float32(2**15)).astype(np.int16) if fits else audio

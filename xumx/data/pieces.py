@@ -1,0 +1,109 @@
+"""Whole tracks in order, in pieces: for validation and for statistics, where nothing may be left out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from xumx.prefetch import prefetch
+from xumx.data.source import Sample
+from xumx.data.track import MIXTURE, Track, WarnOnce
+from xumx.errors import AudioError, UsageError
+
+
+class Piece(NamedTuple):
+    """Samples ``start`` to ``start + length`` of a track."""
+
+    track: Track
+    start: int
+    length: int
+
+
+class Pieces:
+    """Tracks from their first to their last sample, cut into pieces, over and over.
+
+    The mixtures are those that were recorded, not sums of the sources. Iterating gives pairs
+    ``(Piece, Sample)`` in the order of the tracks; a piece that cannot be read is left out, with one
+    warning a track.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+        What to go through.
+    targets : sequence of str
+        Sources to return beside the mixture; none for the mixture alone.
+    samples : int, optional
+        Length of all pieces but the last of a track; by default a track is one piece.
+    shortest : int
+        A last piece that would be shorter is joined to the one before.
+    channels : int
+        Audio channels.
+    workers : int
+        Threads that read ahead, as many pieces as they are; 0 reads in the calling thread.
+    rank, world : int
+        Which of how many processes this is: they take turns piece by piece.
+
+    Raises
+    ------
+    UsageError
+        If a track lacks a target, or the length is not positive.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        targets: Sequence[str],
+        samples: int | None = None,
+        *,
+        shortest: int = 1,
+        channels: int = 2,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if samples is not None and samples < 1:
+            raise UsageError(f"the length of a piece must be positive, not {samples}")
+        for track in tracks:
+            for target in targets:
+                if target not in track.sources:
+                    known = ", ".join(track.sources)
+                    raise UsageError(f"{track.name} has no source {target!r}, only {known}")
+        everything = [piece for track in tracks for piece in cut(track, samples or track.samples, shortest)]
+        self.pieces = everything[rank::world]
+        self._targets = tuple(targets)
+        self._channels = channels
+        self._workers = workers
+        self._warn = WarnOnce()
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __iter__(self) -> Generator[tuple[Piece, Sample], None, None]:
+        for piece, sample in prefetch(self._read, self.pieces, workers=self._workers, ahead=self._workers):
+            if sample is not None:
+                yield piece, sample
+
+    def _read(self, piece: Piece) -> tuple[Piece, Sample | None]:
+        track, start, length = piece
+        targets = np.empty((len(self._targets), self._channels, length), np.float32)
+        try:
+            mixture = track.read(MIXTURE, start, length, self._channels)
+            for target, source in zip(targets, self._targets, strict=True):
+                target[...] = track.read(source, start, length, self._channels)
+        except AudioError as error:
+            self._warn(track.name, f"{error}; what cannot be read is left out")
+            return piece, None
+        return piece, Sample(mixture, targets)
+
+
+def cut(track: Track, samples: int, shortest: int = 1) -> list[Piece]:
+    """A whole track in pieces of ``samples``, the last one shorter, or longer by less than ``shortest``."""
+    starts = list(range(0, track.samples, samples))
+    if len(starts) > 1 and track.samples - starts[-1] < shortest:
+        starts.pop()
+    return [
+        Piece(track, start, end - start)
+        for start, end in zip(starts, [*starts[1:], track.samples], strict=True)
+    ]

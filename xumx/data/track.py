@@ -1,0 +1,101 @@
+"""A track: a name and its recordings, whatever kind of data set they come from."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from xumx.data.recording import Recording
+from xumx.errors import AudioError
+
+MIXTURE = "mixture"
+"""Name of the recording that is no source but the mix of them; a track may lack it."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Track:
+    """Recordings that belong together and start together.
+
+    Parameters
+    ----------
+    name : str
+        For messages and for the cache.
+    recordings : mapping of str to Recording
+        Source name, or `MIXTURE`, to what was recorded; all of one sample rate.
+    """
+
+    name: str
+    recordings: Mapping[str, Recording]
+
+    @cached_property
+    def samples(self) -> int:
+        """Length that all recordings reach."""
+        return min(recording.samples for recording in self.recordings.values())
+
+    @property
+    def sample_rate(self) -> int:
+        return next(iter(self.recordings.values())).sample_rate
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(name for name in self.recordings if name != MIXTURE)
+
+    def read(self, source: str, start: int, length: int, channels: int) -> np.ndarray:
+        """Samples ``start`` to ``start + length`` of a source or of the mixture.
+
+        A mixture that was not recorded is the sum of the sources.
+
+        Returns
+        -------
+        ndarray, shape (channels, length), float32
+
+        Raises
+        ------
+        AudioError
+            If it cannot be decoded, or has another number of channels than 1 and ``channels``.
+        """
+        if source == MIXTURE and MIXTURE not in self.recordings:
+            parts = (self.read(name, start, length, channels) for name in self.sources)
+            return sum(parts, start=np.zeros((channels, length), np.float32))
+        recording = self.recordings[source]
+        return to_channels(recording.read(start, length), channels, recording)
+
+
+def to_channels(audio: np.ndarray, channels: int, recording: Recording) -> np.ndarray:
+    """One channel from the mean of all, several from a copy of one; otherwise the number must agree."""
+    if len(audio) == channels:
+        return audio
+    if channels == 1:
+        return audio.mean(axis=0, keepdims=True)
+    if len(audio) == 1:
+        return audio.repeat(channels, axis=0)
+    raise AudioError(f"{recording.path}: has {len(audio)} channels, not {channels}")
+
+
+class WarnOnce:
+    """Logs one warning a subject, whichever thread meets it first."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, subject: str, message: str) -> None:
+        with self._lock:
+            new = subject not in self._known
+            self._known.add(subject)
+        if new:
+            logger.warning("%s", message)
+
+
+def listing(names: Iterable[str], most: int = 5) -> str:
+    """Names in one line, the rest of a long list as a number."""
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
