@@ -157,7 +157,7 @@ def test_parser() -> Parser:
 
 
 def train_parser() -> Parser:
-    """``python -m xumx.train``. Options whose default depends on others have None, and say it in their help."""
+    """``python -m xumx.train``. A default that depends on other options is None, and said in the help."""
     parser = Parser(prog="python -m xumx.train", description="Train UMX or X-UMX on MUSDB18.")
     group = parser.add_argument_group("run")
     group.add_argument("--output", metavar="DIR", help="folder of the run; the resumed one's if not given")
@@ -170,7 +170,7 @@ def train_parser() -> Parser:
     group.add_argument(
         "--patience",
         type=int,
-        help="stop after this many epochs in a row without a new best; 0: never (default: 140 for umx, 0 for x-umx)",
+        help="epochs without a new best after which to stop; 0: never (default: 140 for umx, 0 for x-umx)",
     )
     group.add_argument(
         "--checkpoint-every",
@@ -194,7 +194,7 @@ def train_parser() -> Parser:
     group.add_argument(
         "--root",
         metavar="DIR",
-        help="MUSDB18, the folder that holds train and test; without it, a preview of 7 s a track is downloaded",
+        help="MUSDB18, the folder of train and test; without it, a preview of 7 s a track is downloaded",
     )
     group.add_argument(
         "--is-wav", action="store_true", help="the tracks are folders of wav files, not stem files"

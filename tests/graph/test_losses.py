@@ -16,7 +16,10 @@ both_ops = pytest.mark.parametrize("ops", [cpu_ops, stock_ops], ids=["cpu", "sto
 
 
 def variables(arrays, need_grad=False):
-    return [nn.Variable.from_numpy_array(np.ascontiguousarray(a, np.float32)).apply(need_grad=need_grad) for a in arrays]
+    return [
+        nn.Variable.from_numpy_array(np.ascontiguousarray(a, np.float32)).apply(need_grad=need_grad)
+        for a in arrays
+    ]
 
 
 def value_and_gradients(loss, estimates):
@@ -41,7 +44,9 @@ def subsets(n):
 def golden():
     with h5py.File(DATA / "losses.h5") as file:
         found = {}
-        file.visititems(lambda name, node: found.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, node: found.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None
+        )
     return found
 
 
@@ -82,7 +87,9 @@ def test_mse_is_the_mean_over_subsets(n, ops):
     estimates = variables(x, need_grad=True)
     value, gradients = value_and_gradients(losses.combination_mse(estimates, variables(y), ops), estimates)
     assert value == pytest.approx(wanted, rel=1e-5), f"{n} sources {shape}"
-    np.testing.assert_allclose(gradients, gradient, atol=1e-5 * np.abs(gradient).max(), err_msg=f"{n} {shape}")
+    np.testing.assert_allclose(
+        gradients, gradient, atol=1e-5 * np.abs(gradient).max(), err_msg=f"{n} {shape}"
+    )
 
 
 def explicit_sdr(x, y, mixture):
@@ -122,7 +129,9 @@ def test_sdr_is_the_mean_over_subsets(n, silent, ops):
     loss = losses.combination_sdr(estimates, variables(y), residual, ops)
     value, gradients = value_and_gradients(loss, estimates)
     assert value == pytest.approx(wanted, abs=1e-5), f"{n} sources {shape}"
-    np.testing.assert_allclose(gradients, gradient, atol=1e-5 * np.abs(gradient).max(), err_msg=f"{n} {shape}")
+    np.testing.assert_allclose(
+        gradients, gradient, atol=1e-5 * np.abs(gradient).max(), err_msg=f"{n} {shape}"
+    )
 
 
 @both_ops
@@ -135,7 +144,10 @@ def test_perfect_and_silent_estimates_are_finite(ops):
         loss = losses.combination_sdr(estimates, variables(y), residual, ops)
         value, gradients = value_and_gradients(loss, estimates)
         assert np.isfinite(gradients).all(), factor
-        assert 0 <= value <= 2 and (wanted is None or value == pytest.approx(wanted, abs=1e-5)), (factor, value)
+        assert 0 <= value <= 2 and (wanted is None or value == pytest.approx(wanted, abs=1e-5)), (
+            factor,
+            value,
+        )
 
 
 @both_ops

@@ -1,4 +1,4 @@
-"""From audio to the loss: against the golden graph, and the two ways of computing spectra against each other."""
+"""From audio to the loss: against the golden graph, and the ways of computing spectra against each other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from tests.networks import DATA, random_weights, small_config
 from xumx import weights
 from xumx.graph import cpu_ops, model, stock_ops
+from xumx.graph import objective as objective_module
 from xumx.graph.inputs import Inputs
 from xumx.graph.objective import Objective, shortest
 
@@ -66,7 +67,7 @@ def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms):
 
 @pytest.mark.parametrize("config", [small_config(), small_config(arch="umx", sources=("vocals",))], ids=str)
 def test_training_graphs_agree(config):
-    """Gradients of all parameters by our functions and by NNabla's; dropout, which NNabla's lacks, left out."""
+    """Gradients of all parameters by our functions and by NNabla's; without dropout, which NNabla's lacks."""
     net = random_weights(config)
     rng = np.random.default_rng(0)
     targets = rng.normal(size=(2, len(config.sources), 2, 1500)).astype(np.float32)
@@ -83,7 +84,9 @@ def test_training_graphs_agree(config):
         values = {"loss": objective.forward()}
         objective.loss.backward(clear_buffer=True)
         values |= {name: p.g.copy() for name, p in nn.get_parameters().items()}
-        values |= {name: p.d.copy() for name, p in nn.get_parameters(grad_only=False).items() if "bn/" in name}
+        values |= {
+            name: p.d.copy() for name, p in nn.get_parameters(grad_only=False).items() if "bn/" in name
+        }
         found.append(values)
     for name, ours in found[0].items():
         peak = np.abs(found[1][name]).max()
@@ -103,7 +106,9 @@ def test_the_time_domain_loss_has_its_weight():
     assert values[1] - values[0] == pytest.approx(3 * float(objective.terms["time"].d), rel=1e-5)
 
 
-@pytest.mark.parametrize("config", [small_config(), small_config(n_fft=1024, n_hop=512), small_config(arch="umx")])
+@pytest.mark.parametrize(
+    "config", [small_config(), small_config(n_fft=1024, n_hop=512), small_config(arch="umx")]
+)
 def test_the_shortest_audio_has_a_loss(config):
     model.set_weights(random_weights(config))
     samples = shortest(config)
@@ -112,3 +117,23 @@ def test_the_shortest_audio_has_a_loss(config):
         objective = Objective(config, 1, samples, cpu_ops, rng=rng)
         objective.feed(targets.sum(axis=1), targets)
         assert np.isfinite(objective.forward())
+
+
+@pytest.mark.parametrize(
+    "arch, training, frames",
+    [("x-umx", True, 24), ("x-umx", False, 24), ("umx", True, 20), ("umx", False, 24)],
+)
+def test_where_frames_stand(monkeypatch, arch, training, frames):
+    """UMX is trained on frames without padding; all else is centred."""
+    config = small_config(arch=arch, sources=("a", "b"))
+    model.set_weights(random_weights(config))
+    seen = []
+    estimates = objective_module.estimates
+
+    def watched(magnitude, *args, **kwargs):
+        seen.append(magnitude.shape)
+        return estimates(magnitude, *args, **kwargs)
+
+    monkeypatch.setattr(objective_module, "estimates", watched)
+    Objective(config, 2, 1500, cpu_ops, rng=np.random.default_rng(0) if training else None)
+    assert seen == [(frames, 2, 2, 129)]

@@ -1,7 +1,7 @@
 """What a loss takes of a batch of audio: spectra and waveforms, as variables that need no gradient.
 
-Nothing here depends on a parameter, so nothing is part of the graph. On the CPU, spectra come from NumPy: NNabla's
-STFT there multiplies by a matrix of many GB. On a GPU they come from NNabla and never leave it.
+Nothing here depends on a parameter, so nothing is part of the graph. On the CPU, spectra come from NumPy:
+NNabla's STFT there multiplies by a matrix of many GB. On a GPU they come from NNabla and never leave it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Inputs:
         spectrum = (frames, batch, config.nb_channels, config.bins)
         self._spectra: list[nn.Variable] = []
         if by_nnabla:
-            self._audio = [_input((batch, config.nb_channels, samples)) for _ in range(1 + len(config.sources))]
+            self._audio = [
+                _input((batch, config.nb_channels, samples)) for _ in range(1 + len(config.sources))
+            ]
             parts = [self._stft(audio) for audio in self._audio]
             self._spectra = [(real**2 + imag**2) ** 0.5 for real, imag in parts]
             if waveforms:

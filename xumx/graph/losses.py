@@ -1,9 +1,9 @@
 """The losses of training: the combination losses of X-UMX in closed form, and UMX's squared error.
 
 A combination loss averages a loss over sums of sources: over every subset of 1 to n-1 of the n sources
-(1 of 1), estimates and targets being summed over the subset [1]_. Both losses here are made of inner products,
-and inner products of sums are sums of inner products; so one matrix of the products of all signals, computed
-in one pass, gives the loss of all 2ⁿ - 2 subsets.
+(1 of 1), estimates and targets being summed over the subset [1]_. Both losses here are made of inner
+products, and inner products of sums are sums of inner products; so one matrix of the products of all signals,
+computed in one pass, gives the loss of all 2ⁿ - 2 subsets.
 
 References
 ----------
@@ -54,7 +54,8 @@ def combination_mse(estimates: list[nn.Variable], targets: list[nn.Variable], op
     A source is in 2ⁿ⁻¹ subsets and a pair of sources in 2ⁿ⁻², the whole set among them, which does not count.
     So E_ii counts a + b times and E_ij b times, with b = 2ⁿ⁻² - 1 and a = 2ⁿ⁻²::
 
-        loss = (a Σ_j MSE(e_j) + b MSE(Σ_j e_j)) / N,   for four sources (4 Σ_j MSE(e_j) + 3 MSE(Σ_j e_j)) / 14
+        loss = (a Σ_j MSE(e_j) + b MSE(Σ_j e_j)) / N
+             = (4 Σ_j MSE(e_j) + 3 MSE(Σ_j e_j)) / 14   for four sources
 
     Parameters, returns
     -------------------
@@ -72,15 +73,15 @@ def combination_sdr(
 ) -> nn.Variable:
     """1 minus the weighted SDR (Kim et al., 2018) of sums of sources, averaged over all subsets.
 
-    For a subset c with the mixture m, the estimate x = Σ_c x_i, the target t = Σ_c t_i, and what should be left
-    and is left of the mixture, v = m - t and w = m - x, each of ``TRIM`` samples less at both ends::
+    For a subset c with the mixture m, the estimate x = Σ_c x_i, the target t = Σ_c t_i, and what should be
+    and is left of the mixture, v = m - t and w = m - x, each without ``TRIM`` samples at both ends::
 
         loss_c = 1 - α ⟨x, t⟩ / (|x| |t|) - (1 - α) ⟨w, v⟩ / (|w| |v|),   α = |t|² / (|t|² + |v|²)
 
-    with small constants in roots and denominators, which keep silence from dividing by zero. The products follow
-    from those of the 2n+1 signals x_i, t_i and the residual r = m - Σ t_i. These are chosen over the mixture
-    itself because v = r + Σ_{i not in c} t_i is then a sum without cancellation: where the left-out sources are
-    silent, as often in music, v is silent to the last bit, and not the rounding error of the mixture's square.
+    with small constants in roots and denominators, which keep silence from dividing by zero. The products
+    follow from those of the 2n+1 signals x_i, t_i and the residual r = m - Σ t_i. These are chosen over the
+    mixture itself because v = r + Σ_{i not in c} t_i is then a sum without cancellation: where the left-out
+    sources are silent, as often in music, v is silent, and not the rounding error of the mixture's square.
 
     Parameters
     ----------
@@ -98,7 +99,9 @@ def combination_sdr(
     """
     gram = ops.gram([*estimates, *targets, residual], trim=TRIM)
     batch, channels, size, _ = gram.shape
-    products = F.affine(F.reshape(gram, (batch * channels, size**2)), _constant(_subset_products(len(estimates))))
+    products = F.affine(
+        F.reshape(gram, (batch * channels, size**2)), _constant(_subset_products(len(estimates)))
+    )
     # What should be a square is never less than one, whatever rounding did to the differences in w.
     xt, wv, *squares = F.split(F.reshape(products, (batch * channels, 6, -1)), axis=1)
     xx, tt, ww, vv = (F.relu(square) for square in squares)

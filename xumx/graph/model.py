@@ -117,7 +117,8 @@ def estimates(
         recurrent = _mean([net.lstm(shared, s) for s in config.sources])
         both = [F.concatenate(shared, recurrent, axis=2)] * len(config.sources)
     else:
-        both = [F.concatenate(e, net.lstm(e, s), axis=2) for e, s in zip(encoded, config.sources, strict=True)]
+        pairs = zip(encoded, config.sources, strict=True)
+        both = [F.concatenate(e, net.lstm(e, s), axis=2) for e, s in pairs]
     return [net.decode(b, s, magnitude) for b, s in zip(both, config.sources, strict=True)]
 
 

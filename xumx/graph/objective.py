@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import nnabla as nn
 import numpy as np
 
 from xumx.config import ModelConfig

@@ -113,15 +113,10 @@ class _LSTM(Function):
     def backward_impl(self, inputs: Variables, outputs: Variables, wanted: Flags, accum: Flags) -> None:
         if not self._rng:
             raise RuntimeError("this LSTM was built for inference; give it a random generator to train it")
-        outs, dy, dgates = (
-            [*self._outputs, data(outputs[0])],
-            grad(outputs[0]),
-            aligned(*self._gates[0].shape),
-        )
-        dweights, dbias = (
-            [np.empty(v.shape, np.float32) for v in inputs[1::2]],
-            np.empty(inputs[2].shape, np.float32),
-        )
+        outs, dy = [*self._outputs, data(outputs[0])], grad(outputs[0])
+        dgates = aligned(*self._gates[0].shape)
+        dweights = [np.empty(v.shape, np.float32) for v in inputs[1::2]]
+        dbias = np.empty(inputs[2].shape, np.float32)
         for layer in reversed(range(len(outs))):
             weight = _weight(inputs, layer)
             dweight = (dweights[0] if layer == 0 else dweights[1][layer - 1]).reshape(weight.shape)

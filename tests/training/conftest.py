@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.musdb_set import make_musdb
+
+
+@pytest.fixture(scope="session")
+def wav_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_musdb(tmp_path_factory.mktemp("wav"), 3, 1.7, stems=False, valid=2, test=1)
+
+
+@pytest.fixture(scope="session")
+def stems_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_musdb(tmp_path_factory.mktemp("stems"), 2, 3.1, valid=1, test=1, excerpt=True)

@@ -1,0 +1,100 @@
+"""The data of a run: the stream to learn from, the pieces to validate on, the statistics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from xumx.config import ModelConfig
+from xumx.data.augment import augmentations
+from xumx.data.cache import cached
+from xumx.data.musdb import musdb_tracks, preview_root
+from xumx.data.pieces import Pieces
+from xumx.data.source import SampleStream
+from xumx.data.track import Track
+from xumx.errors import UsageError
+from xumx.graph.objective import shortest
+from xumx.training.communicator import Communicator
+from xumx.training.options import Options
+from xumx.training.statistics import Statistics, load_or_compute
+
+
+class Datasets:
+    """What the options say of data, for one rank.
+
+    Parameters
+    ----------
+    options : Options
+    config : ModelConfig
+    communicator : Communicator
+
+    Attributes
+    ----------
+    stream : SampleStream
+        Random mixes of the training tracks.
+    validation : Pieces
+        The validation tracks, all of them, in pieces.
+
+    Raises
+    ------
+    UsageError
+        If the data cannot serve the options: too short samples, unknown sources, a batch of more than all.
+    XumxError
+        If there is no usable data.
+    """
+
+    def __init__(self, options: Options, config: ModelConfig, communicator: Communicator) -> None:
+        self._options, self._config, self._communicator = options, config, communicator
+        self._progress = not options.quiet and communicator.rank == 0
+        needed = shortest(config)
+        for name, seconds in (("--seq-dur", options.seq_dur), ("--valid-dur", options.valid_dur)):
+            if seconds * config.sample_rate < needed:
+                raise UsageError(
+                    f"{name} {seconds:g} is too short for windows of {config.n_fft} samples; "
+                    f"it must be at least {needed / config.sample_rate:.3f}"
+                )
+        self._root = Path(options.root).expanduser() if options.root else preview_root()
+        self._train, valid = self._tracks("train"), self._tracks("valid")
+        # Everything there is goes into the mixtures, whatever is to be separated from them.
+        sources = tuple(dict.fromkeys(source for track in self._train for source in track.sources))
+        self.stream = SampleStream(
+            self._train,
+            sources,
+            round(options.seq_dur * config.sample_rate),
+            targets=config.sources,
+            channels=config.nb_channels,
+            samples_per_track=options.samples_per_track,
+            augmentations=augmentations(options.source_augmentations),
+            seed=options.seed,
+            rank=communicator.rank,
+            world=communicator.size,
+        )
+        self.stream.steps(options.batch_size)
+        self.validation = Pieces(
+            valid,
+            config.sources,
+            round(options.valid_dur * config.sample_rate),
+            shortest=needed,
+            channels=config.nb_channels,
+            workers=options.nb_workers,
+            rank=communicator.rank,
+            world=communicator.size,
+        )
+
+    def statistics(self) -> Statistics:
+        """Of the training mixtures: kept beside the data, or in the output folder if that is read-only."""
+        found = None
+        if self._communicator.rank == 0:
+            folders = [self._root, Path(self._options.output)]
+            found = load_or_compute(
+                self._train, self._config, folders, workers=self._options.nb_workers, progress=self._progress
+            )
+        return Statistics(*self._communicator.broadcast(None if found is None else np.stack(found)))
+
+    def _tracks(self, split: str) -> list[Track]:
+        options = self._options
+        tracks = musdb_tracks(
+            self._root, "train", split, is_wav=options.is_wav, sample_rate=self._config.sample_rate
+        )
+        return cached(tracks, options.cache_dir, progress=self._progress) if options.cache_dir else tracks

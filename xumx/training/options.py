@@ -1,0 +1,251 @@
+"""What a training run is: options from the command line, from the run that it resumes, or defaults."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xumx.args import train_parser
+from xumx.config import SOURCES, ModelConfig, bandwidth_to_max_bin
+from xumx.data.augment import augmentations
+from xumx.errors import UsageError
+
+SAMPLE_RATE = 44100
+
+NETWORK = {
+    "arch": "arch",
+    "sources": "sources",
+    "hidden_size": "hidden_size",
+    "unidirectional": "unidirectional",
+    "nfft": "n_fft",
+    "nhop": "n_hop",
+    "bandwidth": "max_bin",
+    "nb_channels": "nb_channels",
+}
+"""Options that make the network, and the fields of its configuration."""
+
+FIXED = {*NETWORK, "seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "mcoef"}
+"""Those that a run which goes on cannot change: of the network, the stream of samples, the loss."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of ``python -m xumx.train``, each with a value; its help describes them.
+
+    Raises
+    ------
+    UsageError
+        For a value that cannot be right.
+    """
+
+    output: str
+    model: str | None
+    epochs: int
+    patience: int
+    checkpoint_every: float
+    seed: int
+    quiet: bool
+    context: str
+    device_id: str
+    stock_ops: bool
+    root: str | None
+    is_wav: bool
+    cache_dir: str | None
+    nb_workers: int
+    seq_dur: float
+    samples_per_track: int
+    source_augmentations: tuple[str, ...]
+    valid_dur: float
+    arch: str
+    sources: tuple[str, ...]
+    hidden_size: int
+    unidirectional: bool
+    nfft: int
+    nhop: int
+    bandwidth: float
+    nb_channels: int
+    batch_size: int
+    lr: float
+    lr_decay_patience: int
+    lr_decay_gamma: float
+    weight_decay: float
+    mcoef: float
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "seq_dur", "samples_per_track", "valid_dur", "batch_size", "lr"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{_flag(name)} must be positive, not {getattr(self, name)}")
+        for name in (
+            "patience",
+            "checkpoint_every",
+            "seed",
+            "nb_workers",
+            "lr_decay_patience",
+            "weight_decay",
+            "mcoef",
+        ):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{_flag(name)} must be 0 or more, not {getattr(self, name)}")
+        if not 0 < self.lr_decay_gamma < 1:
+            raise UsageError(f"--lr-decay-gamma must be between 0 and 1, not {self.lr_decay_gamma}")
+        if self.is_wav and self.root is None:
+            raise UsageError(
+                "--is-wav says how to read --root, which is missing; the preview holds stem files"
+            )
+        augmentations(self.source_augmentations)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network they describe."""
+        return ModelConfig(
+            arch=self.arch,
+            sources=self.sources,
+            n_fft=self.nfft,
+            n_hop=self.nhop,
+            hidden_size=self.hidden_size,
+            nb_channels=self.nb_channels,
+            max_bin=bandwidth_to_max_bin(SAMPLE_RATE, self.nfft, self.bandwidth),
+            unidirectional=self.unidirectional,
+            sample_rate=SAMPLE_RATE,
+        )
+
+
+def parse(argv: Sequence[str] | None) -> tuple[dict[str, Any], frozenset[str]]:
+    """The values of all options, and the names of those that were given. Ends the process for wrong ones."""
+    parser = train_parser()
+    values = vars(parser.parse_args(argv))
+    # A default does not take the place of what a namespace has already.
+    unset = object()
+    again = vars(parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(values, unset))))
+    return values, frozenset(name for name, value in again.items() if value is not unset)
+
+
+def new_run(values: Mapping[str, Any], given: frozenset[str]) -> Options:
+    """Options of a run that starts afresh.
+
+    Parameters
+    ----------
+    values, given
+        See :func:`parse`.
+
+    Raises
+    ------
+    UsageError
+        For an option that is wrong, missing, or would do nothing.
+    """
+    values = dict(values)
+    source, sources, umx_train = (values.pop(name) for name in ("source", "sources", "umx_train"))
+    if umx_train:
+        if "arch" in given and values["arch"] != "umx":
+            raise UsageError(f"--umx-train means --arch umx, but --arch is {values['arch']}; leave one out")
+        values["arch"] = "umx"
+    crossing = values["arch"] == "x-umx"
+    if crossing and "source" in given:
+        raise UsageError("--source is what a umx separates; for an x-umx use --sources, or add --arch umx")
+    if not crossing and "sources" in given:
+        raise UsageError("--sources is what an x-umx separates; for a umx use --source, one a run")
+    if not crossing and "mcoef" in given:
+        raise UsageError("--mcoef weighs the time-domain loss, which a umx lacks; leave it out")
+    values["sources"] = tuple(sources or SOURCES) if crossing else (source or "vocals",)
+    if values["mcoef"] is None:
+        values["mcoef"] = 10.0 if crossing else 0.0
+    if values["patience"] is None:
+        values["patience"] = 0 if crossing else 140
+    if not values["output"]:
+        raise UsageError("--output is missing: the folder of the new run")
+    values["source_augmentations"] = tuple(values["source_augmentations"])
+    return Options(**values)
+
+
+def from_weights(values: Mapping[str, Any], given: frozenset[str], config: ModelConfig) -> Options:
+    """Options of a new run with the architecture of existing weights; see :func:`new_run`.
+
+    Raises
+    ------
+    UsageError
+        If an option contradicts the weights.
+    """
+    found = {
+        "arch": config.arch,
+        "sources": list(config.sources),
+        "hidden_size": config.hidden_size,
+        "unidirectional": config.unidirectional,
+        "nfft": config.n_fft,
+        "nhop": config.n_hop,
+        "bandwidth": (config.max_bin - 0.5) * config.sample_rate / config.n_fft,
+        "nb_channels": config.nb_channels,
+    }
+    values = {
+        **found,
+        **{name: value for name, value in values.items() if name in given or name not in found},
+    }
+    if not config.crossing and "source" not in given:
+        values["source"] = config.sources[0]
+    if "sources" not in given and not config.crossing:
+        values["sources"] = None
+    options = new_run(values, given)
+    _same_network(options, config)
+    return options
+
+
+def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[str, Any]) -> Options:
+    """Options of a run that goes on: its own, but for those that were given.
+
+    Parameters
+    ----------
+    values, given
+        See :func:`parse`.
+    stored
+        The fields of the run's :class:`Options`, as its checkpoint has them.
+
+    Raises
+    ------
+    UsageError
+        If one was given that cannot be changed.
+    """
+    wanted = {name: values[name] for name in given}
+    if wanted.pop("umx_train", False):
+        wanted["arch"] = "umx"
+    if "source" in wanted:
+        wanted["sources"] = [wanted.pop("source")]
+    for name, value in wanted.items():
+        value = list(value) if isinstance(value, (list, tuple)) else value
+        if name in FIXED and value != stored[name]:
+            raise UsageError(
+                f"{_flag(name)} {_text(value)}: the run in {values['model']} has {_text(stored[name])}; "
+                "leave it out, or start a new run"
+            )
+    merged = {**stored, **wanted, "model": values["model"]}
+    for name in ("sources", "source_augmentations"):
+        merged[name] = tuple(merged[name])
+    return Options(**merged)
+
+
+def fields(options: Options) -> dict[str, Any]:
+    """All of them, as JSON takes them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(options).items()
+    }
+
+
+def _same_network(options: Options, config: ModelConfig) -> None:
+    for name, field in NETWORK.items():
+        wanted, found = getattr(options.config, field), getattr(config, field)
+        if wanted != found:
+            what = "" if name != "bandwidth" else " bins"
+            raise UsageError(
+                f"{_flag(name)}: {options.model} has {_text(found)}{what}, not {_text(wanted)}{what}; "
+                "leave the option out, or start without these weights"
+            )
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,0 +1,103 @@
+"""From a command line to a trainer: a new run, one that starts from weights, or one that goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnabla.ext_utils import get_extension_context
+
+from xumx import weights
+from xumx.engines.nnabla import cudnn_works
+from xumx.errors import UsageError, XumxError
+from xumx.files import replacing
+from xumx.graph import ops_for
+from xumx.training import checkpoint
+from xumx.training.checkpoint import Checkpoint
+from xumx.training.communicator import communicator
+from xumx.training.datasets import Datasets
+from xumx.training.options import Options, from_weights, new_run, parse, resumed
+from xumx.training.trainer import BEST, Trainer
+from xumx.weights import Weights
+
+
+def prepare(argv: Sequence[str] | None) -> tuple[Options, Trainer]:
+    """Read options, data and what there is of the run; everything is checked before training begins.
+
+    Raises
+    ------
+    UsageError
+        For options that cannot be right, or that contradict the data or the resumed run.
+    XumxError
+        If something cannot be read, or a communicator or context is missing.
+    """
+    values, given = parse(argv)
+    ranks = communicator()
+    start: Checkpoint | Weights | None = None
+    found = checkpoint.find(values["model"]) if values["model"] else None
+    if found:
+        start = checkpoint.load(found)
+        values["output"] = values["output"] or str(found.parent)
+        options = resumed(values, given | {"output"}, start.progress["options"])
+    elif values["model"]:
+        start = weights.load(_weights_file(values["model"]))
+        options = from_weights(values, given, start.config)
+    else:
+        options = new_run(values, given)
+    context = _context(options, given)
+    ops = ops_for(context, stock=options.stock_ops)
+    data = Datasets(options, start.config if start else options.config, ranks)
+    if ranks.rank == 0:
+        _claim(Path(options.output), found)
+    return options, Trainer(options, data, ranks, context, ops, start)
+
+
+def _weights_file(model: str) -> str:
+    if Path(model).is_dir():
+        raise UsageError(
+            f"--model {model}: the folder holds no {checkpoint.NAME}; name a run's folder, or weights"
+        )
+    return model
+
+
+def _context(options: Options, given: frozenset[str]) -> str:
+    context = options.context
+    if context == "auto":
+        # Looked for first, as NNabla complains aloud of an extension that is not there.
+        there = importlib.util.find_spec("nnabla_ext.cudnn") is not None
+        context = "cudnn" if there and cudnn_works(options.device_id) else "cpu"
+    if context == "cpu" and "device_id" in given:
+        raise UsageError(
+            "--device-id chooses a GPU, but this run computes on the CPU; use it with --context cudnn"
+        )
+    if context == "cudnn" and options.stock_ops:
+        raise UsageError("--stock-ops is for --context cpu; a GPU has no other functions than NNabla's own")
+    try:
+        if context != "cpu":
+            get_extension_context(context, device_id=options.device_id)
+    except Exception as error:  # NNabla raises whatever its extension's import did
+        raise XumxError(
+            f"--context {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
+            'pip install "xumx[gpu]", or use --context cpu'
+        ) from None
+    return context
+
+
+def _claim(output: Path, resumed_from: Path | None) -> None:
+    """Make the folder ready, unless it holds another run."""
+    own = output / checkpoint.NAME
+    same = resumed_from is not None and own.exists() and own.samefile(resumed_from)
+    if own.exists() and not same:
+        raise UsageError(
+            f"--output {output} holds a run; resume it with --model {output}, or use another folder"
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        checkpoint.tidy(output)
+        if resumed_from is not None and not same and (best := resumed_from.with_name(BEST)).exists():
+            with replacing(output / BEST) as aside:
+                shutil.copyfile(best, aside)
+    except OSError as error:
+        raise XumxError(f"--output {output}: cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,149 @@
+"""Mean and deviation of each bin of the training mixtures, by which the network normalises its input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+from tqdm import tqdm
+
+from xumx.config import ModelConfig
+from xumx.data.pieces import Pieces
+from xumx.data.recording import Recording
+from xumx.data.track import MIXTURE, Track
+from xumx.errors import XumxError
+from xumx.files import replacing
+from xumx.signal.stft import stft
+
+FLOOR = 1e-4
+"""Least deviation, as a share of the greatest: bins that hold nothing are not blown up."""
+
+_BLOCK = 512  # frames at a time, so that a track's spectrogram is never held whole
+
+logger = logging.getLogger(__name__)
+
+
+class Statistics(NamedTuple):
+    """Of the magnitude, averaged over channels, in each bin: float64 arrays (bins,)."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+def load_or_compute(
+    tracks: Sequence[Track],
+    config: ModelConfig,
+    folders: Sequence[Path],
+    *,
+    workers: int = 0,
+    progress: bool = True,
+) -> Statistics:
+    """The statistics of tracks, from a file of an earlier run if one of the folders has it.
+
+    What they depend on is in the file's name, so that runs share a file only if they agree.
+
+    Parameters
+    ----------
+    tracks : sequence of Track
+    config : ModelConfig
+        FFT size, hop and channels.
+    folders : sequence of path
+        Where to look; the first that can be written to gets the file.
+    workers : int
+        Threads that read ahead.
+    progress : bool
+        Whether to show a bar.
+
+    Raises
+    ------
+    XumxError
+        If no track can be read.
+    """
+    name = f"xumx-statistics-{_key(tracks, config)}.npz"
+    for folder in folders:
+        found = _load(folder / name, config)
+        if found is not None:
+            return found
+    statistics = compute(tracks, config, workers=workers, progress=progress)
+    for folder in folders:
+        try:
+            with replacing(folder / name) as aside, open(aside, "wb") as file:
+                np.savez(file, **statistics._asdict())
+            break
+        except OSError as error:
+            logger.debug("%s: %s", folder / name, error)
+    return statistics
+
+
+def compute(
+    tracks: Sequence[Track], config: ModelConfig, *, workers: int = 0, progress: bool = True
+) -> Statistics:
+    """Over all frames of the centred STFT of all mixtures; see :func:`load_or_compute`."""
+    frames, mean, squares = 0, np.zeros(config.bins), np.zeros(config.bins)
+    pieces = Pieces(tracks, (), channels=config.nb_channels, workers=workers)
+    with tqdm(pieces, "statistics", unit="track", disable=not progress, leave=False) as bar:
+        for _, sample in bar:
+            for block in _blocks(sample.mixture, config):
+                magnitude = np.abs(stft(block.T, config.n_fft, config.n_hop, center=False)).mean(axis=2)
+                # Chan, Golub & LeVeque (1983): two sets' means and squares around them make those of both.
+                count, own = len(magnitude), magnitude.mean(axis=0, dtype=np.float64)
+                delta = own - mean
+                squares += np.square(magnitude - own).sum(axis=0, dtype=np.float64)
+                squares += delta**2 * (frames * count / (frames + count))
+                mean += delta * (count / (frames + count))
+                frames += count
+    if frames == 0:
+        raise XumxError("the statistics need a track that can be read, but there is none")
+    scale = np.sqrt(squares / frames)
+    if scale.max() == 0:
+        raise XumxError("the training tracks are silent; there is nothing to learn from")
+    return Statistics(mean, np.maximum(scale, FLOOR * scale.max()))
+
+
+def _blocks(audio: np.ndarray, config: ModelConfig) -> list[np.ndarray]:
+    """Stretches of the padded audio (channels, samples) that have all its frames between them."""
+    padded = np.pad(audio, ((0, 0), (config.n_fft // 2, config.n_fft // 2)), mode="reflect")
+    frames = 1 + audio.shape[1] // config.n_hop
+    return [
+        padded[:, first * config.n_hop : (min(first + _BLOCK, frames) - 1) * config.n_hop + config.n_fft]
+        for first in range(0, frames, _BLOCK)
+    ]
+
+
+def _key(tracks: Sequence[Track], config: ModelConfig) -> str:
+    """Of what the statistics depend on; names and sizes, not paths, so that a set may move."""
+    mixtures = [
+        (track.name, track.samples, [r.path.stat().st_size for r in _mixture_recordings(track)])
+        for track in sorted(tracks, key=lambda track: track.name)
+    ]
+    version = 1  # of what is computed
+    identity = [version, config.n_fft, config.n_hop, config.nb_channels, mixtures]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+
+
+def _mixture_recordings(track: Track) -> list[Recording]:
+    return [track.recordings[MIXTURE]] if MIXTURE in track.recordings else list(track.recordings.values())
+
+
+def _load(path: Path, config: ModelConfig) -> Statistics | None:
+    try:
+        with np.load(path) as file:
+            statistics = Statistics(file["mean"], file["scale"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        logger.warning("%s: cannot be read (%s); it is made anew", os.fspath(path), error)
+        return None
+    if any(a.shape != (config.bins,) or not np.isfinite(a).all() for a in statistics):
+        logger.warning(
+            "%s: does not hold statistics of %d bins; it is made anew", os.fspath(path), config.bins
+        )
+        return None
+    return statistics

@@ -1,0 +1,79 @@
+"""The loss on the validation tracks: all of them, from the first to the last sample."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from types import ModuleType
+
+import nnabla as nn
+import numpy as np
+from tqdm import tqdm
+
+from xumx.config import ModelConfig
+from xumx.data.pieces import Pieces
+from xumx.errors import XumxError
+from xumx.graph.objective import Objective, shortest
+from xumx.training.communicator import Communicator
+
+_SHAPES = 2  # graphs that are kept: of full pieces, and of the last of a track
+
+
+class Validation:
+    """Goes through the validation tracks with the network of the current scope.
+
+    Parameters
+    ----------
+    pieces : Pieces
+        This rank's share.
+    config : ModelConfig
+    ops : module
+        See :func:`xumx.graph.ops_for`.
+    mcoef : float
+        Weight of the time-domain loss.
+    communicator : Communicator
+    """
+
+    def __init__(
+        self, pieces: Pieces, config: ModelConfig, ops: ModuleType, mcoef: float, communicator: Communicator
+    ) -> None:
+        self._pieces, self._config, self._ops, self._mcoef = pieces, config, ops, mcoef
+        self._communicator = communicator
+        self._graphs: OrderedDict[int, Objective] = OrderedDict()
+
+    def run(self, *, progress: bool = True) -> dict[str, float]:
+        """The loss and its terms, means over all ranks' pieces in which each audio sample counts the same.
+
+        Raises
+        ------
+        XumxError
+            If no piece can be read.
+        """
+        # Named before there is a piece, as a rank may have none.
+        names = ["loss", "time", "frequency"] if self._config.crossing else ["loss"]
+        sums, weight = dict.fromkeys(names, 0.0), 0
+        for piece, sample in tqdm(
+            self._pieces, "validation", unit="piece", leave=False, disable=not progress
+        ):
+            # A track may be too short for a single frame.
+            missing = max(shortest(self._config) - piece.length, 0)
+            objective = self._graph(piece.length + missing)
+            objective.feed(
+                np.pad(sample.mixture, ((0, 0), (0, missing)))[None],
+                np.pad(sample.targets, ((0, 0), (0, 0), (0, missing)))[None],
+            )
+            for name, value in {"loss": objective.forward(), **objective.values()}.items():
+                sums[name] += value * piece.length
+            weight += piece.length
+        totals = self._communicator.sum(np.array([weight, *sums.values()]))
+        if not totals[0]:
+            raise XumxError("none of the validation tracks can be read")
+        return dict(zip(sums, (totals[1:] / totals[0]).tolist(), strict=True))
+
+    def _graph(self, samples: int) -> Objective:
+        if samples not in self._graphs:
+            while len(self._graphs) >= _SHAPES:
+                self._graphs.popitem(last=False)
+            with nn.no_grad():
+                self._graphs[samples] = Objective(self._config, 1, samples, self._ops, mcoef=self._mcoef)
+        self._graphs.move_to_end(samples)
+        return self._graphs[samples]
