@@ -48,6 +48,11 @@ def test_paths():
         ("{stem", ["a.mp3"]),
         ("{stem.x}", ["a.mp3"]),
         ("{}{stem}", ["a.mp3"]),
+        ("{stem!r}.wav", ["a.mp3"]),
+        ("{stem:>9}.wav", ["a.mp3"]),
+        ("{stem:{song}}.wav", ["a.mp3"]),
+        ("{stem}.mp3", ["a.mp3"]),
+        ("{stem}/", ["a.mp3"]),
     ],
 )
 def test_templates_that_cannot_be(template, songs):
@@ -56,5 +61,29 @@ def test_templates_that_cannot_be(template, songs):
 
 
 def test_a_song_is_never_overwritten(tmp_path):
-    with pytest.raises(UsageError, match="over a song"):
+    with pytest.raises(UsageError, match="is a song"):
         Output(str(tmp_path)).paths([tmp_path / "vocals.wav"], ["vocals"], "m")
+
+
+def test_stems_of_an_earlier_run_are_no_songs(tmp_path):
+    for name in ("a.mp3", "a_m/bass.wav", "a_x/bass.wav", "out/a/bass.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def found(output):
+        songs, _ = find([str(tmp_path)], lambda file, folder: output.holds(file, folder, "m"))
+        return [str(song.relative_to(tmp_path)) for song in songs]
+
+    assert found(Output()) == ["a.mp3", "a_x/bass.wav", "out/a/bass.wav"]
+    assert found(Output(str(tmp_path / "out"))) == ["a.mp3", "a_m/bass.wav", "a_x/bass.wav"]
+    assert len(found(Output(str(tmp_path)))) == 4
+
+
+def test_a_folder_a_song_where_several_may_come():
+    (one,) = Output("out").paths([Path("a.mp3")], ["vocals"], "m", several=True)
+    assert one == {"vocals": Path("out/a/vocals.wav")}
+
+
+def test_a_song_of_dots_stays_in_the_folder():
+    (one,) = Output("out", "{song}/{stem}.{ext}").paths([Path("...wav")], ["vocals"], "m")
+    assert one == {"vocals": Path("out/song/vocals.wav")}

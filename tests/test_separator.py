@@ -245,6 +245,10 @@ def test_silence_and_extreme_levels_stay_finite(niter, scale):
         ({"chunk_dur": float("nan")}, "--chunk-dur"),
         ({"overlap": 1.0}, "--overlap"),
         ({"overlap": -0.1}, "--overlap"),
+        ({"overlap": 0.1, "chunk_dur": 0}, "--overlap"),
+        ({"device_id": "1"}, "--device-id"),
+        ({"niter": 1.5}, "--niter"),
+        ({"aggregate": {"a/b": ["bass"]}}, "'a/b'"),
         ({"niter": -1}, "--niter"),
         ({"alpha": 0, "softmask": True}, "--alpha"),
         ({"alpha": 2.0}, "--alpha.*--softmask"),
@@ -272,6 +276,18 @@ def test_options_that_cannot_be(options, named):
 def test_arrays_that_are_no_audio(audio, error, named):
     with pytest.raises(error, match=named):
         separate(audio, RATE, model=random_weights(CONFIG))
+
+
+@pytest.mark.parametrize("rate", [0, -1, "44100", 44100.5])
+def test_rates_that_are_none(rate):
+    with pytest.raises(UsageError, match="rate"):
+        separate(music(0.1), rate, model=random_weights(CONFIG))
+
+
+@pytest.mark.parametrize("block", [np.zeros((9, 2), np.int16), np.zeros((9, 6)), np.zeros((1, 9, 2))])
+def test_blocks_that_are_no_audio(block):
+    with pytest.raises(UsageError, match="audio must"):
+        list(Separator(random_weights(CONFIG)).stream([music(0.1), block]))
 
 
 def test_the_first_bad_sample_is_named():

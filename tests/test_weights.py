@@ -78,7 +78,12 @@ def replace(file, name, value):
     "change, named",
     [
         (lambda f: f.pop("fc1_drums/affine/W"), "lacks fc1_drums/affine/W"),
-        (lambda f: f.pop("input_mean_bass"), "unknown parameter fc1_bass"),
+        (lambda f: f.pop("input_mean_bass"), "lacks input_mean_bass"),
+        (lambda f: f.pop("input_mean_drums"), "lacks input_mean_drums"),
+        (lambda f: f.attrs.update(n_hop="abc"), "attribute"),
+        (lambda f: f.attrs.update(sources=5), "attribute"),
+        (lambda f: f.attrs.update(sources=["a", "b"]), "sources"),
+        (lambda f: f["output_mean_bass"].attrs.update(index="z"), "attribute"),
         (lambda f: f.pop("lstm_other/lstm/bias"), "lacks lstm_other/lstm/bias"),
         (
             lambda f: replace(f, "fc2_vocals/affine/W", np.zeros((3, 8))),
@@ -87,7 +92,7 @@ def replace(file, name, value):
         (lambda f: replace(f, "fc1_bass/affine/W", np.zeros(5)), "fc1_bass/affine/W has 1 axes"),
         (lambda f: replace(f, "output_mean_vocals", np.full(513, np.nan)), "output_mean_vocals .*not finite"),
         (lambda f: replace(f, "fc3_bass/bn/var", np.full((1, 1, 1026), -1.0)), "negative variance"),
-        (lambda f: f.create_dataset("extra_bass", data=np.zeros(2)), "unknown parameter extra_bass"),
+        (lambda f: f.create_dataset("extra", data=np.zeros(2)), "unknown parameter extra"),
         (lambda f: f.create_dataset("note", data="text"), "note holds no numbers"),
     ],
 )

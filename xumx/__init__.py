@@ -26,15 +26,17 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker knows the names from above, and that there are no others
 
-        return version("xumx")
-    if name not in _HOME:
-        raise AttributeError(f"module 'xumx' has no attribute {name!r}")
-    module, attribute = _HOME[name]
-    return getattr(importlib.import_module(module), attribute)
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("xumx")
+        if name not in _HOME:
+            raise AttributeError(f"module 'xumx' has no attribute {name!r}")
+        module, attribute = _HOME[name]
+        return getattr(importlib.import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from xumx.errors import XumxError
 
@@ -20,7 +24,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Strict parser: no abbreviations, and ``@file`` reads options from a file with ``#`` comments."""
+    """Strict parser: no abbreviations, errors in one line, and ``@file`` reads options and ``#`` comments."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -34,11 +38,20 @@ class Parser(argparse.ArgumentParser):
         try:
             return shlex.split(arg_line, comments=True)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{error} in the line {arg_line!r}") from None
+            self.error(f"{error} in the line {arg_line!r}")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (--help lists the options)\n")
 
 
 def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Call a command's main and turn its errors into one line and an exit code: 2 wrong usage, 1 failed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold any bytes
+    if threading.current_thread() is threading.main_thread():
+        # What is half-written goes away with the exception.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return main(argv)
     except XumxError as error:
@@ -47,6 +60,9 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +83,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--context", "-c", choices=("auto", "cpu", "cudnn"), default="auto", help="where to compute"
     )
-    group.add_argument("--device-id", "-d", default="0", help="the GPU, for cudnn")
+    group.add_argument("--device-id", "-d", help="the GPU, for cudnn; 0 if not given")
 
 
 def add_separation(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +115,10 @@ def add_separation(parser: argparse.ArgumentParser) -> None:
         help="length of a chunk; 0: the whole song at once",
     )
     group.add_argument(
-        "--overlap", type=float, default=0.05, metavar="FRACTION", help="of a chunk, shared with the next"
+        "--overlap",
+        type=float,
+        metavar="FRACTION",
+        help="of a chunk, shared with the next; 0.05 if not given",
     )
 
 
@@ -257,13 +276,15 @@ def _aggregate(text: str) -> dict[str, list[str]]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(f"no JSON ({error})") from None
-    if not isinstance(value, dict) or not all(isinstance(v, list) for v in value.values()):
+    if not isinstance(value, dict) or not all(
+        isinstance(v, list) and all(isinstance(name, str) for name in v) for v in value.values()
+    ):
         raise argparse.ArgumentTypeError('needs an object of lists, such as {"name": ["drums", "bass"]}')
     return value
 
 
 def _bitrate(text: str) -> int:
     digits, scale = (text[:-1], 1000) if text[-1:].lower() == "k" else (text, 1)
-    if not digits.isdigit() or not int(digits):
+    if not digits.isdecimal() or not int(digits):
         raise argparse.ArgumentTypeError(f"{text!r} is no bit rate; write 320k or 320000")
     return int(digits) * scale

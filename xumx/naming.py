@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xumx.audio import check_format
 from xumx.errors import UsageError
 
 SUFFIXES = (
@@ -54,48 +55,83 @@ class Output:
         if self.clip_mode is None:
             mode = "none" if self.subtype == "float32" else "rescale"
             object.__setattr__(self, "clip_mode", mode)
-        if self.sample_rate is not None and self.sample_rate < 1:
-            raise UsageError(f"--sample-rate must be above 0, not {self.sample_rate}")
+        check_format(self.format, self.sample_rate, bitrate=self.bitrate, subtype=self.subtype)
 
-    def paths(self, songs: Sequence[Path], stems: Sequence[str], model: str) -> list[dict[str, Path]]:
+    def holds(self, path: Path, walked: Path, model: str) -> bool:
+        """Whether a file below the folder ``walked`` lies where an earlier run put its stems."""
+        below = [parent for parent in path.parents if walked in parent.parents]
+        if self.folder is None:
+            return any(parent.name.endswith(f"_{model}") for parent in below)
+        return Path(self.folder).resolve() in {parent.resolve() for parent in below}
+
+    def paths(
+        self, songs: Sequence[Path], stems: Sequence[str], model: str, *, several: bool | None = None
+    ) -> list[dict[str, Path]]:
         """The file of each stem of each song.
+
+        Parameters
+        ----------
+        songs : sequence of path
+        stems : sequence of str
+        model : str
+            Name of the network.
+        several : bool, optional
+            Whether each song has a folder of its own below ``folder``; if not given, if there are several.
 
         Raises
         ------
         UsageError
             If the template is wrong or gives two stems one file.
         """
-        template = self.filename or (
-            "{stem}.{ext}" if self.folder is None or len(songs) == 1 else "{song}/{stem}.{ext}"
-        )
-        try:
-            fields = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-        except ValueError as error:
-            raise UsageError(f"--filename {template!r}: {error}") from None
-        known = {"song", "stem", "model", "ext"}
-        if fields - known:
-            raise UsageError(
-                f"--filename {template!r}: use the fields {{song}}, {{stem}}, {{model}} and {{ext}}"
-            )
+        several = len(songs) > 1 if several is None else several
+        template = self.filename or ("{song}/{stem}.{ext}" if self.folder and several else "{stem}.{ext}")
+        _check_template(template)
         plans = []
         for name in _names(songs):
             folder = Path(f"{name}_{model}" if self.folder is None else self.folder)
             values = {"song": name, "model": model, "ext": self.format}
             plans.append({stem: folder / template.format(stem=stem, **values) for stem in stems})
-        taken: set[Path] = {song.resolve() for song in songs}
-        for plan in plans:
-            for path in plan.values():
-                if path.resolve() in taken:
-                    raise UsageError(
-                        f"--filename {template!r}: {path} would be written twice or over a song; "
-                        "add {stem} or {song}"
-                    )
-                taken.add(path.resolve())
+        inputs = {song.resolve() for song in songs}
+        taken: set[Path] = set()
+        for path in (path for plan in plans for path in plan.values()):
+            if path.resolve() in inputs:
+                raise UsageError(
+                    f"{path} is a song, and a stem would be written over it: use another --outdir"
+                )
+            if path.resolve() in taken:
+                raise UsageError(
+                    f"--filename {template!r}: {path} would be written twice; add {{stem}} or {{song}}"
+                )
+            if path.suffix != f".{self.format}":
+                raise UsageError(
+                    f"--filename {template!r}: end it in .{{ext}}, since {path} is {self.format}"
+                )
+            taken.add(path.resolve())
         return plans
 
 
-def find(inputs: Iterable[str]) -> tuple[list[Path], list[str]]:
+def _check_template(template: str) -> None:
+    try:
+        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    except ValueError as error:
+        raise UsageError(f"--filename {template!r}: {error}") from None
+    for _, name, spec, conversion in fields:
+        if name not in ("song", "stem", "model", "ext") or spec or conversion:
+            raise UsageError(
+                f"--filename {template!r}: use {{song}}, {{stem}}, {{model}} and {{ext}} as they are"
+            )
+
+
+def find(
+    inputs: Iterable[str], leave_out: Callable[[Path, Path], bool] = lambda path, folder: False
+) -> tuple[list[Path], list[str]]:
     """Songs that files, folders (with those below them) and globs name, each once, and what is wrong.
+
+    Parameters
+    ----------
+    inputs : iterable of str
+    leave_out : callable (file, folder), optional
+        Whether a file that was found in a folder is no song after all.
 
     Returns
     -------
@@ -109,6 +145,7 @@ def find(inputs: Iterable[str]) -> tuple[list[Path], list[str]]:
         path = Path(text).expanduser()
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            files = [file for file in files if not leave_out(file, path)]
             if not files:
                 problems.append(f"{text}: the folder holds no audio files")
         elif path.exists():
@@ -126,7 +163,7 @@ def _names(songs: Sequence[Path]) -> list[str]:
     """The songs' names, told apart where two are the same."""
     names: list[str] = []
     for song in songs:
-        name = song.stem
+        name = song.stem if song.stem.strip(".") else "song"
         count = 2
         while name in names:
             name = f"{song.stem}_{count}"

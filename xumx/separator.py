@@ -17,9 +17,12 @@ from xumx.errors import AudioError, UsageError
 from xumx.prefetch import prefetch
 from xumx.signal.overlap_add import blend, split
 from xumx.signal.stft import istft, stft
-from xumx.signal.wiener import wiener
+from xumx.signal.wiener import check_filter, wiener
 from xumx.stems import chosen
 from xumx.weights import Weights
+
+OVERLAP = 0.05
+"""The least that hides the joins of chunks; see bench/joins.py."""
 
 Progress = Callable[[float, float], None]
 """Called with the seconds done and the seconds in all."""
@@ -37,7 +40,8 @@ class Separator:
     targets : sequence of str, optional
         Stems to return, in this order; all by default. The others still take part in the filter.
     two_stems : str, optional
-        Return this stem and ``no_<stem>``, the mixture without it; they sum to the mixture exactly.
+        Return this stem and ``no_<stem>``, the mixture without it; at the network's sample rate they sum to
+        the mixture exactly.
     aggregate : mapping of str to sequence of str, optional
         Return these sums of stems instead: ``{"accompaniment": ["drums", "bass", "other"]}``.
     residual_model : bool
@@ -51,8 +55,8 @@ class Separator:
         Exponent of the magnitudes in that mask.
     chunk_dur : float
         Seconds a chunk; 0 takes the whole signal at once, in memory that grows with it.
-    overlap : float
-        Fraction of a chunk that it shares with the next, 0 up to less than 1.
+    overlap : float, optional
+        Fraction of a chunk that it shares with the next, 0 up to less than 1; 0.05 if not given.
     engine, context, device_id
         See :func:`xumx.engines.create`.
     model_dir : path, optional
@@ -88,24 +92,22 @@ class Separator:
         softmask: bool = False,
         alpha: float = 1.0,
         chunk_dur: float = 10.0,
-        overlap: float = 0.05,
+        overlap: float | None = None,
         engine: str = "auto",
         context: str = "auto",
-        device_id: str = "0",
+        device_id: str | None = None,
         model_dir: str | os.PathLike[str] | None = None,
         threads: int | None = None,
         show_download: bool = False,
     ) -> None:
         if not 0 <= chunk_dur < float("inf"):
             raise UsageError(f"--chunk-dur must be 0 (the whole song) or more seconds, not {chunk_dur}")
+        if overlap is not None and not chunk_dur:
+            raise UsageError("--overlap is between chunks, and --chunk-dur 0 makes one of the whole song")
+        overlap = OVERLAP if overlap is None else overlap
         if not 0 <= overlap < 1:
             raise UsageError(f"--overlap must be at least 0 and below 1, not {overlap}")
-        if niter < 0:
-            raise UsageError(f"--niter must be 0 or more, not {niter}")
-        if not 0 < alpha < float("inf"):
-            raise UsageError(f"--alpha must be above 0, not {alpha}")
-        if alpha != 1 and not softmask:
-            raise UsageError("--alpha acts on the soft mask only: add --softmask")
+        check_filter(niter, softmask, alpha)
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
         # The filter's compiled code takes a while to load, and longer to compile the first time.
@@ -121,9 +123,9 @@ class Separator:
         rate = self.config.sample_rate
         self._length = max(round(chunk_dur * rate), self.config.n_fft) if chunk_dur else sys.maxsize
         self._overlap = min(round(overlap * self._length), self._length - 1) if chunk_dur else 0
-        # One chunk a core beats one chunk on all cores; more than four chunks at once cost memory.
+        # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
         cores = threads or _cores()
-        self._workers = min(cores, 4) if chunk_dur else 1
+        self._workers = min(cores, 2) if chunk_dur else 1
         self._threads = max(cores // self._workers, 1)
         self._filtering = threading.Lock()
         self._memory = np.empty(0, np.complex64)
@@ -156,7 +158,9 @@ class Separator:
         """
         config = self.config
         rate = config.sample_rate if rate is None else rate
-        mixture = _as_audio(audio, config.nb_channels)
+        if not isinstance(rate, (int, np.integer)) or rate < 1:
+            raise UsageError(f"rate must be a whole number of Hz, not {rate!r}")
+        mixture = media.as_audio(audio, config.nb_channels)
         samples = len(mixture)
         mixture = media.resample(mixture, rate, config.sample_rate)
         total = len(mixture) / config.sample_rate
@@ -177,8 +181,8 @@ class Separator:
 
         Parameters
         ----------
-        blocks : iterable of float32 arrays (samples, channels)
-            Consecutive audio at the network's rate and number of channels, blocks of any length.
+        blocks : iterable of float arrays (samples, channels) or (samples,)
+            Consecutive audio at the network's sample rate, blocks of any length.
 
         Yields
         ------
@@ -187,6 +191,8 @@ class Separator:
 
         Raises
         ------
+        UsageError
+            For an array that is not audio.
         AudioError
             For audio without samples or with values that are not finite.
         """
@@ -199,7 +205,8 @@ class Separator:
 
     def _checked(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         samples = 0
-        for block in blocks:
+        for array in blocks:
+            block = media.as_audio(array, self.config.nb_channels)
             bad = media.first_non_finite(block)
             if bad is not None:
                 at = (samples + bad) / self.config.sample_rate
@@ -283,21 +290,6 @@ def separate(
     True
     """
     return Separator(model, targets=targets, **options)(audio, rate, progress=progress)
-
-
-def _as_audio(audio: np.ndarray, channels: int) -> np.ndarray:
-    array = np.asarray(audio)
-    if array.dtype.kind != "f":
-        raise UsageError(f"audio must be floating point with full scale 1, not {array.dtype}")
-    if array.ndim == 1:
-        array = array[:, None]
-    if array.ndim != 2 or not 1 <= array.shape[1] <= max(channels, 2):
-        raise UsageError(f"audio must have the shape (samples, channels), not {np.shape(audio)}")
-    array = array.astype(np.float32, copy=False)
-    if array.shape[1] == channels:
-        return array
-    mono = array.mean(axis=1, keepdims=True)
-    return np.repeat(mono, channels, axis=1)
 
 
 def _load_filter() -> None:

@@ -6,7 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -61,8 +61,9 @@ def separate_song(
         # Reports errors of the song before anything is made for its stems.
         pieces = _separated(separator, song, rate, info.sample_rate, start, duration)
         first = next(pieces)
-        for path in stems.values():
-            _make_folder(path.parent)
+        for folder in {path.parent for path in stems.values()}:
+            for made in _make_folder(folder):
+                stack.push(_unless_failed(made))
         writers = [
             stack.enter_context(
                 Writer(
@@ -71,7 +72,7 @@ def separate_song(
                     config.nb_channels,
                     format=output.format,
                     bitrate=output.bitrate,
-                    subtype=output.subtype or "int16",
+                    subtype=output.subtype,
                     tags=info.tags,
                 )
             )
@@ -159,7 +160,10 @@ class _Spool:
         self._shapes.append((len(piece), *piece[0].shape))
 
     def rescaled(self) -> Iterator[np.ndarray]:
-        self._file.seek(0)
+        try:
+            self._file.seek(0)
+        except OSError as error:
+            raise self._failed(error) from None
         for shape in self._shapes:
             piece = np.fromfile(self._file, np.float32, math.prod(shape)).reshape(shape)
             if self._peak > 1:
@@ -178,8 +182,22 @@ def _write(threads: ThreadPoolExecutor, writers: Sequence[Writer], piece: Iterab
         pass
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder and return those that were not there, the outermost first."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()][::-1]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioError(f"{folder}: the folder of the stems cannot be made ({error.strerror})") from None
+    return missing
+
+
+def _unless_failed(folder: Path) -> Callable[..., None]:
+    """On the way out of a failure, remove a folder that was made for nothing."""
+
+    def leave(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            with suppress(OSError):
+                folder.rmdir()
+
+    return leave

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from xumx.errors import UsageError
@@ -43,6 +44,10 @@ def chosen(
             raise UsageError(f"{option}: the network has no {name!r}; it has {', '.join(estimated)}")
         return estimated.index(name)
 
+    names = [*(aggregate or ()), *estimated]
+    bad = next((n for n in names if not n or n != os.path.basename(n) or "\\" in n or n in (".", "..")), None)
+    if bad is not None:
+        raise UsageError(f"{bad!r} cannot be the name of a stem, since it is no file name")
     if two_stems is not None:
         return {two_stems: [place("--two-stems", two_stems)], f"no_{two_stems}": None}
     if aggregate is not None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xumx.args import run, separator_options, test_parser
 from xumx.errors import UsageError, XumxError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,6 +27,7 @@ def _main(argv: Sequence[str] | None) -> int:
     # Imported here so that --help and wrong options answer at once.
     from tqdm import tqdm
 
+    from xumx.audio import check_part
     from xumx.naming import Output, find
     from xumx.separator import Separator
     from xumx.song import separate_song
@@ -29,24 +35,23 @@ def _main(argv: Sequence[str] | None) -> int:
     output = Output(
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
     )
-    songs, problems = find(args.inputs)
+    check_part(args.start, args.duration)
+    model = Path(args.model).name if Path(args.model).is_dir() else Path(args.model).stem
+    songs, problems = find(args.inputs, lambda file, folder: output.holds(file, folder, model))
+    failed = []
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
+        failed.append(problem.partition(": ")[0])
     if not songs:
         return 1
     separator = Separator(**separator_options(args), show_download=not args.quiet)
     if args.umx_infer and separator.config.crossing:
         raise UsageError(f"--umx-infer: {args.model} is an X-UMX network; leave the option out")
-    plans = output.paths(songs, separator.stems, Path(args.model).stem)
+    several = len(args.inputs) > 1 or not Path(args.inputs[0]).expanduser().is_file()
+    plans = output.paths(songs, separator.stems, model, several=several)
 
-    failed = len(problems)
     total = sum(_seconds(song, args.start, args.duration) for song in songs)
-    with (
-        tqdm(total=total or None, unit="s", disable=args.quiet, bar_format=_BAR) as bar,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
+    with tqdm(total=total or None, unit="s", disable=args.quiet, bar_format=_BAR) as bar, _as_lines(bar):
         for song, stems in zip(songs, plans, strict=True):
             bar.set_description(song.name)
             began = time.perf_counter()
@@ -60,11 +65,9 @@ def _main(argv: Sequence[str] | None) -> int:
                     duration=args.duration,
                     progress=bar.update,
                 )
-            except UsageError:
-                raise
             except XumxError as error:
-                failed += 1
                 bar.write(f"error: {error}", file=sys.stderr)
+                failed.append(str(song))
                 continue
             if not args.quiet:
                 took = time.perf_counter() - began
@@ -73,12 +76,21 @@ def _main(argv: Sequence[str] | None) -> int:
                     f"{song}: {_clock(seconds)} in {took:.1f} s, "
                     f"{seconds / took:.1f} times real time, to {folder}"
                 )
-    if failed and len(songs) + len(problems) > 1:
-        print(
-            f"error: {failed} of {len(songs) + len(problems)} inputs failed; the others are done",
-            file=sys.stderr,
-        )
+    count = len(songs) + len(problems)
+    if failed and count > 1:
+        print(f"error: {len(failed)} of {count} failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def _as_lines(bar: tqdm) -> Iterator[None]:
+    """Our warnings as lines that do not break the bar, or not at all where there is no bar."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not bar.disable:
+            warnings.filterwarnings("always", category=UserWarning)
+            warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
+        yield
 
 
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from xumx.hdf5 import writing
 
 BN_EPS = 1e-5
 """Added to a batch-norm variance, as in NNabla's default."""
+
+_SUFFIXED = re.compile(r"(?:(?:input|output)_(?:mean|scale)|fc[123]|lstm)_([^/]+)")
+"""The first part of an X-UMX parameter's name, with its source."""
 
 _FIXED = ("/bn/mean", "/bn/var")  # moving statistics, which no gradient trains
 
@@ -96,12 +100,12 @@ def load(path: str | os.PathLike[str]) -> Weights:
         parameters = {s: _take(arrays, s) for s in sorted(sources, key=len, reverse=True)}
         arch = "x-umx"
     else:
-        sources = (_text(attributes["sources"][0]) if "sources" in attributes else path.stem,)
+        sources = attributes.get("sources", (path.stem,))[:1]
         parameters, arrays, arch = {sources[0]: arrays}, {}, "umx"
     if arrays:
         raise WeightsError(f"{path}: unknown parameter {min(arrays)}; not a UMX or X-UMX weights file")
     if "sources" in attributes:
-        sources = tuple(_text(s) for s in attributes["sources"])
+        sources = attributes["sources"]
         if set(sources) != set(parameters):
             raise WeightsError(
                 f"{path}: its attributes name the sources {list(sources)}, its parameters others"
@@ -183,7 +187,9 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
-            attributes = dict(file.attrs)
+            attributes = _attributes(file)
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: an attribute is not what xumx or NNabla write ({error})") from None
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read as HDF5 weights ({str(error).splitlines()[0]})") from None
     if not arrays:
@@ -192,8 +198,9 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _sources(arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
-    prefix = "input_mean_"
-    return tuple(name[len(prefix) :] for name in arrays if name.startswith(prefix))
+    """The sources of an X-UMX file, in its order; none for UMX."""
+    heads = (_SUFFIXED.match(name) for name in arrays)
+    return tuple(dict.fromkeys(head[1] for head in heads if head))
 
 
 def _take(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
@@ -206,8 +213,16 @@ def _take(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
     return taken
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _attributes(file: h5py.File) -> dict[str, Any]:
+    """What shapes do not tell, as far as the file says it."""
+    known: dict[str, Any] = {
+        name: int(file.attrs[name]) for name in ("n_hop", "sample_rate") if name in file.attrs
+    }
+    if "sources" in file.attrs:
+        known["sources"] = tuple(
+            s.decode() if isinstance(s, bytes) else str(s) for s in file.attrs["sources"]
+        )
+    return known
 
 
 def _infer(
@@ -237,13 +252,13 @@ def _infer(
             arch=arch,
             sources=sources,
             n_fft=n_fft,
-            n_hop=int(attributes.get("n_hop", n_fft // 4)),
+            n_hop=attributes.get("n_hop", n_fft // 4),
             hidden_size=hidden,
             nb_layers=layers,
             nb_channels=max(rows // max(max_bin, 1), 1),
             max_bin=max_bin,
             unidirectional=directions == 1,
-            sample_rate=int(attributes.get("sample_rate", 44100)),
+            sample_rate=attributes.get("sample_rate", 44100),
         )
     except UsageError as error:
         raise WeightsError(f"{path}: its shapes make no network: {error}") from None

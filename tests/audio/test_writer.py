@@ -145,7 +145,7 @@ def test_bitrate(tmp_path: Path, name: str) -> None:
         ("mp3", {"sample_rate": 96000}, ["--sample-rate", "96000", "44100"]),
         ("m4a", {"sample_rate": 192000}, ["--sample-rate", "192000", "96000"]),
         ("wav", {"sample_rate": 0}, ["--sample-rate"]),
-        ("wav", {"input_rate": -1}, ["--sample-rate"]),
+        ("wav", {"input_rate": -1}, ["input_rate"]),
         ("wav", {"channels": 3}, ["channels", "3"]),
         ("wav", {"bitrate": 128000}, ["--bitrate", "wav"]),
         ("mp3", {"bitrate": 320}, ["--bitrate", "320"]),

@@ -6,10 +6,10 @@ memory does not grow with the length of a file.
 
 from __future__ import annotations
 
-from xumx.audio.reader import decode, probe, read
-from xumx.audio.samples import Resampler, first_non_finite, resample, resampled
+from xumx.audio.reader import check_part, decode, probe, read
+from xumx.audio.samples import Resampler, as_audio, first_non_finite, resample, resampled
 from xumx.audio.track import TAGS, AudioInfo
-from xumx.audio.writer import FORMATS, SUBTYPES, Writer
+from xumx.audio.writer import FORMATS, SUBTYPES, Writer, check_format
 
 __all__ = [
     "FORMATS",
@@ -18,6 +18,9 @@ __all__ = [
     "AudioInfo",
     "Resampler",
     "Writer",
+    "as_audio",
+    "check_format",
+    "check_part",
     "decode",
     "first_non_finite",
     "probe",

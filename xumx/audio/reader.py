@@ -100,6 +100,14 @@ def read(
         return audio, sample_rate or track.info.sample_rate
 
 
+def check_part(start: float, duration: float | None) -> None:
+    """Raise a UsageError for a part that no file can have; arguments as for `decode`."""
+    if not 0 <= start < math.inf:
+        raise UsageError(f"--start must be 0 or more seconds, not {start}")
+    if duration is not None and not 0 < duration < math.inf:
+        raise UsageError(f"--duration must be more than 0 seconds, not {duration}")
+
+
 def _check(
     sample_rate: int | None, channels: int | None, start: float, duration: float | None, stream: int
 ) -> None:
@@ -107,10 +115,7 @@ def _check(
         raise UsageError(f"--sample-rate must be positive, not {sample_rate}")
     if channels not in (None, 1, 2):
         raise UsageError(f"channels must be 1 or 2, not {channels}")
-    if not 0 <= start < math.inf:
-        raise UsageError(f"--start must be 0 or more seconds, not {start}")
-    if duration is not None and not 0 < duration < math.inf:
-        raise UsageError(f"--duration must be more than 0 seconds, not {duration}")
+    check_part(start, duration)
     if stream < 0:
         raise UsageError(f"stream must be 0 or more, not {stream}")
 

@@ -8,6 +8,8 @@ import av
 import numpy as np
 import soxr
 
+from xumx.errors import UsageError
+
 BLOCK = 65536
 """Samples in a block: long enough that Python's share of the time is small, short enough for the caches."""
 
@@ -145,3 +147,31 @@ def first_non_finite(block: np.ndarray) -> int | None:
             return None
     bad = ~np.isfinite(block).all(axis=1)
     return int(bad.argmax()) if bad.any() else None
+
+
+def as_audio(array: np.ndarray, channels: int) -> np.ndarray:
+    """A caller's array as (samples, channels) float32; the array itself where it is that already.
+
+    Parameters
+    ----------
+    array : float array (samples,), (samples, 1) or (samples, 2)
+    channels : int
+        Mono is doubled, stereo averaged, to have as many.
+
+    Raises
+    ------
+    UsageError
+        For any other array.
+    """
+    audio = np.asarray(array)
+    if audio.dtype.kind != "f":
+        raise UsageError(f"audio must be floating point with full scale 1, not {audio.dtype}")
+    if audio.ndim == 1:
+        audio = audio[:, None]
+    if audio.ndim != 2 or not 1 <= audio.shape[1] <= max(channels, 2):
+        raise UsageError(f"audio must have the shape (samples, channels), not {np.shape(array)}")
+    with np.errstate(over="ignore"):
+        audio = audio.astype(np.float32, copy=False)
+    if audio.shape[1] == channels:
+        return audio
+    return np.repeat(audio.mean(axis=1, keepdims=True), channels, axis=1)

@@ -75,6 +75,9 @@ _FORMATS = {
     ),
 }
 
+HIGHEST_RATE = 768_000
+"""In Hz, of a file to be written."""
+
 FORMATS = tuple(_FORMATS)
 """Names of the formats that can be written; they are their file name suffixes too."""
 
@@ -101,9 +104,9 @@ class Writer:
     bitrate : int, optional
         In bit/s, for mp3 (320000 when None), m4a (256000), opus and ogg (192000). The encoders take the
         nearest that they have at this sample rate.
-    subtype : 'int16', 'int24' or 'float32'
-        Of the samples, for wav and flac, which has no float32. Integers are rounded to nearest, without
-        dither, and clamped to their range.
+    subtype : 'int16', 'int24' or 'float32', optional
+        Of the samples, for wav and flac, which has no float32; int16 when None. Integers are rounded to
+        nearest, without dither, and clamped to their range.
     tags : mapping, optional
         Title, artist and the like, kept where the format has a place for them.
     input_rate : int, optional
@@ -126,16 +129,18 @@ class Writer:
         *,
         format: str | None = None,
         bitrate: int | None = None,
-        subtype: str = "int16",
+        subtype: str | None = None,
         tags: Mapping[str, str] | None = None,
         input_rate: int | None = None,
     ) -> None:
         self.path = Path(path)
         self._channels = channels
         name = format or self.path.suffix[1:].lower()
-        _check(name, sample_rate, channels, bitrate, subtype, input_rate)
+        check_format(name, sample_rate, channels, bitrate=bitrate, subtype=subtype)
+        if input_rate is not None and input_rate < 1:
+            raise UsageError(f"input_rate must be positive, not {input_rate}")
         kind = _FORMATS[name]
-        encoding = kind.encodings.get(subtype) or kind.encodings[""]
+        encoding = kind.encodings.get("") or kind.encodings[subtype or SUBTYPES[0]]
         rate = _OPUS_RATE if kind is _OPUS else sample_rate
         self._resampler = Resampler(input_rate or sample_rate, rate, channels)
         self._bits = encoding.bits
@@ -242,16 +247,21 @@ class Writer:
         return av.AudioFrame.from_ndarray(samples, sample_format, layout)
 
 
-def _check(
-    name: str, sample_rate: int, channels: int, bitrate: int | None, subtype: str, input_rate: int | None
+def check_format(
+    name: str,
+    sample_rate: int | None = None,
+    channels: int = 2,
+    *,
+    bitrate: int | None = None,
+    subtype: str | None = None,
 ) -> None:
-    """Raise a UsageError for what a format cannot hold."""
+    """Raise a UsageError for what a format cannot hold; as for `Writer`, with None for what is not known."""
     if name not in _FORMATS:
         raise UsageError(f"unknown format {name!r}; use --format with one of {', '.join(FORMATS)}")
     kind = _FORMATS[name]
-    if min(sample_rate, input_rate or 1) < 1:
-        raise UsageError(f"--sample-rate must be positive, not {min(sample_rate, input_rate or 1)}")
-    if kind.rates and sample_rate not in kind.rates:
+    if sample_rate is not None and not 1 <= sample_rate <= HIGHEST_RATE:
+        raise UsageError(f"--sample-rate must be 1 to {HIGHEST_RATE} Hz, not {sample_rate}")
+    if kind.rates and sample_rate is not None and sample_rate not in kind.rates:
         rates = ", ".join(map(str, kind.rates))
         raise UsageError(f"{name} cannot hold {sample_rate} Hz; use --sample-rate with one of {rates}")
     if channels not in (1, 2):
@@ -262,9 +272,9 @@ def _check(
         low, high = kind.bitrates
         if not low <= bitrate <= high:
             raise UsageError(f"--bitrate for {name} is {low} to {high} bit/s, not {bitrate}")
-    if subtype not in SUBTYPES:
+    if subtype is not None and subtype not in SUBTYPES:
         raise UsageError(f"unknown subtype {subtype!r}; use --subtype with one of {', '.join(SUBTYPES)}")
-    if subtype != SUBTYPES[0] and subtype not in kind.encodings:
+    if subtype is not None and subtype not in kind.encodings:
         raise UsageError(f"--subtype {subtype} cannot be had in {name}")
 
 

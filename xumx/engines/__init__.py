@@ -16,7 +16,12 @@ __all__ = ["CONTEXTS", "ENGINES", "Engine", "create"]
 
 
 def create(
-    weights: Weights, engine: str = "auto", context: str = "auto", *, device_id: str = "0", threads: int = 0
+    weights: Weights,
+    engine: str = "auto",
+    context: str = "auto",
+    *,
+    device_id: str | None = None,
+    threads: int = 0,
 ) -> Engine:
     """The engine that runs ``weights``.
 
@@ -27,15 +32,15 @@ def create(
         'auto' is NNabla on a GPU that it can use, and ONNX Runtime elsewhere.
     context : 'auto', 'cpu' or 'cudnn'
         Where to compute. 'auto' is the GPU if there is one that the engine can use.
-    device_id : str
-        The GPU, for 'cudnn'.
+    device_id : str, optional
+        The GPU, for 'cudnn'; the first if not given.
     threads : int
         Threads that one call may use on the CPU; 0 for one a core.
 
     Raises
     ------
     UsageError
-        For a name that is not one of these, or ONNX Runtime with 'cudnn'.
+        For a name that is not one of these, ONNX Runtime with 'cudnn', or a device on the CPU.
     XumxError
         If the engine or the GPU is not there.
     """
@@ -47,7 +52,9 @@ def create(
     if engine == "onnx" or (engine == "auto" and context == "cpu"):
         context = "cpu"
     elif context == "auto":
-        context = "cudnn" if _cudnn_works(device_id) else "cpu"
+        context = "cudnn" if _cudnn_works(device_id or "0") else "cpu"
+    if context == "cpu" and device_id is not None:
+        raise UsageError("--device-id chooses a GPU, but the network runs on the CPU; leave the option out")
     if engine == "auto":
         engine = "nnabla" if context == "cudnn" else "onnx"
 
@@ -59,7 +66,7 @@ def create(
         raise XumxError("--engine nnabla: NNabla is not installed; it needs Python 3.10 (pip install nnabla)")
     from xumx.engines.nnabla import NnablaEngine
 
-    return NnablaEngine(weights, context=context, device_id=device_id)
+    return NnablaEngine(weights, context=context, device_id=device_id or "0")
 
 
 def _cudnn_works(device_id: str) -> bool:

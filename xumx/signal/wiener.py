@@ -76,12 +76,7 @@ def wiener(
     and the rest is positive. V^α may leave the range of float32: here it stays at the largest number. The
     phase of a silent bin is 0, whatever the signs of its zeros.
     """
-    if niter < 0:
-        raise UsageError(f"--niter must be 0 or more, not {niter}")
-    if not 0 < alpha < np.inf:
-        raise UsageError(f"--alpha must be above 0, not {alpha}")
-    if alpha != 1 and not softmask:
-        raise UsageError("--alpha acts on the soft mask only: add --softmask")
+    check_filter(niter, softmask, alpha)
     if threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
     if spectrogram.ndim != 3 or magnitude.shape[1:] != spectrogram.shape:
@@ -105,6 +100,16 @@ def wiener(
     else:
         _norbert(v, x, niter, softmask, y)
     return y.swapaxes(-1, -2)
+
+
+def check_filter(niter: int, softmask: bool, alpha: float) -> None:
+    """Raise a UsageError for options that cannot be right."""
+    if niter < 0 or niter != int(niter):
+        raise UsageError(f"--niter must be a whole number, 0 or more, not {niter}")
+    if not 0 < alpha < np.inf:
+        raise UsageError(f"--alpha must be above 0, not {alpha}")
+    if alpha != 1 and not softmask:
+        raise UsageError("--alpha acts on the soft mask only: add --softmask")
 
 
 def _contiguous(array: np.ndarray, dtype: type) -> np.ndarray:
