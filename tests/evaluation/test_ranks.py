@@ -1,0 +1,40 @@
+import threading
+
+from xumx.evaluation.ranks import Rank
+
+
+def test_detection():
+    assert Rank.detect({}) == Rank(0, 1, 1)
+    assert Rank.detect({"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALNRANKS": "2"}) == Rank(2, 4, 2)
+    openmpi = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
+    assert Rank.detect(openmpi) == Rank(1, 2, 2)
+    assert Rank.detect({"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}) == Rank(0, 3, 1)
+    assert Rank.detect({"SLURM_NTASKS": "3"}) == Rank()
+
+
+def test_every_item_has_one_rank():
+    items = list(range(7))
+    shares = [Rank(rank, 3).share(items) for rank in range(3)]
+    assert sorted(shares[0] + shares[1] + shares[2]) == items and shares[1] == [1, 4]
+
+
+def test_rank_0_hears_of_all_even_after_a_killed_run(tmp_path):
+    Rank(0, 3).announce(tmp_path)  # by a run that was killed
+    others = [threading.Thread(target=Rank(r, 3).deliver, args=(tmp_path, [f"from {r}"])) for r in (1, 2)]
+    for thread in others:
+        thread.start()
+    while len(list(tmp_path.glob(".rank-*"))) < 2:  # they take it for theirs
+        pass
+    first = Rank(0, 3)
+    name = first.announce(tmp_path)
+    assert first.collect(tmp_path, name, ["from 0"]) == ["from 0", "from 1", "from 2"]
+    for thread in others:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert not (tmp_path / ".run").exists()
+
+
+def test_alone_nothing_is_written(tmp_path):
+    alone = Rank()
+    assert alone.collect(tmp_path, alone.announce(tmp_path), ["a"]) == ["a"]
+    assert not list(tmp_path.iterdir())

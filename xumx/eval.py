@@ -1,0 +1,142 @@
+"""``python -m xumx.eval``: score the separation of MUSDB18."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xumx.args import run, separator_options
+from xumx.errors import UsageError, XumxError
+
+if TYPE_CHECKING:
+    from xumx.data.track import Track
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score or compare what ``argv`` names; 0 if all is done, 1 if a track failed, 2 for wrong usage."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    try:
+        from xumx.evaluation.args import check, eval_parser
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    parser = eval_parser()
+    args = parser.parse_args(argv)
+    check(parser, args)
+    try:
+        return _compare(args.compare) if args.compare else _score(args)
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+
+
+def _missing(error: ModuleNotFoundError) -> XumxError:
+    return XumxError(f"evaluation needs more packages ({error}); pip install 'xumx[eval]'")
+
+
+def _compare(folders: Sequence[str]) -> int:
+    from xumx.evaluation.compare import comparison
+    from xumx.evaluation.tables import read_table
+
+    names = [Path(folder).resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = list(folders)
+    if len(set(names)) < len(names):
+        raise UsageError("--compare: the same scores are given twice")
+    print(comparison({name: read_table(Path(folder)) for name, folder in zip(names, folders)}), end="")
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from xumx.evaluation import session
+    from xumx.evaluation.args import kept_estimates, make_estimator, run_name, settings
+    from xumx.evaluation.ranks import Rank
+    from xumx.evaluation.report import write_report
+    from xumx.evaluation.tables import TABLE, summary, table_of, write_table
+    from xumx.evaluation.tracks import evaluate_all, finished, threads_for
+
+    rank = Rank.detect()
+    tracks, left_out = session.tracks_of(args.root, args.subset, args.split, is_wav=args.is_wav)
+    members = _members(args, tracks)
+    folder = Path(args.evaldir)
+    run_id = ""
+    if rank.rank == 0:
+        session.begin(folder, settings(args), force=args.force)
+        run_id = rank.announce(folder)
+
+    tasks = session.tasks_of(tracks, folder, args.subset, kept_estimates(args), args.fast)
+    mine = rank.share(tasks)
+    quiet = args.quiet or rank.rank > 0
+    errors = []
+    with tqdm(total=len(mine), unit="track", disable=quiet) as bar, warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
+        left = [task for task in mine if args.force or not finished(task, members)]
+        bar.update(len(mine) - len(left))
+        threads = threads_for(args.cores * rank.local_size)
+        make = make_estimator(args)
+        for outcome in evaluate_all(left, make, members, processes=args.cores, threads=threads):
+            for line in outcome.warnings:
+                warnings.warn(line, stacklevel=1)
+            if outcome.error is not None:
+                errors.append(outcome.error)
+                bar.write(f"error: {outcome.error}", file=sys.stderr)
+            bar.update()
+    if rank.rank > 0:
+        rank.deliver(folder, errors)
+        return 0  # rank 0 answers for all
+
+    errors = left_out + rank.collect(folder, run_id, errors)
+    failed = len(errors)
+    scores = session.scores_of(tasks)
+    if scores:
+        table = table_of(scores)
+        write_table(folder / TABLE, table)
+        write_report(folder / "report", table, run_name(args))
+        if not args.quiet:
+            print(summary(table, run_name(args)), end="")
+            print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
+    if failed:
+        print(
+            f"error: {failed} of {len(tasks) + len(left_out)} tracks failed; the others are scored:",
+            file=sys.stderr,
+        )
+        for line in errors:
+            print(f"  {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _members(args: argparse.Namespace, tracks: list[Track]) -> dict[str, tuple[str, ...]]:
+    """What each stem that is to be scored consists of; says which stems cannot be."""
+    from xumx.evaluation import session
+    from xumx.evaluation.scenario import members_of
+
+    sources = tracks[0].sources
+    if args.estimates:
+        members, others = session.folder_members(Path(args.estimates) / args.subset, tracks, sources)
+    elif args.oracle or args.baseline:
+        members, others = members_of(sources, sources), []
+    else:
+        from xumx.separator import Separator
+
+        # Made here once, so that wrong options and weights are found, and downloaded, before any work.
+        separator = Separator(**separator_options(args), show_download=not args.quiet)
+        if args.umx_infer and separator.config.crossing:
+            raise UsageError(f"--umx-infer: {args.model} is an X-UMX network; leave the option out")
+        members = session.network_members(separator.config.sources, separator.stems, args.aggregate, sources)
+        others = [stem for stem in separator.stems if stem not in members]
+    if others:
+        print(f"warning: not scored, since MUSDB18 has no truth for it: {', '.join(others)}", file=sys.stderr)
+    session.check_scorable(members)
+    return members
+
+
+if __name__ == "__main__":
+    sys.exit(main())

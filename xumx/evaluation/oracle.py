@@ -1,0 +1,57 @@
+"""Ceilings: what masks and filters of one kind can reach when they are computed from the true sources.
+
+References
+----------
+.. [1] Liutkus, Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015.
+.. [2] Duong, Vincent, Gribonval, "Under-determined reverberant audio source separation using a full-rank
+   spatial covariance model", IEEE TASLP, 2010.
+"""
+
+from __future__ import annotations
+
+import norbert
+import numpy as np
+
+from xumx.signal.stft import istft, stft
+from xumx.signal.wiener import wiener
+
+_BINS = 64
+
+
+def irm(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Ideal ratio mask: each source's part of the power in every bin and channel, times the mixture [1]_.
+
+    Parameters
+    ----------
+    mixture : float32 array (samples, channels)
+    sources : float32 array (sources, samples, channels)
+
+    Returns
+    -------
+    float32 array (sources, samples, channels)
+    """
+    magnitudes = np.stack([np.abs(stft(source)) for source in sources])
+    masked = wiener(magnitudes, stft(mixture), niter=0, softmask=True, alpha=2.0)
+    return np.stack([istft(spectrogram, len(mixture)) for spectrogram in masked])
+
+
+def mwf(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Multichannel Wiener filter of the local Gaussian model whose parameters are those of the truth [2]_.
+
+    The power of a source is the mean over channels in each bin, its spatial covariance one matrix a
+    frequency: one step of expectation-maximisation that starts from the truth.
+
+    Parameters and result are those of :func:`irm`.
+    """
+    spectrogram = stft(mixture)
+    truth = np.stack([stft(source) for source in sources], axis=-1)  # (frames, bins, channels, sources)
+    for start in range(0, truth.shape[1], _BINS):  # bins are independent, and doubles are large
+        bins = slice(start, start + _BINS)
+        filtered, _, _ = norbert.expectation_maximization(
+            truth[:, bins].astype(np.complex128), spectrogram[:, bins].astype(np.complex128), iterations=1
+        )
+        truth[:, bins] = filtered
+    return np.stack([istft(truth[..., j], len(mixture)) for j in range(len(sources))])
+
+
+ORACLES = {"irm": irm, "mwf": mwf}

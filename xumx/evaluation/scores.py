@@ -1,0 +1,145 @@
+"""A track's estimates to scores, and score files in museval's format."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from xumx.errors import XumxError
+from xumx.evaluation.bsseval import METRICS, bss_eval
+from xumx.evaluation.correlations import blockwise, exact
+from xumx.evaluation.estimators import Truth
+from xumx.evaluation.scenario import Members, scenarios
+from xumx.files import replacing
+
+MUSEVAL = "0.4.1"
+"""The museval whose numbers and whose files these are."""
+
+Scores = dict[str, np.ndarray]
+"""Stem to float64 array (metrics, frames of a second), in the order of `METRICS`."""
+
+
+def score(
+    truth: Truth,
+    estimates: Mapping[str, np.ndarray],
+    members: Members,
+    *,
+    fast: bool = False,
+    threads: int = 1,
+) -> Scores:
+    """BSS Eval v4 of one track, a second at a time, as ``museval.eval_mus_track``.
+
+    Parameters
+    ----------
+    truth : Truth
+    estimates : mapping of str to float array (samples, channels)
+        Cut or filled to the length of the truth, mono doubled or channels averaged to mono, with a warning.
+    members : Members
+        The stems to score. Estimates of other stems are not looked at.
+    fast : bool
+        Take :func:`~xumx.evaluation.correlations.blockwise`.
+    threads : int
+
+    Warns
+    -----
+    UserWarning
+        For an estimate of another length or number of channels.
+
+    Raises
+    ------
+    XumxError
+        For an estimate that is missing or silent, or a truth that is silent throughout.
+    """
+    missing = [stem for stem in members if stem not in estimates]
+    if missing:
+        raise XumxError(f"{truth.name}: no estimate of {', '.join(missing)}")
+    true, fitted = {}, {}
+    for stem, parts in members.items():
+        true[stem] = np.sum([truth.sources[source] for source in parts], axis=0, dtype=np.float64)
+        fitted[stem] = _fitted(estimates[stem], true[stem].shape, f"{truth.name}: the estimate of {stem}")
+        for what, audio in (("truth", true[stem]), ("estimate", fitted[stem])):
+            if not audio.sum(axis=1).any():
+                raise XumxError(f"{truth.name}: the {what} of {stem} is silent throughout, and has no score")
+    scores: Scores = {}
+    for group in scenarios(members):
+        references, candidates = (np.stack([signals[stem] for stem in group]) for signals in (true, fitted))
+        result = bss_eval(
+            references, candidates, truth.rate, correlate=blockwise if fast else exact, threads=threads
+        )
+        scores.update(zip(group, result.swapaxes(0, 1)))
+    return scores
+
+
+def _fitted(estimate: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
+    samples, channels = shape
+    if estimate.shape[1] != channels:
+        if 1 not in (channels, estimate.shape[1]):
+            raise XumxError(f"{what} has {estimate.shape[1]} channels, not {channels}")
+        if channels == 1:
+            warnings.warn(f"{what} has {estimate.shape[1]} channels, which are averaged", stacklevel=3)
+        else:
+            warnings.warn(f"{what} is mono and is doubled", stacklevel=3)
+        estimate = np.repeat(estimate.mean(axis=1, keepdims=True), channels, axis=1)
+    lacking = samples - len(estimate)
+    if lacking:
+        how = "shorter and is filled with silence" if lacking > 0 else "longer and is cut"
+        warnings.warn(f"{what} is {abs(lacking)} samples {how}", stacklevel=3)
+    return np.pad(estimate[:samples], ((0, max(lacking, 0)), (0, 0)))
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """A score file as museval writes it: values to 1e-5 dB, infinite ones as NaN.
+
+    Raises
+    ------
+    XumxError
+        If it cannot be written.
+    """
+    targets = []
+    for stem, values in scores.items():
+        frames = [
+            {"time": float(t), "duration": 1.0, "metrics": {m: _rounded(v) for m, v in zip(METRICS, column)}}
+            for t, column in enumerate(values.T)
+        ]
+        targets.append({"name": stem, "frames": frames})
+    text = json.dumps({"targets": targets, "museval_version": MUSEVAL}, indent=2)
+    try:
+        with replacing(path) as aside:
+            aside.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise XumxError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _rounded(value: float) -> float:
+    # Decimal and not round(), which museval does not use either and which differs in halves.
+    return float(Decimal(value).quantize(Decimal(".00001"))) if np.isfinite(value) else float("nan")
+
+
+def read_scores(path: Path) -> Scores:
+    """What `write_scores` or museval has written.
+
+    Raises
+    ------
+    XumxError
+        If it is not a score file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        scores = {
+            str(target["name"]): np.array(
+                [[float(frame["metrics"][metric]) for frame in target["frames"]] for metric in METRICS]
+            )
+            for target in content["targets"]
+        }
+    except OSError as error:
+        raise XumxError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise XumxError(f"{path}: is no score file of museval ({type(error).__name__}: {error})") from None
+    if not scores:
+        raise XumxError(f"{path}: holds no scores")
+    return scores

@@ -1,0 +1,221 @@
+"""Many tracks in several processes: each is estimated and scored, and leaves a score file."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xumx.audio import Writer
+from xumx.data.track import Track
+from xumx.errors import XumxError
+from xumx.evaluation.estimators import Estimator, Truth, read_truth
+from xumx.evaluation.scenario import Members
+from xumx.evaluation.scores import read_scores, score, write_scores
+
+MakeEstimator = Callable[[int], Estimator]
+"""A number of threads to an estimator; made once in each process."""
+
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A track to score.
+
+    Parameters
+    ----------
+    track : Track
+    scores : Path
+        The file to write.
+    estimates : Path, optional
+        Folder to keep the estimates in, as ``<stem>.wav``.
+    fast : bool
+        See :func:`xumx.evaluation.scores.score`.
+    """
+
+    track: Track
+    scores: Path
+    estimates: Path | None = None
+    fast: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: ``error`` is None if the track was scored."""
+
+    task: Task
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def threads_for(processes: int) -> int:
+    """Threads for each of as many processes on this machine, so that all have the cores it lets us use."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        cores = os.cpu_count() or 1
+    return max(cores // processes, 1)
+
+
+def finished(task: Task, members: Members) -> bool:
+    """Whether nothing is left to do: the score file is whole and of these stems, and the estimates are there.
+
+    Warns
+    -----
+    UserWarning
+        For a score file that cannot be read.
+    """
+    if not task.scores.exists():
+        return False
+    try:
+        scored = set(read_scores(task.scores))
+    except XumxError as error:
+        warnings.warn(f"{error}; the track is scored again", stacklevel=2)
+        return False
+    kept = task.estimates is None or all((task.estimates / f"{stem}.wav").exists() for stem in members)
+    return scored == set(members) and kept
+
+
+def evaluate(task: Task, estimate: Estimator, members: Members, *, threads: int = 1) -> None:
+    """Read, estimate, score and write one track.
+
+    Raises
+    ------
+    XumxError
+        If any of it fails; no score file is written then.
+    """
+    task.scores.unlink(missing_ok=True)  # of another attempt, which must not pass for this one's
+    truth = read_truth(task.track)
+    estimates = estimate(truth)
+    if task.estimates is not None:
+        _keep(task.estimates, truth, estimates)
+    write_scores(task.scores, score(truth, estimates, members, fast=task.fast, threads=threads))
+
+
+def _keep(folder: Path, truth: Truth, estimates: dict[str, np.ndarray]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise XumxError(f"{folder}: cannot be made ({error.strerror})") from None
+    for stem, audio in estimates.items():
+        path = folder / f"{stem}.wav"
+        # In floats, so that scoring the folder gives the same numbers again.
+        with Writer(path, truth.rate, audio.shape[1], subtype="float32") as writer:
+            writer.write(np.ascontiguousarray(audio, np.float32))
+
+
+def evaluate_all(
+    tasks: Sequence[Task], make: MakeEstimator, members: Members, *, processes: int, threads: int
+) -> Iterator[Outcome]:
+    """Outcomes as they come; a task that fails does not end the others.
+
+    BLAS has one thread in every process, whatever there is: museval's SIR and SAR depend on their number
+    by thousandths of a dB (:mod:`xumx.evaluation.bsseval`).
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    make : MakeEstimator
+        Can be pickled.
+    members : Members
+    processes, threads : int
+        How many, and of each.
+    """
+    if not tasks:
+        return
+    settings = {**dict.fromkeys(_ONE_THREAD, "1"), "OMP_NUM_THREADS": str(threads)}
+    with _environment(settings), _pool(min(processes, len(tasks)), make, members, threads) as pool:
+        futures = {pool.submit(_run, task): task for task in tasks}
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                name = futures[future].track.name
+                error = f"{name}: its process was killed; is memory short? Use fewer --cores"
+                yield Outcome(futures[future], error=error)
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Variables that new processes inherit: libraries read them when they are loaded."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _pool(
+    processes: int, make: MakeEstimator, members: Members, threads: int
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end at once when an exception passes."""
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, context, _Worker.start, (make, members, threads))
+    try:
+        yield pool
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Worker:
+    """What a process keeps from track to track."""
+
+    current: _Worker
+
+    def __init__(self, make: MakeEstimator, members: Members, threads: int) -> None:
+        self.make, self.members, self.threads = make, members, threads
+        self.estimate: Estimator | None = None
+
+    @classmethod
+    def start(cls, make: MakeEstimator, members: Members, threads: int) -> None:
+        cls.current = cls(make, members, threads)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _run(task: Task) -> Outcome:
+    worker = _Worker.current
+    error = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            if worker.estimate is None:
+                worker.estimate = worker.make(worker.threads)
+            evaluate(task, worker.estimate, worker.members, threads=worker.threads)
+        except XumxError as failure:
+            error = str(failure)
+        except Exception as failure:  # whatever it is, the other tracks can do without
+            error = f"{type(failure).__name__}: {failure}"
+    if error is not None and task.track.name not in error:
+        error = f"{task.track.name}: {error}"
+    said = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning))
+    return Outcome(task, tuple(said), error)
