@@ -19,6 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+CALM = 0.05
+"""The part of the cores that others may take."""
+
 _THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")
 
 
@@ -30,14 +33,19 @@ class BenchError(Exception):
 class Run:
     """One whole process: elapsed and CPU seconds, and peak memory in MB (10⁶ bytes).
 
-    The CPU seconds include the programs it started, the peak is that of its largest process. ``others`` are
-    the CPU seconds that the machine spent on anything else meanwhile; None where it does not tell.
+    The CPU seconds include the programs it started, the peak is that of its largest process. ``others`` is
+    the part of the cores that the machine gave to anything else meanwhile; 0 where it does not tell.
     """
 
     wall: float
     cpu: float
     peak: float
-    others: float | None = None
+    others: float = 0.0
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing else took enough to make the figures doubtful."""
+        return self.others <= CALM
 
 
 def measure(
@@ -82,21 +90,17 @@ def measure(
         raise BenchError(f"{Path(command[0]).name} ended with {process.returncode}: {said} (see {log})")
     unit = 1 if sys.platform == "darwin" else 1024
     cpu = usage.ru_utime + usage.ru_stime
-    others = None if busy is None or busy_after is None else max(busy_after - busy - cpu, 0.0)
+    others = 0.0
+    if busy is not None and busy_after is not None:
+        others = max(busy_after - busy - cpu, 0.0) / (wall * cores())
     return Run(wall, cpu, usage.ru_maxrss * unit / 1e6, others)
 
 
-def wait_until_quiet(patience: float, limit: float = 0.05) -> None:
+def wait_until_quiet(patience: float) -> None:
     """Return when other programs leave the cores alone, or after ``patience`` seconds.
 
     Libraries whose threads wait for each other by spinning take many times as long when one of them loses
     its core, so that a busy machine does not slow all programs alike.
-
-    Parameters
-    ----------
-    patience : float
-    limit : float
-        Part of all cores that may be taken.
     """
     now = time.perf_counter()
     end = now + patience
@@ -104,14 +108,20 @@ def wait_until_quiet(patience: float, limit: float = 0.05) -> None:
         before, began = _busy(), now
         time.sleep(2)
         after, now = _busy(), time.perf_counter()
-        if before is None or after is None or after - before < limit * (now - began) * cores():
+        if before is None or after is None or after - before < CALM * (now - began) * cores():
             return
 
 
 def median(runs: Iterable[Run]) -> Run:
-    """Median times and the highest peak."""
-    walls, cpus, peaks = zip(*((r.wall, r.cpu, r.peak) for r in runs), strict=True)
-    return Run(statistics.median(walls), statistics.median(cpus), max(peaks))
+    """Median times and the highest peak of the calm runs, or the calmest run if others disturbed them all."""
+    runs = sorted(runs, key=lambda run: run.others)
+    runs = [run for run in runs if run.calm] or runs[:1]
+    return Run(
+        statistics.median(run.wall for run in runs),
+        statistics.median(run.cpu for run in runs),
+        max(run.peak for run in runs),
+        max(run.others for run in runs),
+    )
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,0 +1,114 @@
+"""The benchmark's own arithmetic; what it measures is not tested."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.common import BenchError, Run, measure, median, table
+from bench.ideal import flops_per_second
+from bench.separate import Result, scaled, targets
+from bench.stages import Stages
+from xumx.config import ModelConfig
+
+
+@pytest.mark.parametrize("arch", ["x-umx", "umx"])
+@pytest.mark.parametrize("unidirectional", [False, True])
+def test_flops_of_a_small_network(arch: str, unidirectional: bool) -> None:
+    config = ModelConfig(
+        arch=arch, sources=("a", "b", "c"), n_fft=8, n_hop=2, hidden_size=6, nb_layers=2, nb_channels=1,
+        max_bin=4, unidirectional=unidirectional, sample_rate=20,
+    )  # fmt: skip
+    encoder = 4 * 6
+    if unidirectional:
+        lstm = 2 * (4 * 6 * (6 + 6))
+    else:
+        lstm = 2 * (2 * 4 * 3 * (6 + 3))
+    decoder = (6 + 6) * 6 + 6 * 5
+    expected = 10 * 3 * 2 * (encoder + lstm + decoder)  # frames a second, sources, multiply and add
+    assert flops_per_second(config) == expected
+
+
+def test_flops_of_the_published_network() -> None:
+    assert flops_per_second(ModelConfig()) == pytest.approx(3.054e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("child", [False, True])
+def test_measure_sees_memory_of_a_process_and_its_children(tmp_path: Path, child: bool) -> None:
+    code = "import os; print(os.getcwd()); b'1' * 200_000_000"
+    if child:
+        code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], check=True)"
+    run = measure([sys.executable, "-c", code], log=tmp_path / "log", cwd=tmp_path)
+    assert 200 < run.peak < 300, run
+    assert (tmp_path / "log").read_text().strip() == str(tmp_path.resolve())
+
+
+def test_measure_hides_the_callers_paths_and_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    code = "import os; print([os.environ.get(n) for n in ('PYTHONPATH', 'OMP_NUM_THREADS', 'ADDED')])"
+    measure([sys.executable, "-c", code], log=tmp_path / "log", cwd=tmp_path, env={"ADDED": "yes"})
+    assert (tmp_path / "log").read_text().strip() == "[None, None, 'yes']"
+
+
+def test_measure_reports_the_last_line_of_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="ended with 3: no such song"):
+        measure(
+            [sys.executable, "-c", "import sys; print('no such song\\n'); sys.exit(3)"],
+            log=tmp_path / "log",
+            cwd=tmp_path,
+        )
+
+
+def test_median_leaves_disturbed_runs_out() -> None:
+    calm = [Run(1.0, 9.0, 5.0, 0.0), Run(3.0, 7.0, 6.0, 0.01), Run(2.0, 8.0, 4.0, 0.0)]
+    assert median([*calm, Run(20.0, 20.0, 20.0, 0.5)]) == Run(2.0, 8.0, 6.0, 0.01)
+    calmest = Run(4.0, 4.0, 4.0, 0.3)
+    assert median([Run(1.0, 1.0, 1.0, 0.4), calmest]) == calmest
+    assert not calmest.calm
+
+
+def test_stages_take_inner_time_out_of_the_outer() -> None:
+    ticks = iter([0.0, 1.0, 3.0, 7.0, 100.0, 101.0, 200.0, 202.0])
+    stages = Stages(clock=lambda: next(ticks))
+    inner = stages.function("inner", lambda: None)
+    with stages.stage("outer"):
+        inner()
+
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    assert list(stages.generator("items", numbers)()) == [1]
+    assert stages.seconds == {"outer": 1 + 4, "inner": 2, "items": 1 + 2}
+
+
+def test_targets_compare_times_of_calm_runs() -> None:
+    def result(wall: float, seconds: float = 180.0, others: float = 0.0) -> Result:
+        return Result("it", Run(wall, 1.0, 1.0, others), seconds)
+
+    results = {
+        "xumx": result(4.0),
+        "clip": result(2.0, 6.0),
+        "openunmix": result(10.0),
+        "sony": result(400.0),
+    }
+    ratios = [("100.00 ×", "yes"), ("2.50 ×", "no"), ("4.00 ×", "no"), ("2.00 ×", "yes"), ("2.00 s", "yes")]
+
+    def found(**changed: Result) -> list[tuple[str, str]]:
+        return [(row[2], row[3]) for row in targets({**results, **changed}, {"NumPy": 1.0, "BLAS": 2.0})]
+
+    assert found() == ratios
+    disturbed = found(openunmix=result(20.0, others=0.4))
+    assert disturbed == [ratios[0], ("5.00 ×", "disturbed"), *ratios[2:]]
+    assert [met for _, met in found(xumx=result(4.0, others=0.4))] == [*4 * ["disturbed"], "yes"]
+
+
+def test_scaling_leaves_the_start_alone() -> None:
+    assert scaled(2.0, 62.0, 6.0) == 362.0
+
+
+def test_table() -> None:
+    assert table(["a", "bb"], [["ccc", "1"]]).splitlines() == ["| a   | bb |", "| --- | -: |", "| ccc |  1 |"]
