@@ -224,16 +224,14 @@ def report(bench: Bench, results: dict[str, Result], parts: dict[str, Run]) -> N
     rates = " and ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in speed["rates"].items())
     music = f"{bench.seconds:g} s of music, file to files"
     header = [music, "time", "CPU", "real-time factor", "times real time", "peak memory"]
-    print(table(header, (result.row() for result in results.values())), "\n")
+    print(table(header, (result.row() for result in results.values())) + "\n")
     print(
         f"The network's matrix products are {speed['flops'] / 1e9:.2f} GFLOP a second of music. "
         f"{cores()} cores reach {rates} in float32 products of 2048 × 2048.\n"
     )
     if "xumx" in results:
-        print(
-            table(["target", "wanted", "measured", "met"], targets(results, ideals, parts["ideal"].calm)),
-            "\n",
-        )
+        rows = targets(results, ideals, parts["ideal"].calm)
+        print(table(["target", "wanted", "measured", "met"], rows) + "\n")
         stages = bench.answer("stages")
         shares = sorted(stages["stages"].items(), key=lambda item: -item[1])
         rows = [[name, f"{cpu:.2f} s", f"{100 * cpu / stages['cpu']:.0f} %"] for name, cpu in shares]
