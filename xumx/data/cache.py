@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from xumx.prefetch import prefetch
 from xumx.data.recording import ARRAY_SUFFIX, Recording
 from xumx.data.track import Track, logger
 from xumx.errors import AudioError, XumxError
 from xumx.files import replacing
+from xumx.prefetch import prefetch
 
 FORMAT = 1
 """Part of the names: a change of the format makes all old files stale."""

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xumx.prefetch import prefetch
 from xumx.data.source import Sample
 from xumx.data.track import MIXTURE, Track, WarnOnce
 from xumx.errors import AudioError, UsageError
+from xumx.prefetch import prefetch
 
 
 class Piece(NamedTuple):

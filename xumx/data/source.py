@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from xumx.data.augment import Augmentation
-from xumx.prefetch import prefetch
 from xumx.data.track import MIXTURE, Track, WarnOnce, listing, logger
 from xumx.errors import AudioError, UsageError
+from xumx.prefetch import prefetch
 
 ATTEMPTS = 20
 """Draws in a row that may hit unreadable audio before that is an error."""
