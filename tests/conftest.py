@@ -7,9 +7,9 @@ what separating needs.
 import importlib.util
 
 NEEDS = {
-    "nnabla": ["graph/*", "training/*", "engines/test_nnabla.py"],
-    "soundfile": ["dataset/*"],
-    "museval": ["evaluation/*"],
+    "nnabla": ["graph", "training", "engines/test_nnabla.py"],
+    "soundfile": ["dataset"],
+    "museval": ["evaluation"],
 }
 
 collect_ignore_glob = [

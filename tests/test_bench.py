@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,11 +39,13 @@ def test_flops_of_the_published_network() -> None:
 
 @pytest.mark.parametrize("child", [False, True])
 def test_measure_sees_memory_of_a_process_and_its_children(tmp_path: Path, child: bool) -> None:
-    code = "import os; print(os.getcwd()); b'1' * 200_000_000"
+    # More than this process itself, whose size a child's figure starts from.
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 100_000_000
+    code = f"import os; print(os.getcwd()); b'1' * {size}"
     if child:
         code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}], check=True)"
     run = measure([sys.executable, "-c", code], log=tmp_path / "log", cwd=tmp_path)
-    assert 200 < run.peak < 300, run
+    assert size / 1e6 < run.peak < size / 1e6 + 100, run
     assert (tmp_path / "log").read_text().strip() == str(tmp_path.resolve())
 
 
