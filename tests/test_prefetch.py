@@ -12,7 +12,7 @@ from xumx.prefetch import prefetch
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("xumx")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("xumx-ahead")]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])

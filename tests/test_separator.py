@@ -186,7 +186,7 @@ def test_a_stream_reads_no_more_than_it_needs():
         next(stream)
     stream.close()
     assert read < 40
-    assert not [t for t in threading.enumerate() if t.name.startswith("xumx")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("xumx-ahead")]
 
 
 def test_progress_ends_at_the_whole():

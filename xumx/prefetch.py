@@ -34,7 +34,7 @@ def prefetch(
     if workers == 0:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(workers, thread_name_prefix="xumx") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="xumx-ahead") as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:

@@ -96,7 +96,7 @@ def test_the_stream_does_not_depend_on_workers_and_resumes_anywhere(
             assert same(Sample(batch.mixture[row], batch.targets[row]), one), (epoch, step, row)
         epoch, step = (epoch, step + 1) if step < 2 else (epoch + 1, 0)
     drawn.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("xumx")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("xumx-ahead")]
 
 
 def test_seeds_and_epochs_and_positions_give_different_samples(coded_tracks: CodedTracks) -> None:

@@ -42,7 +42,7 @@ def test_batches_are_those_of_the_stream(stream: SampleStream, workers: int, epo
             assert np.array_equal(mixture, theirs.mixture)
             assert target.shape == (4, 4, 50) and np.array_equal(target[:, 2:], theirs.targets[:, 1])
             epoch, step = (epoch, step + 1) if step < 2 else (epoch + 1, 0)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("xumx")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("xumx-ahead")]
 
 
 def test_epochs_call_back(stream: SampleStream) -> None:
