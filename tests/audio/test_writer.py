@@ -110,16 +110,6 @@ def test_blocks_of_any_size(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(read(tmp_path / f"many.{name}")[0], read(one)[0])
 
 
-@pytest.mark.parametrize("rates", [(44100, 48000), (48000, 44100), (44100, 22050)])
-def test_input_rate(tmp_path: Path, rates: tuple[int, int]) -> None:
-    audio = music(30_011, 2, rates[0])
-    path = write(tmp_path / "x.wav", audio, rates[1], input_rate=rates[0], subtype="float32")
-    back, rate = read(path)
-    assert rate == rates[1]
-    assert len(back) == int(len(audio) * rates[1] / rates[0] + 0.5)
-    np.testing.assert_allclose(back, soxr.resample(audio, *rates), atol=1e-6)
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_tags(tmp_path: Path, name: str) -> None:
     tags = {"title": "Größe 音", "artist": "A & B", "album": "x=y", "date": "1999", "genre": "Jazz"}
@@ -145,7 +135,6 @@ def test_bitrate(tmp_path: Path, name: str) -> None:
         ("mp3", {"sample_rate": 96000}, ["--sample-rate", "96000", "44100"]),
         ("m4a", {"sample_rate": 192000}, ["--sample-rate", "192000", "96000"]),
         ("wav", {"sample_rate": 0}, ["--sample-rate"]),
-        ("wav", {"input_rate": -1}, ["input_rate"]),
         ("wav", {"channels": 3}, ["channels", "3"]),
         ("wav", {"bitrate": 128000}, ["--bitrate", "wav"]),
         ("mp3", {"bitrate": 320}, ["--bitrate", "320"]),

@@ -109,9 +109,6 @@ class Writer:
         nearest, without dither, and clamped to their range.
     tags : mapping, optional
         Title, artist and the like, kept where the format has a place for them.
-    input_rate : int, optional
-        Of the blocks, in Hz, when it is not ``sample_rate``: ``n`` samples become
-        ``n * sample_rate / input_rate``, rounded.
 
     Raises
     ------
@@ -131,18 +128,15 @@ class Writer:
         bitrate: int | None = None,
         subtype: str | None = None,
         tags: Mapping[str, str] | None = None,
-        input_rate: int | None = None,
     ) -> None:
         self.path = Path(path)
         self._channels = channels
         name = format or self.path.suffix[1:].lower()
         check_format(name, sample_rate, channels, bitrate=bitrate, subtype=subtype)
-        if input_rate is not None and input_rate < 1:
-            raise UsageError(f"input_rate must be positive, not {input_rate}")
         kind = _FORMATS[name]
         encoding = kind.encodings.get("") or kind.encodings[subtype or SUBTYPES[0]]
         rate = _OPUS_RATE if kind is _OPUS else sample_rate
-        self._resampler = Resampler(input_rate or sample_rate, rate, channels)
+        self._resampler = Resampler(sample_rate, rate, channels)
         self._bits = encoding.bits
         self._samples = 0  # written so far, at the file's rate
         self._container: av.container.OutputContainer | None = None

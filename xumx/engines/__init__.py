@@ -12,7 +12,7 @@ from xumx.weights import Weights
 ENGINES = ("auto", "onnx", "nnabla")
 CONTEXTS = ("auto", "cpu", "cudnn")
 
-__all__ = ["CONTEXTS", "ENGINES", "Engine", "create"]
+__all__ = ["CONTEXTS", "ENGINES", "Engine", "create", "cudnn_works"]
 
 
 def create(
@@ -52,7 +52,7 @@ def create(
     if engine == "onnx" or (engine == "auto" and context == "cpu"):
         context = "cpu"
     elif context == "auto":
-        context = "cudnn" if _cudnn_works(device_id or "0") else "cpu"
+        context = "cudnn" if cudnn_works(device_id or "0") else "cpu"
     if context == "cpu" and device_id is not None:
         raise UsageError("--device-id chooses a GPU, but the network runs on the CPU; leave the option out")
     if engine == "auto":
@@ -69,12 +69,13 @@ def create(
     return NnablaEngine(weights, context=context, device_id=device_id or "0")
 
 
-def _cudnn_works(device_id: str) -> bool:
+def cudnn_works(device_id: str) -> bool:
+    """Whether NNabla is there with its cuDNN extension and computes on this GPU."""
     # Looked for first, so that a machine without the extension never pays for importing NNabla.
     extensions = importlib.util.find_spec("nnabla_ext")
     places = extensions.submodule_search_locations if extensions else None
     if not any(os.path.isdir(os.path.join(place, "cudnn")) for place in places or []):
         return False
-    from xumx.engines.nnabla import cudnn_works
+    from xumx.engines import nnabla
 
-    return cudnn_works(device_id)
+    return nnabla.cudnn_works(device_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from nnabla.ext_utils import get_extension_context
 
 from xumx import weights
-from xumx.engines.nnabla import cudnn_works
+from xumx.engines import cudnn_works
 from xumx.errors import UsageError, XumxError
 from xumx.files import replacing
 from xumx.graph import ops_for
@@ -65,9 +64,7 @@ def _weights_file(model: str) -> str:
 def _context(options: Options, given: frozenset[str]) -> str:
     context = options.context
     if context == "auto":
-        # Looked for first, as NNabla complains aloud of an extension that is not there.
-        there = importlib.util.find_spec("nnabla_ext.cudnn") is not None
-        context = "cudnn" if there and cudnn_works(options.device_id) else "cpu"
+        context = "cudnn" if cudnn_works(options.device_id) else "cpu"
     if context == "cpu" and "device_id" in given:
         raise UsageError(
             "--device-id chooses a GPU, but this run computes on the CPU; use it with --context cudnn"
