@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xumx.args import run, train_parser
+from xumx.args import run
 from xumx.errors import XumxError
+from xumx.training.args import train_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xumx.args import train_parser
 from xumx.config import SOURCES, ModelConfig, bandwidth_to_max_bin
 from xumx.data.augment import augmentations
 from xumx.errors import UsageError
+from xumx.training.args import train_parser
 
 SAMPLE_RATE = 44100
 

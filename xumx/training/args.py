@@ -1,0 +1,119 @@
+"""The options of ``python -m xumx.train``."""
+
+from __future__ import annotations
+
+import argparse
+
+from xumx.args import Parser
+
+
+def train_parser() -> Parser:
+    """``python -m xumx.train``. A default that depends on other options is None, and said in the help."""
+    parser = Parser(prog="python -m xumx.train", description="Train UMX or X-UMX on MUSDB18.")
+    _add_run(parser)
+    _add_data(parser)
+    _add_network(parser)
+    _add_optimisation(parser)
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument("--output", metavar="DIR", help="folder of the run; the resumed one's if not given")
+    group.add_argument(
+        "--model",
+        metavar="PATH",
+        help="folder of a run, to resume it, or weights (.h5), to start a new one from",
+    )
+    group.add_argument("--epochs", type=int, default=1000, help="at most")
+    group.add_argument(
+        "--patience",
+        type=int,
+        help="epochs without a new best after which to stop; 0: never (default: 140 for umx, 0 for x-umx)",
+    )
+    group.add_argument(
+        "--checkpoint-every",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="within an epoch, beside the one at its end; 0: after each batch",
+    )
+    group.add_argument("--seed", type=int, default=42, help="of weights, samples and dropout")
+    group.add_argument("--quiet", "-q", action="store_true", help="print warnings and errors only")
+    group.add_argument(
+        "--context", "-c", choices=("auto", "cpu", "cudnn"), default="auto", help="where to compute"
+    )
+    group.add_argument("--device-id", "-d", default="0", help="the GPU, for cudnn")
+    group.add_argument(
+        "--stock-ops",
+        action="store_true",
+        help="on the CPU, NNabla's own functions in place of xumx's faster ones",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--root",
+        metavar="DIR",
+        help="MUSDB18, the folder of train and test; without it, a preview of 7 s a track is downloaded",
+    )
+    group.add_argument(
+        "--is-wav", action="store_true", help="the tracks are folders of wav files, not stem files"
+    )
+    group.add_argument(
+        "--cache-dir", metavar="DIR", help="keep decoded audio here: faster, 32 GB for MUSDB18"
+    )
+    group.add_argument("--nb-workers", type=int, default=4, help="threads that draw samples; 0: none")
+    group.add_argument(
+        "--seq-dur", type=float, default=6.0, metavar="SECONDS", help="length of a training sample"
+    )
+    group.add_argument("--samples-per-track", type=int, default=64, help="in an epoch")
+    group.add_argument(
+        "--source-augmentations",
+        nargs="*",
+        default=["gain", "channelswap"],
+        metavar="NAME",
+        help="of each source before the mix: gain, channelswap, or none",
+    )
+    group.add_argument(
+        "--valid-dur",
+        "--valid_dur",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="of a piece in validation",
+    )
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument("--arch", choices=("x-umx", "umx"), default="x-umx", help="architecture")
+    group.add_argument("--umx-train", action="store_true", help="the same as --arch umx")
+    group.add_argument("--source", metavar="STEM", help="what a umx separates (default: vocals)")
+    group.add_argument(
+        "--sources",
+        nargs="+",
+        metavar="STEM",
+        help="what an x-umx separates (default: bass drums vocals other)",
+    )
+    group.add_argument("--hidden-size", type=int, default=512, help="width of the layers")
+    group.add_argument("--unidirectional", action="store_true", help="LSTM forward in time only")
+    group.add_argument("--nfft", type=int, default=4096, help="window of the STFT, in samples")
+    group.add_argument("--nhop", type=int, default=1024, help="hop of the STFT, in samples")
+    group.add_argument("--bandwidth", type=float, default=16000.0, metavar="HZ", help="what the network sees")
+    group.add_argument("--nb-channels", type=int, default=2, help="audio channels; 1: the mean of all")
+
+
+def _add_optimisation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("optimisation")
+    group.add_argument("--batch-size", type=int, default=16, help="samples of a step")
+    group.add_argument("--lr", type=float, default=1e-3, help="learning rate of Adam, at first")
+    group.add_argument(
+        "--lr-decay-patience", type=int, default=80, help="epochs without a new best before it falls"
+    )
+    group.add_argument("--lr-decay-gamma", type=float, default=0.3, help="factor by which it falls")
+    group.add_argument(
+        "--weight-decay", type=float, default=1e-5, help="gradient of the squared weights, times this"
+    )
+    group.add_argument("--mcoef", type=float, help="weight of the time-domain loss of x-umx (default: 10)")
