@@ -31,15 +31,13 @@ def random_weights(config: ModelConfig, seed: int = 0) -> Weights:
             return rng.uniform(-1, 1, shape) * config.lstm_size**-0.5
         return rng.normal(0.3 if name == "output_mean" else 0, 0.1, shape)
 
-    return Weights(
-        config,
-        {
-            source: {
-                name: draw(name, shape).astype(np.float32) for name, shape in parameter_shapes(config).items()
-            }
-            for source in config.sources
-        },
-    )
+    first, parameters = config.sources[0], {}
+    for source in config.sources:
+        parameters[source] = own = {}
+        for name, shape in parameter_shapes(config).items():
+            shared = config.arch == "joint" and source != first and not name.startswith("fc3/")
+            own[name] = parameters[first][name] if shared else draw(name, shape).astype(np.float32)
+    return Weights(config, parameters)
 
 
 def identity_weights(config: ModelConfig) -> Weights:

@@ -28,6 +28,14 @@ def test_a_unidirectional_lstm_keeps_its_width():
 
 
 @pytest.mark.parametrize(
+    "arch, crossing, independent", [("x-umx", True, False), ("umx", False, True), ("joint", False, False)]
+)
+def test_what_the_sources_of_an_architecture_share(arch, crossing, independent):
+    config = ModelConfig(arch=arch)
+    assert (config.crossing, config.independent) == (crossing, independent)
+
+
+@pytest.mark.parametrize(
     "change, named",
     [
         ({"arch": "demucs"}, "demucs"),

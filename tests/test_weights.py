@@ -17,6 +17,9 @@ CONFIGS = [
     small_config(sources=("vocals", "lead_vocals"), n_hop=32, sample_rate=48000),
     small_config(arch="umx", sources=("piano",)),
     small_config(arch="umx"),
+    small_config(arch="joint"),
+    small_config(arch="joint", sources=("vocals", "lead_vocals", "mean", "scale"), unidirectional=True),
+    small_config(arch="joint", sources=("piano",), nb_channels=1, nb_layers=1),
 ]
 
 
@@ -49,6 +52,73 @@ def test_the_official_layout_tells_its_sizes():
     assert one.config == dataclasses.replace(config, arch="umx", sources=("vocals",))
     for name, array in one.parameters["vocals"].items():
         np.testing.assert_array_equal(folder.parameters["vocals"][name], array)
+
+
+def test_the_layout_of_a_joint_network(tmp_path):
+    """One trunk under the names of UMX, a last layer a source under those of X-UMX, each once."""
+    config = small_config(arch="joint", sources=("a", "b"))
+    saved = random_weights(config)
+    weights.save(tmp_path / "net.h5", saved)
+    found = {}
+    with h5py.File(tmp_path / "net.h5") as file:
+        file.visititems(lambda n, node: found.update({n: node.shape}) if hasattr(node, "shape") else None)
+    norm = ("beta", "gamma", "mean", "var")
+    assert found == {
+        **dict.fromkeys(("input_mean", "input_scale"), (60,)),
+        **dict.fromkeys(("output_mean", "output_scale"), (129,)),
+        "fc1/affine/W": (120, 8),
+        **{f"fc1/bn/{part}": (1, 1, 8) for part in norm},
+        "lstm/lstm/weight_l0": (2, 4, 4, 12),
+        "lstm/lstm/weight": (2, 2, 4, 4, 12),
+        "lstm/lstm/bias": (3, 2, 4, 4),
+        "fc2/affine/W": (16, 8),
+        **{f"fc2/bn/{part}": (1, 1, 8) for part in norm},
+        **{f"fc3_{source}/affine/W": (8, 258) for source in "ab"},
+        **{f"fc3_{source}/bn/{part}": (1, 1, 258) for source in "ab" for part in norm},
+    }
+    a, b = weights.load(tmp_path / "net.h5").parameters.values()
+    for name in a:
+        assert (a[name] is b[name]) == (not name.startswith("fc3/")), name
+    np.testing.assert_array_equal(b["fc3/affine/W"], saved.parameters["b"]["fc3/affine/W"])
+
+
+@pytest.mark.parametrize("sources", [("bass", "drums", "vocals", "other"), ("piano",)])
+def test_the_shapes_of_a_joint_network_tell_its_sizes(tmp_path, sources):
+    config = small_config(arch="joint", sources=sources, unidirectional=True, nb_channels=1, hidden_size=6)
+    path = tmp_path / "net.h5"
+    weights.save(path, random_weights(config))
+    with h5py.File(path, "r+") as file:
+        for name in list(file.attrs):
+            del file.attrs[name]
+    assert weights.load(path).config == config
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        (lambda f: f.pop("input_mean"), "lacks input_mean$"),
+        (lambda f: f.pop("fc2/affine/W"), "lacks fc2/affine/W$"),
+        (lambda f: f.pop("fc3_drums/affine/W"), "lacks fc3_drums/affine/W$"),
+        (lambda f: f.pop("fc3_drums"), "sources"),
+        (
+            lambda f: replace(f, "fc3_bass/bn/var", np.ones((1, 1, 8))),
+            r"fc3_bass/bn/var has shape \(1, 1, 8\)",
+        ),
+        (lambda f: replace(f, "output_scale", np.full(129, np.inf)), "output_scale .*not finite"),
+        (
+            lambda f: f.create_dataset("fc4_bass/affine/W", data=np.zeros(2)),
+            "fc4_bass.*which no joint network",
+        ),
+    ],
+)
+def test_a_broken_joint_network_is_named(tmp_path, change, named):
+    path = tmp_path / "net.h5"
+    weights.save(path, random_weights(small_config(arch="joint")))
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(WeightsError, match=named) as raised:
+        weights.load(path)
+    assert str(path) in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_half_precision_files_are_half_the_size_and_load_as_float32(tmp_path):
@@ -125,8 +195,9 @@ def test_a_folder_of_umx_files_that_differ(tmp_path):
         weights.load(tmp_path)
 
 
-def test_a_folder_with_an_x_umx_file_asks_for_the_file(tmp_path):
-    weights.save(tmp_path / "net.h5", random_weights(small_config()))
+@pytest.mark.parametrize("arch", ["x-umx", "joint"])
+def test_a_folder_with_a_file_of_all_sources_asks_for_the_file(tmp_path, arch):
+    weights.save(tmp_path / "net.h5", random_weights(small_config(arch=arch)))
     with pytest.raises(WeightsError, match=r"net\.h5.*one file"):
         weights.load(tmp_path)
 

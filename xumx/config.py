@@ -9,7 +9,7 @@ from xumx.errors import UsageError
 SOURCES = ("bass", "drums", "vocals", "other")
 """The sources of the published networks, in the order of their tensors."""
 
-ARCHITECTURES = ("x-umx", "umx")
+ARCHITECTURES = ("x-umx", "umx", "joint")
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,13 @@ class ModelConfig:
 
     Parameters
     ----------
-    arch : 'x-umx' or 'umx'
+    arch : 'x-umx', 'umx' or 'joint'
         X-UMX: one network whose sources share two averages (Sawata et al., 2021,
         "All for One and One for All: Improving Music Separation by Bridging Networks").
         UMX: one independent network a source (Stöter et al., 2019, "Open-Unmix - A Reference
         Implementation for Music Source Separation").
+        Joint: one UMX for all sources, which have only the last layer to themselves (Gusó et al., 2022,
+        "On Loss Functions and Evaluation Metrics for Music Source Separation", of hidden size 1024).
     sources : tuple of str
         Names of the stems, in tensor order.
     n_fft, n_hop : int
@@ -93,8 +95,13 @@ class ModelConfig:
 
     @property
     def crossing(self) -> bool:
-        """Whether the sources meet in averages (X-UMX) or stay apart (UMX)."""
+        """Whether the sources' own networks meet in averages (X-UMX)."""
         return self.arch == "x-umx"
+
+    @property
+    def independent(self) -> bool:
+        """Whether each source has a network, and a file, of its own (UMX)."""
+        return self.arch == "umx"
 
 
 def bandwidth_to_max_bin(sample_rate: int, n_fft: int, bandwidth: float) -> int:

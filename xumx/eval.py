@@ -128,8 +128,10 @@ def _members(args: argparse.Namespace, tracks: list[Track]) -> dict[str, tuple[s
 
         # Made here once, so that wrong options and weights are found, and downloaded, before any work.
         separator = Separator(**separator_options(args), show_download=not args.quiet)
-        if args.umx_infer and separator.config.crossing:
-            raise UsageError(f"--umx-infer: {args.model} is an X-UMX network; leave the option out")
+        if args.umx_infer and not separator.config.independent:
+            raise UsageError(
+                f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
+            )
         members = session.network_members(separator.config.sources, separator.stems, args.aggregate, sources)
         others = [stem for stem in separator.stems if stem not in members]
     if others:

@@ -45,8 +45,10 @@ def _main(argv: Sequence[str] | None) -> int:
     if not songs:
         return 1
     separator = Separator(**separator_options(args), show_download=not args.quiet)
-    if args.umx_infer and separator.config.crossing:
-        raise UsageError(f"--umx-infer: {args.model} is an X-UMX network; leave the option out")
+    if args.umx_infer and not separator.config.independent:
+        raise UsageError(
+            f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
+        )
     several = len(args.inputs) > 1 or not Path(args.inputs[0]).expanduser().is_file()
     plans = output.paths(songs, separator.stems, model, several=several)
 

@@ -1,8 +1,9 @@
 """Weights: ``.h5`` files in the official layout to arrays with a :class:`ModelConfig`, and back.
 
 An X-UMX network is one file whose first path component carries the source (``fc1_bass/affine/W``);
-a UMX network is a folder of one file a source (``bass.h5``) without that suffix. In memory both are
-the same: ``parameters[source][name]`` with the plain name (``fc1/affine/W``).
+a UMX network is a folder of one file a source (``bass.h5``) without that suffix. A joint network is one
+file of both: its trunk as in UMX, its heads as in X-UMX (``fc3_bass/affine/W``). In memory all are the
+same: ``parameters[source][name]`` with the plain name (``fc1/affine/W``).
 """
 
 from __future__ import annotations
@@ -24,22 +25,28 @@ from xumx.hdf5 import writing
 BN_EPS = 1e-5
 """Added to a batch-norm variance, as in NNabla's default."""
 
-_SUFFIXED = re.compile(r"(?:(?:input|output)_(?:mean|scale)|fc[123]|lstm)_([^/]+)")
-"""The first part of an X-UMX parameter's name, with its source."""
+_SUFFIXED = re.compile(r"((?:input|output)_(?:mean|scale)|fc[123]|lstm)_([^/]+)")
+"""The first part of the name of a source's own parameter in a file of all sources."""
+
+_HEAD = "fc3"
+"""The layer that a source of a joint network has to itself."""
 
 _FIXED = ("/bn/mean", "/bn/var")  # moving statistics, which no gradient trains
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A whole network: its configuration and float32 ``parameters[source][name]``."""
+    """A whole network: its configuration and float32 ``parameters[source][name]``.
+
+    What the sources of a joint network share is the same array in each.
+    """
 
     config: ModelConfig
     parameters: dict[str, dict[str, np.ndarray]]
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter of one source, in the official order of creation."""
+    """Plain name and shape of every parameter of one source, in the official order of creation."""
     c, k, b = config.nb_channels, config.max_bin, config.bins
     hidden, h, d, layers = config.hidden_size, config.lstm_size, config.directions, config.nb_layers
     shapes: dict[str, tuple[int, ...]] = {
@@ -64,10 +71,14 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def official_name(name: str, source: str) -> str:
-    """``fc1/affine/W`` of source ``bass`` is called ``fc1_bass/affine/W`` in an X-UMX file."""
+def stored_name(arch: str, source: str, name: str) -> str:
+    """What a source's parameter is called in its file; what sources share has one name for them all.
+
+    ``fc1/affine/W`` of ``bass`` is ``fc1_bass/affine/W`` in an X-UMX file; in the others it keeps its name.
+    """
     head, slash, tail = name.partition("/")
-    return f"{head}_{source}{slash}{tail}"
+    own = arch == "x-umx" or (arch == "joint" and head == _HEAD)
+    return f"{head}_{source}{slash}{tail}" if own else name
 
 
 def load(path: str | os.PathLike[str]) -> Weights:
@@ -76,7 +87,7 @@ def load(path: str | os.PathLike[str]) -> Weights:
     Parameters
     ----------
     path : path
-        An X-UMX or single-source UMX ``.h5`` file, or a folder of ``<source>.h5`` UMX files.
+        An X-UMX, joint or single-source UMX ``.h5`` file, or a folder of ``<source>.h5`` UMX files.
 
     Returns
     -------
@@ -94,34 +105,21 @@ def load(path: str | os.PathLike[str]) -> Weights:
     if path.is_dir():
         return _load_folder(path)
     arrays, attributes = _read(path)
-    sources = _sources(arrays)
-    if sources:
-        # The longest name first, so that "vocals" does not take what belongs to "lead_vocals".
-        parameters = {s: _take(arrays, s) for s in sorted(sources, key=len, reverse=True)}
-        arch = "x-umx"
-    else:
-        sources = attributes.get("sources", (path.stem,))[:1]
-        parameters, arrays, arch = {sources[0]: arrays}, {}, "umx"
-    if arrays:
-        raise WeightsError(f"{path}: unknown parameter {min(arrays)}; not a UMX or X-UMX weights file")
-    if "sources" in attributes:
-        sources = attributes["sources"]
-        if set(sources) != set(parameters):
-            raise WeightsError(
-                f"{path}: its attributes name the sources {list(sources)}, its parameters others"
-            )
-    config = _infer(path, arch, sources, parameters[sources[0]], attributes)
-    for source in sources:
-        _check(path, config, source, parameters[source])
-    return Weights(config, {s: parameters[s] for s in sources})
+    arch, sources = _layout(path, arrays, attributes)
+    config = _infer(path, arch, sources, arrays, attributes)
+    _check(path, config, arrays)
+    return Weights(
+        config,
+        {s: {name: arrays[stored_name(arch, s, name)] for name in parameter_shapes(config)} for s in sources},
+    )
 
 
 def save(path: str | os.PathLike[str], weights: Weights, *, dtype: Any = np.float32) -> None:
     """Write a network in the official layout, its configuration as attributes of the file.
 
-    X-UMX, and UMX of one source, become one file; UMX of several sources becomes a folder of one file
-    a source. ``nnabla.load_parameters`` reads what this writes. Files appear under their names only
-    when they are whole.
+    A network becomes one file; UMX of several sources, being a network a source, becomes a folder of
+    them. ``nnabla.load_parameters`` reads what this writes. Files appear under their names only when they
+    are whole.
 
     Parameters
     ----------
@@ -137,19 +135,17 @@ def save(path: str | os.PathLike[str], weights: Weights, *, dtype: Any = np.floa
         If the file cannot be written.
     """
     path, config = Path(path), weights.config
-    if config.crossing:
-        named = {
-            official_name(name, s): weights.parameters[s][name]
-            for name in parameter_shapes(config)
-            for s in config.sources
-        }
-        _write(path, config, named, dtype)
-    elif len(config.sources) == 1:
-        _write(path, config, weights.parameters[config.sources[0]], dtype)
-    else:
+    if config.independent and len(config.sources) > 1:
         for source in config.sources:
             one = dataclasses.replace(config, sources=(source,))
-            _write(path / f"{source}.h5", one, weights.parameters[source], dtype)
+            save(path / f"{source}.h5", Weights(one, {source: weights.parameters[source]}), dtype=dtype)
+        return
+    named = {
+        stored_name(config.arch, s, name): weights.parameters[s][name]
+        for name in parameter_shapes(config)
+        for s in config.sources
+    }
+    _write(path, config, named, dtype)
 
 
 def _load_folder(folder: Path) -> Weights:
@@ -162,8 +158,10 @@ def _load_folder(folder: Path) -> Weights:
     parts = [load(files[name]) for name in names]
     configs = [dataclasses.replace(part.config, sources=tuple(names)) for part in parts]
     for name, config in zip(names, configs, strict=True):
-        if config.arch != "umx":
-            raise WeightsError(f"{files[name]}: an X-UMX network is one file; name it instead of its folder")
+        if not config.independent:
+            raise WeightsError(
+                f"{files[name]}: {config.arch} is one file for all sources; name it instead of its folder"
+            )
         if config != configs[0]:
             raise WeightsError(f"{files[name]}: its sizes differ from those of {files[names[0]].name}")
     return Weights(
@@ -197,20 +195,20 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return {name: arrays[name] for name in sorted(arrays, key=order.__getitem__)}, attributes
 
 
-def _sources(arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """The sources of an X-UMX file, in its order; none for UMX."""
-    heads = (_SUFFIXED.match(name) for name in arrays)
-    return tuple(dict.fromkeys(head[1] for head in heads if head))
-
-
-def _take(arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """Remove one source's parameters from ``arrays`` and return them under their plain names."""
-    taken = {}
-    for full in list(arrays):
-        head, slash, tail = full.partition("/")
-        if head.endswith(f"_{source}"):
-            taken[f"{head[: -len(source) - 1]}{slash}{tail}"] = arrays.pop(full)
-    return taken
+def _layout(
+    path: Path, arrays: dict[str, np.ndarray], attributes: dict[str, Any]
+) -> tuple[str, tuple[str, ...]]:
+    """Architecture and sources, as the names tell them; in the order of the attributes or else the file."""
+    named = attributes.get("sources")
+    own = [match for match in map(_SUFFIXED.match, arrays) if match]
+    if own:
+        arch = "joint" if all(match[1] == _HEAD for match in own) else "x-umx"
+        sources = tuple(dict.fromkeys(match[2] for match in own))
+    else:
+        arch, sources = "umx", (named or (path.stem,))[:1]
+    if named is not None and set(named) != set(sources):
+        raise WeightsError(f"{path}: its attributes name the sources {list(named)}, its parameters others")
+    return arch, named or sources
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
@@ -229,17 +227,16 @@ def _infer(
     path: Path,
     arch: str,
     sources: tuple[str, ...],
-    parameters: dict[str, np.ndarray],
+    arrays: dict[str, np.ndarray],
     attributes: dict[str, Any],
 ) -> ModelConfig:
     def shape(name: str, rank: int) -> tuple[int, ...]:
-        if name not in parameters:
-            raise WeightsError(f"{path}: lacks {_full_name(arch, sources[0], name)}")
-        if parameters[name].ndim != rank:
-            raise WeightsError(
-                f"{path}: {_full_name(arch, sources[0], name)} has {parameters[name].ndim} axes, not {rank}"
-            )
-        return parameters[name].shape
+        name = stored_name(arch, sources[0], name)
+        if name not in arrays:
+            raise WeightsError(f"{path}: lacks {name}")
+        if arrays[name].ndim != rank:
+            raise WeightsError(f"{path}: {name} has {arrays[name].ndim} axes, not {rank}")
+        return arrays[name].shape
 
     (max_bin,) = shape("input_mean", 1)
     (bins,) = shape("output_mean", 1)
@@ -264,25 +261,24 @@ def _infer(
         raise WeightsError(f"{path}: its shapes make no network: {error}") from None
 
 
-def _full_name(arch: str, source: str, name: str) -> str:
-    return official_name(name, source) if arch == "x-umx" else name
-
-
-def _check(path: Path, config: ModelConfig, source: str, parameters: dict[str, np.ndarray]) -> None:
-    expected = parameter_shapes(config)
+def _check(path: Path, config: ModelConfig, arrays: dict[str, np.ndarray]) -> None:
+    expected = {
+        stored_name(config.arch, source, name): shape
+        for source in config.sources
+        for name, shape in parameter_shapes(config).items()
+    }
     for name, shape in expected.items():
-        full = _full_name(config.arch, source, name)
-        if name not in parameters:
-            raise WeightsError(f"{path}: lacks {full}")
-        if parameters[name].shape != shape:
-            raise WeightsError(f"{path}: {full} has shape {parameters[name].shape}, not {shape}")
-        if not np.isfinite(parameters[name]).all():
-            raise WeightsError(f"{path}: {full} holds values that are not finite")
-        if name.endswith("/bn/var") and parameters[name].min() < 0:
-            raise WeightsError(f"{path}: {full} holds a negative variance")
-    unknown = sorted(set(parameters) - set(expected))
+        if name not in arrays:
+            raise WeightsError(f"{path}: lacks {name}")
+        if arrays[name].shape != shape:
+            raise WeightsError(f"{path}: {name} has shape {arrays[name].shape}, not {shape}")
+        if not np.isfinite(arrays[name]).all():
+            raise WeightsError(f"{path}: {name} holds values that are not finite")
+        if name.endswith("/bn/var") and arrays[name].min() < 0:
+            raise WeightsError(f"{path}: {name} holds a negative variance")
+    unknown = sorted(set(arrays) - set(expected))
     if unknown:
-        raise WeightsError(f"{path}: unknown parameter {_full_name(config.arch, source, unknown[0])}")
+        raise WeightsError(f"{path}: unknown parameter {unknown[0]}, which no {config.arch} network has")
 
 
 def _write(path: Path, config: ModelConfig, named: dict[str, np.ndarray], dtype: Any) -> None:

@@ -4,7 +4,7 @@ import nnabla as nn
 import numpy as np
 import pytest
 
-from tests.engines.test_onnx import check_golden_masks
+from tests.engines.test_onnx import JOINT, check_golden_masks, check_joint_network
 from tests.networks import random_weights, small_config
 from xumx.engines import create
 from xumx.engines.nnabla import NnablaEngine
@@ -21,11 +21,17 @@ CONFIGS = [
     small_config(sources=("a", "b", "c", "d", "e"), hidden_size=10),
     small_config(arch="umx"),
     small_config(arch="umx", sources=("piano",), unidirectional=True),
+    *JOINT,
 ]
 
 
 def test_gives_the_golden_masks():
     check_golden_masks(NnablaEngine)
+
+
+@pytest.mark.parametrize("config", JOINT, ids=str)
+def test_gives_what_the_equations_of_a_joint_network_say(config, tmp_path):
+    check_joint_network(NnablaEngine, config, tmp_path)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)

@@ -5,11 +5,20 @@ import numpy as np
 import pytest
 
 from tests.networks import DATA, identity_weights, random_weights, small_config
+from tests.reference import joint_estimates
 from xumx import weights
 from xumx.engines import create
 from xumx.engines.onnx import OnnxEngine
 from xumx.errors import UsageError, XumxError
 from xumx.signal.stft import stft
+
+JOINT = [
+    small_config(arch="joint"),
+    small_config(arch="joint", sources=("piano",), unidirectional=True),
+    small_config(arch="joint", sources=("a", "b"), nb_channels=1, n_fft=200, n_hop=50, max_bin=101),
+    small_config(arch="joint", sources=("a", "b", "c"), nb_layers=1),
+    small_config(arch="joint", sources=("a", "b", "c", "d", "e"), hidden_size=10, unidirectional=True),
+]
 
 
 def golden(name):
@@ -42,7 +51,23 @@ def test_gives_the_golden_masks():
     check_golden_masks(OnnxEngine)
 
 
-@pytest.mark.parametrize("arch", ["x-umx", "umx"])
+def check_joint_network(make, config, folder):
+    """The engine gives what the equations say of the network's file, to 1e-5 of the peak."""
+    weights.save(folder / "net.h5", random_weights(config))
+    x = np.random.default_rng(2).gamma(1, 5, (11, 2, config.nb_channels, config.bins)).astype(np.float32)
+    expected = joint_estimates(folder / "net.h5", config.sources, x)
+    found = make(weights.load(folder / "net.h5"))(x)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 1e-5 * expected.max()
+    assert (expected > 1.5 * x).any() and (expected == 0).any(), "masks are to be beyond 1, and 0"
+
+
+@pytest.mark.parametrize("config", JOINT, ids=str)
+def test_gives_what_the_equations_of_a_joint_network_say(config, tmp_path):
+    check_joint_network(OnnxEngine, config, tmp_path)
+
+
+@pytest.mark.parametrize("arch", ["x-umx", "umx", "joint"])
 def test_shape_dtype_and_batch(arch):
     config = small_config(arch=arch)
     engine = OnnxEngine(random_weights(config))

@@ -217,7 +217,7 @@ def test_ranks_share_the_tracks(root, tmp_path):
         ),
         (["--root", "{root}", "--oracle", "irm", "--cores", "0"], 2, "--cores must be 1 or more"),
         (["--root", "{root}", "--is-wav", *MODEL, "--targets", "vocals"], 2, "two stems or more"),
-        (["--root", "{root}", "--is-wav", *MODEL, "--umx-infer"], 2, "is an X-UMX network"),
+        (["--root", "{root}", "--is-wav", *MODEL, "--umx-infer"], 2, "is no UMX but x-umx"),
         (["--compare", "{tmp}"], 2, "two runs or more"),
         (["--compare", "{tmp}", "{tmp}", "--cores", "2"], 2, "--cores does nothing with --compare"),
         (["--compare", "{tmp}", "{tmp}"], 2, "given twice"),

@@ -9,10 +9,12 @@ import pytest
 
 from tests.networks import DATA, random_weights, small_config
 from xumx import weights
+from xumx.engines.onnx import OnnxEngine
 from xumx.graph import cpu_ops, model, stock_ops
 from xumx.graph import objective as objective_module
 from xumx.graph.inputs import Inputs
 from xumx.graph.objective import Objective, shortest
+from xumx.signal.stft import stft
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +67,11 @@ def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms):
         np.testing.assert_allclose(total, mixture[..., : total.shape[-1]], atol=1e-6)
 
 
-@pytest.mark.parametrize("config", [small_config(), small_config(arch="umx", sources=("vocals",))], ids=str)
+@pytest.mark.parametrize(
+    "config",
+    [small_config(), small_config(arch="umx", sources=("vocals",)), small_config(arch="joint")],
+    ids=str,
+)
 def test_training_graphs_agree(config):
     """Gradients of all parameters by our functions and by NNabla's; without dropout, which NNabla's lacks."""
     net = random_weights(config)
@@ -94,6 +100,24 @@ def test_training_graphs_agree(config):
         assert np.abs(ours - found[1][name]).max() <= 1e-3 * peak + 1e-4, name
 
 
+def test_a_joint_network_learns_the_squared_error():
+    """Against magnitudes by the engine and spectra by NumPy."""
+    net = random_weights(small_config(arch="joint"))
+    model.set_weights(net)
+    targets = np.random.default_rng(0).normal(size=(2, 4, 2, 2000)).astype(np.float32)
+    objective = Objective(net.config, 2, 2000, cpu_ops)
+    objective.feed(targets.sum(axis=1), targets)
+
+    def magnitude(audio):
+        spectra = [stft(a.T, net.config.n_fft, net.config.n_hop) for a in audio]
+        return np.abs(np.stack(spectra, axis=1)).swapaxes(2, 3)
+
+    wanted = OnnxEngine(net)(magnitude(targets.sum(axis=1)).astype(np.float32))
+    errors = [w - magnitude(targets[:, s]) for s, w in enumerate(wanted)]
+    assert objective.forward() == pytest.approx(float(np.square(errors).mean()), rel=1e-5)
+    assert objective.terms == {}
+
+
 def test_the_time_domain_loss_has_its_weight():
     config = small_config()
     model.set_weights(random_weights(config))
@@ -107,7 +131,13 @@ def test_the_time_domain_loss_has_its_weight():
 
 
 @pytest.mark.parametrize(
-    "config", [small_config(), small_config(n_fft=1024, n_hop=512), small_config(arch="umx")]
+    "config",
+    [
+        small_config(),
+        small_config(n_fft=1024, n_hop=512),
+        small_config(arch="umx"),
+        small_config(arch="joint"),
+    ],
 )
 def test_the_shortest_audio_has_a_loss(config):
     model.set_weights(random_weights(config))
@@ -121,7 +151,14 @@ def test_the_shortest_audio_has_a_loss(config):
 
 @pytest.mark.parametrize(
     "arch, training, frames",
-    [("x-umx", True, 24), ("x-umx", False, 24), ("umx", True, 20), ("umx", False, 24)],
+    [
+        ("x-umx", True, 24),
+        ("x-umx", False, 24),
+        ("umx", True, 20),
+        ("umx", False, 24),
+        ("joint", True, 24),
+        ("joint", False, 24),
+    ],
 )
 def test_where_frames_stand(monkeypatch, arch, training, frames):
     """UMX is trained on frames without padding; all else is centred."""

@@ -19,7 +19,7 @@ _GRAPHS = 2  # one for full chunks and one for the last of a song
 
 
 class NnablaEngine:
-    """UMX or X-UMX as a static NNabla graph.
+    """A network of any architecture as a static NNabla graph.
 
     Calls from several threads take turns: NNabla's context and parameter scope are global.
 

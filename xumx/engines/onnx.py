@@ -9,7 +9,7 @@ relu(A2 c + b2) and relu(A3 h + b3), with
 
 All sources read the same spectrogram, so that their A1 are one product. In X-UMX the sources meet in
 c1 = mean e_s and c2 = [mean e_s, mean l_s] = [c1, mean l_s]: all A2 read the same c2 and are one product
-again. In UMX each source keeps its own.
+again. In UMX each source keeps its own. A joint network has one of each, but for A3.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _IR_VERSION = 8
 
 
 class OnnxEngine:
-    """X-UMX or UMX in ONNX Runtime.
+    """A network of any architecture in ONNX Runtime.
 
     Parameters
     ----------
@@ -126,7 +126,12 @@ class _Graph:
         crop = [self.integers(v) for v in ([0], [c.max_bin], [3])]
         low = self.node("Slice", "magnitude", *crop)
         x = self.node("Reshape", low, self.integers([0, 0, c.nb_channels * c.max_bin]))
-        hidden = self.crossing(x) if c.crossing else self.parallel(x)
+        if c.crossing:
+            hidden = self.crossing(x)
+        elif c.independent:
+            hidden = self.parallel(x, c.sources)
+        else:
+            hidden = self.parallel(x, c.sources[:1]) * len(c.sources)
         outputs = []
         for index, (h, s) in enumerate(zip(hidden, c.sources, strict=True)):
             outputs.append(helper.make_tensor_value_info(f"estimate{index}", TensorProto.FLOAT, axes))
@@ -144,35 +149,34 @@ class _Graph:
     def crossing(self, x: str) -> list[str]:
         """X-UMX: (frames, batch, features) to one hidden activation a source."""
         c = self.config
-        encoded = self.by_source(self.encode(x))
+        encoded = self.encode(x, c.sources)
         mean_encoded = self.node("Mean", *encoded)
         mean_recurrent = self.node("Mean", *(self.lstm(mean_encoded, s) for s in c.sources))
         both = self.node("Concat", mean_encoded, mean_recurrent, axis=-1)
         a, b = zip(*(self.folded(s, "fc2") for s in c.sources), strict=True)
         hidden = self.node("Relu", self.dense(both, np.concatenate(a, axis=1), np.concatenate(b)))
-        return self.by_source(hidden)
+        return self.by_source(hidden, len(c.sources))
 
-    def parallel(self, x: str) -> list[str]:
-        """UMX: the same without averages."""
-        c = self.config
-        encoded = self.by_source(self.encode(x))
+    def parallel(self, x: str, sources: tuple[str, ...]) -> list[str]:
+        """UMX: the same without averages, for some of the sources."""
         hidden = []
-        for e, s in zip(encoded, c.sources, strict=True):
+        for e, s in zip(self.encode(x, sources), sources, strict=True):
             both = self.node("Concat", e, self.lstm(e, s), axis=-1)
             hidden.append(self.node("Relu", self.dense(both, *self.folded(s, "fc2"))))
         return hidden
 
-    def encode(self, x: str) -> str:
-        """tanh(A1 x + b1) of all sources side by side: (frames, batch, sources * hidden)."""
+    def encode(self, x: str, sources: tuple[str, ...]) -> list[str]:
+        """tanh(A1 x + b1) of some of the sources."""
         c = self.config
         matrices, biases = [], []
-        for s in c.sources:
+        for s in sources:
             p = self.parameters[s]
             a, b = self.folded(s, "fc1")
             a *= np.tile(p["input_scale"].astype(np.float64), c.nb_channels)[:, None]
             biases.append(b + np.tile(p["input_mean"].astype(np.float64), c.nb_channels) @ a)
             matrices.append(a)
-        return self.node("Tanh", self.dense(x, np.concatenate(matrices, axis=1), np.concatenate(biases)))
+        encoded = self.dense(x, np.concatenate(matrices, axis=1), np.concatenate(biases))
+        return self.by_source(self.node("Tanh", encoded), len(sources))
 
     def mask(self, hidden: str, source: str) -> str:
         """relu(A3 h + b3): (frames, batch, channels, bins)."""
@@ -215,9 +219,9 @@ class _Graph:
             x = self.node("Reshape", y, self.integers([0, 0, c.directions * c.lstm_size]))
         return x
 
-    def by_source(self, x: str) -> list[str]:
-        """Side-by-side features of all sources to one tensor a source."""
-        names = [f"source{len(self.nodes)}_{s}" for s in range(len(self.config.sources))]
+    def by_source(self, x: str, count: int) -> list[str]:
+        """Side-by-side features of sources to one tensor a source."""
+        names = [f"source{len(self.nodes)}_{s}" for s in range(count)]
         self.nodes.append(helper.make_node("Split", [x], names, axis=-1))
         return names
 

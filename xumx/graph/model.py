@@ -1,4 +1,4 @@
-"""The network as an NNabla graph: one definition of UMX and X-UMX, over any sources.
+"""The network as an NNabla graph: one definition of UMX, X-UMX and the joint network, over any sources.
 
 For a source s and the input magnitude x, cropped to ``max_bin`` bins::
 
@@ -8,7 +8,11 @@ For a source s and the input magnitude x, cropped to ``max_bin`` bins::
     h_s = relu(BN(W2_s · c2))
     m_s = relu(output_scale_s · BN(W3_s · h_s) + output_mean_s)
 
-(Stöter et al. 2019, Open-Unmix, for the network; Sawata et al. 2021, arXiv:2010.04228, for the averages.)
+In a joint network all sources share the parameters, and so the values, of all this but W3 and its BN: one
+trunk as in UMX leads to h, and each m_s is made of it.
+
+(Stöter et al. 2019, Open-Unmix, for the network; Sawata et al. 2021, arXiv:2010.04228, for the averages; Gusó
+et al. 2022, arXiv:2202.07968, for the joint network, whose code squares the input's mean and scale.)
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import numpy as np
 from nnabla.parameter import get_parameter_or_create
 
 from xumx.config import ModelConfig
-from xumx.weights import BN_EPS, Weights, official_name, parameter_shapes
+from xumx.weights import BN_EPS, Weights, parameter_shapes, stored_name
 
 BN_DECAY = 0.9
 """Weight of the past in the running statistics of batch norm, NNabla's default."""
@@ -32,8 +36,9 @@ LSTM_DROPOUT = 0.4
 
 
 def parameter_name(config: ModelConfig, source: str, name: str) -> str:
-    """Name of a parameter in the scope of the graph: the official one, or below the source for UMX."""
-    return official_name(name, source) if config.crossing else f"{source}/{name}"
+    """Name of a parameter in the scope of the graph: that in its file, for UMX below the source's."""
+    stored = stored_name(config.arch, source, name)
+    return f"{source}/{stored}" if config.independent else stored
 
 
 def create_parameters(
@@ -52,15 +57,16 @@ def create_parameters(
     mean, scale : arrays (at least max_bin,), optional
         Mean and standard deviation of the training mixtures' magnitude in each bin.
     """
-    for source in config.sources:
-        for name, shape in parameter_shapes(config).items():
-            if name == "input_mean" and mean is not None:
-                value = -np.asarray(mean)[: config.max_bin]
-            elif name == "input_scale" and scale is not None:
-                value = 1.0 / np.asarray(scale)[: config.max_bin]
-            else:
-                value = _initial(name, shape, rng)
-            set_parameter(parameter_name(config, source, name), value)
+    shapes = parameter_shapes(config)
+    names = {parameter_name(config, s, name): name for s in config.sources for name in shapes}
+    for full, name in names.items():
+        if name == "input_mean" and mean is not None:
+            value = -np.asarray(mean)[: config.max_bin]
+        elif name == "input_scale" and scale is not None:
+            value = 1.0 / np.asarray(scale)[: config.max_bin]
+        else:
+            value = _initial(name, shapes[name], rng)
+        set_parameter(full, value)
 
 
 def set_parameter(name: str, value: np.ndarray) -> None:
@@ -77,11 +83,11 @@ def set_weights(weights: Weights) -> None:
 
 def get_weights(config: ModelConfig) -> Weights:
     """Copy the network out of the current parameter scope."""
-    found = nn.get_parameters(grad_only=False)
+    found = {name: parameter.d.copy() for name, parameter in nn.get_parameters(grad_only=False).items()}
     return Weights(
         config,
         {
-            s: {name: found[parameter_name(config, s, name)].d.copy() for name in parameter_shapes(config)}
+            s: {name: found[parameter_name(config, s, name)] for name in parameter_shapes(config)}
             for s in config.sources
         },
     )
@@ -111,15 +117,16 @@ def estimates(
         In the order of the sources; 0 or more.
     """
     net = _Network(config, ops, rng)
-    encoded = [net.encode(magnitude, s) for s in config.sources]
     if config.crossing:
-        shared = _mean(encoded)
+        shared = _mean([net.encode(magnitude, s) for s in config.sources])
         recurrent = _mean([net.lstm(shared, s) for s in config.sources])
-        both = [F.concatenate(shared, recurrent, axis=2)] * len(config.sources)
+        both = F.concatenate(shared, recurrent, axis=2)
+        hidden = [net.decode(both, s) for s in config.sources]
+    elif config.independent:
+        hidden = [net.trunk(magnitude, s) for s in config.sources]
     else:
-        pairs = zip(encoded, config.sources, strict=True)
-        both = [F.concatenate(e, net.lstm(e, s), axis=2) for e, s in pairs]
-    return [net.decode(b, s, magnitude) for b, s in zip(both, config.sources, strict=True)]
+        hidden = [net.trunk(magnitude, config.sources[0])] * len(config.sources)
+    return [net.head(h, s, magnitude) for h, s in zip(hidden, config.sources, strict=True)]
 
 
 class _Network:
@@ -137,10 +144,16 @@ class _Network:
         weights.append(self.get(source, "lstm/lstm/bias"))
         return self.ops.lstm(x, *weights, dropout=LSTM_DROPOUT if self.rng else 0.0, rng=self.rng)
 
-    def decode(self, x: nn.Variable, source: str, mixture: nn.Variable) -> nn.Variable:
+    def decode(self, x: nn.Variable, source: str) -> nn.Variable:
         y = self.ops.affine(x, self.get(source, "fc2/affine/W"))
-        y = self.ops.batch_norm(y, *self.norm(source, "fc2"), activation="relu", **self.statistics)
-        y = self.ops.affine(y, self.get(source, "fc3/affine/W"))
+        return self.ops.batch_norm(y, *self.norm(source, "fc2"), activation="relu", **self.statistics)
+
+    def trunk(self, x: nn.Variable, source: str) -> nn.Variable:
+        encoded = self.encode(x, source)
+        return self.decode(F.concatenate(encoded, self.lstm(encoded, source), axis=2), source)
+
+    def head(self, x: nn.Variable, source: str, mixture: nn.Variable) -> nn.Variable:
+        y = self.ops.affine(x, self.get(source, "fc3/affine/W"))
         output = [self.get(source, name) for name in ("output_scale", "output_mean")]
         return self.ops.mask(y, *self.norm(source, "fc3"), *output, mixture, **self.statistics)
 

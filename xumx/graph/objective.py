@@ -13,7 +13,7 @@ from xumx.graph.model import estimates
 
 
 class Objective:
-    """The loss of one shape of batch: of X-UMX ``mcoef · SDR + MSE`` (combination losses), of UMX the MSE.
+    """The loss of one shape of batch: of X-UMX ``mcoef · SDR + MSE`` (combination losses), else the MSE.
 
     Takes its parameters from the current scope.
 
@@ -47,7 +47,7 @@ class Objective:
         rng: np.random.Generator | None = None,
     ) -> None:
         # UMX is trained, but not validated, on frames that all lie within the excerpt, as it always was.
-        center = config.crossing or rng is None
+        center = not config.independent or rng is None
         self._inputs = inputs = Inputs(
             config, batch, samples, center=center, waveforms=config.crossing, by_nnabla=ops is stock_ops
         )
