@@ -89,6 +89,19 @@ def test_resume(root, floor, capfd):
     assert "holds other scores (estimates 'mixture', now 'irm')" in capfd.readouterr().err
 
 
+def test_a_joint_network_is_scored(root, tmp_path, capfd):
+    model = tmp_path / "joint.h5"
+    save(model, random_weights(small_config(arch="joint")))
+    (tmp_path / "musdb" / "test").mkdir(parents=True)
+    (tmp_path / "musdb" / "test" / NAMES[0]).symlink_to(root / "test" / NAMES[0])
+    command = [*data(tmp_path / "musdb"), "--model", str(model), "--evaldir", str(tmp_path / "run"), "--fast"]
+    assert main([*command, "--umx-infer"]) == 2
+    assert "joint.h5 is no UMX but joint" in capfd.readouterr().err
+    assert main(command) == 0
+    table = pd.read_csv(tmp_path / "run" / "scores.csv")
+    assert len(table) == 4 * 2 * 4 and table["score"].notna().all()
+
+
 def test_a_network_and_its_folder(root, tmp_path, capfd):
     """What is scored while separating is scored alike from the kept files, and forced anew."""
     small = tmp_path / "musdb"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.networks import DATA
+from tests.networks import DATA, random_weights, small_config
 from tests.training.runs import STEPS, arguments, assert_same, best, content, load, train
 from xumx import weights
 from xumx.train import main
@@ -67,9 +67,14 @@ def test_documented_defaults():
     umx = new_run(*parse(["--output", "x", "--umx-train"]))
     assert (umx.arch, umx.sources, umx.patience) == ("umx", ("vocals",), 140)
     assert new_run(*parse(["--output", "x", "--arch", "umx", "--source", "bass"])).sources == ("bass",)
+    assert (umx.hidden_size, umx.mcoef) == (512, 0)
+    joint = new_run(*parse(["--output", "x", "--arch", "joint"]))
+    assert (joint.arch, joint.sources, joint.patience) == ("joint", options.sources, 140)
+    assert (joint.hidden_size, joint.mcoef) == (1024, 0)
+    assert new_run(*parse(["--output", "x", "--arch", "joint", "--hidden-size", "6"])).hidden_size == 6
 
 
-@pytest.mark.parametrize("name", ["x-umx", "umx"])
+@pytest.mark.parametrize("name", ["x-umx", "umx", "joint"])
 def test_recipes_are_the_defaults(name):
     """The argument files spell the published recipes out."""
     recipe = new_run(*parse([f"@{ROOT / 'args' / name}.txt", "--output", "x", "--root", "y"]))
@@ -83,7 +88,8 @@ def test_help_names_every_option_with_its_default(capsys):
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for part in (
-        "(default: 140 for umx, 0 for x-umx)",
+        "(default: 140, 0 for x-umx)",
+        "(default: 512, 1024 for joint)",
         "--samples-per-track",
         "(default: 64)",
         "(default: 0.001)",
@@ -105,6 +111,7 @@ CHANGES = {
     "mcoef": ("--mcoef", 1),
     "sources": ("--sources", "drums", "bass", "vocals", "other"),
     "arch": ("--arch", "umx"),
+    "joint": ("--arch", "joint"),
     "hidden-size": ("--hidden-size", 6),
     "unidirectional": ("--unidirectional",),
     "nhop": ("--nhop", 32),
@@ -258,9 +265,15 @@ def test_start_from_weights(wav_root, plain, tmp_path):
     assert_same(after.parameters["drums"][name], before.parameters["drums"][name])
     assert load(output).progress["position"]["epoch"] == 2
     small[-1] = "1e-3"
-    umx = tmp_path / "umx"
-    assert main(arguments(wav_root, umx, "--model", DATA / "umx" / "bass.h5", small=small)) == 0
-    assert best(umx).config == weights.load(DATA / "umx" / "bass.h5").config
+    joint = tmp_path / "joint.h5"
+    weights.save(joint, random_weights(small_config(arch="joint")))
+    for number, model in enumerate([DATA / "umx" / "bass.h5", joint]):
+        assert main(arguments(wav_root, tmp_path / str(number), "--model", model, small=small)) == 0
+        assert best(tmp_path / str(number)).config == weights.load(model).config
+    for change in (["--arch", "x-umx"], ["--umx-train"], ["--sources", "bass"], ["--mcoef", "1"]):
+        output = tmp_path / "refused"
+        assert main(arguments(wav_root, output, "--model", joint, *change, small=small)) == 2, change
+        assert not output.exists()
 
 
 def test_quiet(wav_root, tmp_path, capfd):
@@ -282,6 +295,9 @@ WRONG = {
     "source of an x-umx": (["--output", "x", "--source", "bass"], "--source"),
     "sources of a umx": (["--output", "x", "--arch", "umx", "--sources", "bass"], "--sources"),
     "mcoef of a umx": (["--output", "x", "--arch", "umx", "--mcoef", "1"], "--mcoef"),
+    "source of a joint network": (["--output", "x", "--arch", "joint", "--source", "bass"], "for joint use"),
+    "mcoef of a joint network": (["--output", "x", "--arch", "joint", "--mcoef", "1"], "--mcoef"),
+    "joint, and an alias of umx": (["--output", "x", "--arch", "joint", "--umx-train"], "--umx-train"),
     "both architectures": (["--output", "x", "--arch", "x-umx", "--umx-train"], "--umx-train"),
     "no epochs": (["--output", "x", "--epochs", "0"], "--epochs"),
     "no batch": (["--output", "x", "--batch-size", "0"], "--batch-size"),

@@ -54,6 +54,20 @@ def test_resumed_equals_uninterrupted(wav_root, uninterrupted, tmp_path, monkeyp
     assert_same(best(output).parameters, best(uninterrupted).parameters)
 
 
+def test_a_joint_network_resumes_too(wav_root, tmp_path, monkeypatch):
+    whole, output = tmp_path / "whole", tmp_path / "run"
+    train(wav_root, whole, "--epochs", 2, "--arch", "joint")
+    with monkeypatch.context() as patch:
+        interrupt(patch, 6)
+        assert (
+            main(arguments(wav_root, output, "--epochs", 2, "--arch", "joint", "--checkpoint-every", 0))
+            == 130
+        )
+    assert main(["--model", str(output), "--quiet"]) == 0
+    assert_same(content(load(output)), content(load(whole)))
+    assert_same(best(output).parameters, best(whole).parameters)
+
+
 def test_more_epochs_continue_a_finished_run(wav_root, uninterrupted, tmp_path):
     output = tmp_path / "run"
     train(wav_root, output, "--epochs", 2)

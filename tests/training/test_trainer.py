@@ -71,6 +71,30 @@ def test_umx_learns_resumes_and_separates(wav_root: Path, tmp_path: Path) -> Non
     assert sdr(drums, audio["drums"]) > sdr(audio["mixture"], audio["drums"]) + 1
 
 
+def test_a_joint_network_learns_resumes_and_separates(wav_root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    change = ["--arch", "joint", "--sources", "drums", "bass", "--samples-per-track", 24]
+    assert main(arguments(wav_root, output, "--epochs", 2, *change, small=LEARN)) == 0
+    assert main(["--model", str(output), "--epochs", "4", "--quiet"]) == 0
+    history = load(output).progress["position"]["history"]
+    assert history[-1]["training_loss"] < 0.5 * history[0]["training_loss"]
+    assert history[-1]["validation_loss"] < 0.7 * history[0]["validation_loss"]
+    assert "training_time_loss" not in history[0] and best(output).config.arch == "joint"
+    audio = unseen(wav_root, is_wav=True)
+    song = tmp_path / "song.wav"
+    soundfile.write(song, audio["mixture"], 44100)
+    options = ["--inputs", str(song), "--model", str(output / "best.h5"), "--niter", "0", "--quiet"]
+    for engine in ("onnx", "nnabla"):
+        folder = tmp_path / engine
+        where = ["--outdir", str(folder), "--subtype", "float32", "--engine", engine, "--context", "cpu"]
+        assert separate([*options, *where]) == 0
+        assert sorted(path.name for path in folder.iterdir()) == ["bass.wav", "drums.wav"]
+        for source in ("bass", "drums"):
+            stem, _ = soundfile.read(folder / f"{source}.wav")
+            gained = sdr(stem, audio[source]) - sdr(audio["mixture"], audio[source])
+            assert gained > 1, f"{engine}, {source}: {gained} dB over the mixture"
+
+
 def test_validation_is_over_all_samples(wav_root, tmp_path, monkeypatch):
     """Against the loss of each piece on its own, weighted by its length; the shortest tail included."""
     root = tmp_path / "set"

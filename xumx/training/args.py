@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 
 from xumx.args import Parser
+from xumx.config import ARCHITECTURES
 
 
 def train_parser() -> Parser:
     """``python -m xumx.train``. A default that depends on other options is None, and said in the help."""
-    parser = Parser(prog="python -m xumx.train", description="Train UMX or X-UMX on MUSDB18.")
+    parser = Parser(prog="python -m xumx.train", description="Train a network on MUSDB18.")
     _add_run(parser)
     _add_data(parser)
     _add_network(parser)
@@ -29,7 +30,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--patience",
         type=int,
-        help="epochs without a new best after which to stop; 0: never (default: 140 for umx, 0 for x-umx)",
+        help="epochs without a new best after which to stop; 0: never (default: 140, 0 for x-umx)",
     )
     group.add_argument(
         "--checkpoint-every",
@@ -88,16 +89,22 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
-    group.add_argument("--arch", choices=("x-umx", "umx"), default="x-umx", help="architecture")
+    group.add_argument(
+        "--arch",
+        choices=ARCHITECTURES,
+        default="x-umx",
+        help="x-umx: a network a source, which share averages; umx: one network of one source; "
+        "joint: one network of all sources, with a last layer for each",
+    )
     group.add_argument("--umx-train", action="store_true", help="the same as --arch umx")
     group.add_argument("--source", metavar="STEM", help="what a umx separates (default: vocals)")
     group.add_argument(
         "--sources",
         nargs="+",
         metavar="STEM",
-        help="what an x-umx separates (default: bass drums vocals other)",
+        help="what an x-umx or joint network separates (default: bass drums vocals other)",
     )
-    group.add_argument("--hidden-size", type=int, default=512, help="width of the layers")
+    group.add_argument("--hidden-size", type=int, help="width of the layers (default: 512, 1024 for joint)")
     group.add_argument("--unidirectional", action="store_true", help="LSTM forward in time only")
     group.add_argument("--nfft", type=int, default=4096, help="window of the STFT, in samples")
     group.add_argument("--nhop", type=int, default=1024, help="hop of the STFT, in samples")

@@ -142,14 +142,17 @@ def new_run(values: Mapping[str, Any], given: frozenset[str]) -> Options:
         if "arch" in given and values["arch"] != "umx":
             raise UsageError(f"--umx-train means --arch umx, but --arch is {values['arch']}; leave one out")
         values["arch"] = "umx"
-    crossing = values["arch"] == "x-umx"
-    if crossing and "source" in given:
-        raise UsageError("--source is what a umx separates; for an x-umx use --sources, or add --arch umx")
-    if not crossing and "sources" in given:
-        raise UsageError("--sources is what an x-umx separates; for a umx use --source, one a run")
+    arch = values["arch"]
+    crossing, independent = arch == "x-umx", arch == "umx"
+    if not independent and "source" in given:
+        raise UsageError(f"--source is what a umx separates; for {arch} use --sources, or add --arch umx")
+    if independent and "sources" in given:
+        raise UsageError("--sources is what an x-umx or joint network separates; for a umx use --source")
     if not crossing and "mcoef" in given:
-        raise UsageError("--mcoef weighs the time-domain loss, which a umx lacks; leave it out")
-    values["sources"] = tuple(sources or SOURCES) if crossing else (source or "vocals",)
+        raise UsageError(f"--mcoef weighs the time-domain loss, which {arch} lacks; leave it out")
+    values["sources"] = (source or "vocals",) if independent else tuple(sources or SOURCES)
+    if values["hidden_size"] is None:
+        values["hidden_size"] = 1024 if arch == "joint" else 512
     if values["mcoef"] is None:
         values["mcoef"] = 10.0 if crossing else 0.0
     if values["patience"] is None:
@@ -182,9 +185,9 @@ def from_weights(values: Mapping[str, Any], given: frozenset[str], config: Model
         **found,
         **{name: value for name, value in values.items() if name in given or name not in found},
     }
-    if not config.crossing and "source" not in given:
+    if config.independent and "source" not in given:
         values["source"] = config.sources[0]
-    if "sources" not in given and not config.crossing:
+    if config.independent and "sources" not in given:
         values["sources"] = None
     options = new_run(values, given)
     _same_network(options, config)
