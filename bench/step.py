@@ -1,8 +1,9 @@
-"""``python -m bench.step OPS BATCH SECONDS HIDDEN STEPS``: steps of training X-UMX on a CPU.
+"""``python -m bench.step OPS BATCH SECONDS HIDDEN STEPS [ARCH]``: steps of training (X-UMX) on a CPU.
 
-OPS is ``cpu`` (our functions) or ``stock`` (NNabla's). The audio is noise, since no time here depends on
-what is heard. Prints JSON: ``wall`` and ``cpu``, the median seconds of a step after the first, and ``parts``,
-the median seconds by part: spectra, forward and backward by kind of function, update.
+OPS is ``cpu`` (our functions) or ``stock`` (NNabla's), ARCH ``x-umx`` if not given. The audio is noise, since
+no time here depends on what is heard. Prints JSON: ``wall`` and ``cpu``, the median seconds of a step after
+the first, and ``parts``, the median seconds by part: spectra, forward and backward by kind of function,
+update.
 """
 
 from __future__ import annotations
@@ -62,9 +63,11 @@ class Parts:
         function(function_pre_hook=before, function_post_hook=after, **kwargs)
 
 
-def main(ops_name: str, batch: int, seconds: float, hidden: int, steps: int) -> dict[str, Any]:
+def main(
+    ops_name: str, batch: int, seconds: float, hidden: int, steps: int, arch: str = "x-umx"
+) -> dict[str, Any]:
     """Take ``steps`` steps of the default recipe and time all but the first."""
-    config = ModelConfig(hidden_size=hidden)
+    config = ModelConfig(arch, hidden_size=hidden)
     ops = ops_for("cpu", stock=ops_name == "stock")
     rng = np.random.RandomState(0)
     create_parameters(config, rng)
@@ -93,6 +96,5 @@ def main(ops_name: str, batch: int, seconds: float, hidden: int, steps: int) -> 
 
 
 if __name__ == "__main__":
-    name, *numbers = sys.argv[1:]
-    batch, seconds, hidden, steps = numbers
-    print(json.dumps(main(name, int(batch), float(seconds), int(hidden), int(steps))))
+    name, batch, seconds, hidden, steps, *arch = sys.argv[1:]
+    print(json.dumps(main(name, int(batch), float(seconds), int(hidden), int(steps), *arch)))

@@ -135,4 +135,4 @@ def test_a_joint_network_learns_as_umx_of_the_same_trunk(ops, monkeypatch):
             wanted = own[f"a/{name}"]
         else:
             wanted = sum(own[f"{source}/{name}"] for source in "abc")
-        assert np.abs(value - wanted).max() <= 1e-4 * np.abs(wanted).max() + 1e-3, name
+        assert np.abs(value - wanted).max() <= 1e-5 * np.abs(wanted).max() + 1e-4, name

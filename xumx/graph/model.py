@@ -12,7 +12,8 @@ In a joint network all sources share the parameters, and so the values, of all t
 trunk as in UMX leads to h, and each m_s is made of it.
 
 (Stöter et al. 2019, Open-Unmix, for the network; Sawata et al. 2021, arXiv:2010.04228, for the averages; Gusó
-et al. 2022, arXiv:2202.07968, for the joint network, whose code squares the input's mean and scale.)
+et al. 2022, arXiv:2202.07968, for the joint network. Their code squares input_mean and input_scale, which are
+here what they are in Open-Unmix.)
 """
 
 from __future__ import annotations
