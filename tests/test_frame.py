@@ -120,7 +120,8 @@ def test_environment_files_name_extras_that_exist(kind: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    groups = [PROJECT["dependencies"], *(extras[extra] for extra in ("data", "train", "eval", "mpi"))]
+    used = ("data", "train", "eval", "torch", "mpi")
+    groups = [PROJECT["dependencies"], *(extras[extra] for extra in used)]
     declared = {re.split(r"[^\w-]", requirement)[0] for group in groups for requirement in group}
     declared |= {"nnabla_ext", "yaml"} | set(sys.stdlib_module_names)  # extra gpu; pyyaml
     for file in sorted((ROOT / "xumx").rglob("*.py")):

@@ -14,7 +14,7 @@ import pooch
 import pytest
 
 from xumx import pretrained
-from xumx.errors import UsageError, WeightsError
+from xumx.errors import UsageError, WeightsError, XumxError
 from xumx.pretrained import REGISTRY, RemoteFile, resolve
 
 CONTENT = bytes(range(256)) * 2000
@@ -148,6 +148,28 @@ def test_the_official_file() -> None:
     assert file.name == "x-umx.h5"
 
 
+def test_the_checkpoints_of_open_unmix() -> None:
+    """Zenodo's records and the digits as openunmix 1.3.0 has them."""
+    for name, record, first in (("umxhq", 3370489, "8d85a5bd"), ("umx", 3370486, "646024d3")):
+        bass = REGISTRY[name][0]
+        assert bass.url == f"https://zenodo.org/records/{record}/files/bass-{first}.pth"
+        assert (bass.checksum, bass.kept) == (f"sha256:{first}", "bass.h5")
+    for name in ("umxhq", "umx", "umxl"):
+        assert [file.kept for file in REGISTRY[name]] == ["bass.h5", "drums.h5", "vocals.h5", "other.h5"]
+        assert all(file.name == f"{file.kept[:-3]}-{file.checksum[7:]}.pth" for file in REGISTRY[name])
+
+
+@pytest.mark.parametrize("name", ["umxhq", "umx", "umxl"])
+def test_checkpoints_want_pytorch_before_they_are_fetched(
+    name: str, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(socket, "socket", None)
+    with pytest.raises(XumxError, match=r"bass-\w{8}\.pth .*PyTorch.*pip install 'xumx\[torch\]'") as caught:
+        resolve(name, progress=False)
+    assert "\n" not in str(caught.value) and not home.exists()
+
+
 def test_name_ends_before_the_query() -> None:
     assert (
         RemoteFile("https://example.org/files/vocals-b62c.pth?download=1", "md5:0").name == "vocals-b62c.pth"
@@ -268,6 +290,13 @@ def test_failed_transfer(
     assert resolve("tiny", progress=False).read_bytes() == CONTENT, "the next call starts again"
 
 
+def test_the_first_digits_of_a_checksum(server: Server, publish: Callable[..., None], home: Path) -> None:
+    publish(server.url("whole"), checksum=f"sha1:{SHA1[1:9]}")
+    assert_fails(server.url("whole"), home / "tiny" / "tiny.h5", "SHA1")
+    publish(server.url("whole"), checksum=f"sha1:{SHA1[:8]}")
+    assert resolve("tiny", progress=False).read_bytes() == CONTENT
+
+
 def test_wrong_checksum(server: Server, publish: Callable[..., None], home: Path) -> None:
     publish(server.url("whole"), checksum=f"sha1:{hashlib.sha1(b'another').hexdigest()}")
     assert_fails(server.url("whole"), home / "tiny" / "tiny.h5", "SHA1")
@@ -353,7 +382,8 @@ def test_misspelt_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["demucs", ""])
 def test_unknown_name(name: str) -> None:
-    with pytest.raises(UsageError, match=f"^unknown model '{name}': give one of x-umx, or a path"):
+    known = ", ".join(REGISTRY)
+    with pytest.raises(UsageError, match=f"^unknown model '{name}': give one of {known}, or a path"):
         resolve(name)
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import platformdirs
 
-from xumx.errors import UsageError, WeightsError
+from xumx.errors import UsageError, WeightsError, XumxError
 
 TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes of a transfer."""
@@ -24,9 +26,9 @@ class RemoteFile:
     Parameters
     ----------
     url : str
-        Where it is; the last part of the path is its name in the cache.
+        Where it is; the last part of the path is its name.
     checksum : str
-        ``algorithm:hexdigest`` of its bytes, with an algorithm of :mod:`hashlib`.
+        ``algorithm:hexdigest`` of its bytes, with an algorithm of :mod:`hashlib`. The first digits suffice.
     """
 
     url: str
@@ -36,6 +38,24 @@ class RemoteFile:
     def name(self) -> str:
         return PurePosixPath(urlsplit(self.url).path).name
 
+    @property
+    def for_pytorch(self) -> bool:
+        """Whether it is a checkpoint of Open-Unmix's, to be converted."""
+        return self.name.endswith(".pth")
+
+    @property
+    def kept(self) -> str:
+        """Its name in the cache: ``vocals.h5`` for ``vocals-b62c91ce.pth``."""
+        return f"{self.name.partition('-')[0]}.h5" if self.for_pytorch else self.name
+
+
+def _open_unmix(record: int, **digits: str) -> tuple[RemoteFile, ...]:
+    """Checkpoints of Open-Unmix, whose names hold the first digits of their SHA-256."""
+    folder = f"https://zenodo.org/records/{record}/files"
+    return tuple(
+        RemoteFile(f"{folder}/{target}-{first}.pth", f"sha256:{first}") for target, first in digits.items()
+    )
+
 
 REGISTRY: dict[str, tuple[RemoteFile, ...]] = {
     "x-umx": (
@@ -44,6 +64,9 @@ REGISTRY: dict[str, tuple[RemoteFile, ...]] = {
             "sha1:6414e08527d37bd1d08130c4b87255830af819bf",
         ),
     ),
+    "umxhq": _open_unmix(3370489, bass="8d85a5bd", drums="9619578f", vocals="b62c91ce", other="b52fbbf7"),
+    "umx": _open_unmix(3370486, bass="646024d3", drums="5a48008b", vocals="c8df74a5", other="f8e132cc"),
+    "umxl": _open_unmix(5069601, bass="2ca1ce51", drums="69e0ebd4", vocals="bccbd9aa", other="c8c5b3e6"),
 }
 """The published networks: name -> files, kept together in the folder ``<cache>/<name>``."""
 
@@ -57,7 +80,8 @@ def resolve(
     that name exists (write ``./x-umx`` for that one). Any other string, and every path object, is a path.
 
     A download is checked against its checksum and gets its final name only then, so that a file in the
-    cache is whole: it is used from then on without being hashed again and without a network.
+    cache is whole: it is used from then on without being hashed again and without a network. Checkpoints of
+    PyTorch's are converted and not kept.
 
     Parameters
     ----------
@@ -80,14 +104,16 @@ def resolve(
     WeightsError
         For a path that does not exist, and for a download that fails: no network, a broken transfer,
         a wrong checksum, a cache that cannot be written. Nothing is then left under the final name.
+    XumxError
+        For checkpoints that wait to be converted, without PyTorch.
     """
     if isinstance(model, str) and model in REGISTRY:
         files = REGISTRY[model]
         folder = cache_folder(model_dir) / model
         for file in files:
-            if not os.path.isfile(folder / file.name):
-                _download(file, folder / file.name, progress)
-        return folder / files[0].name if len(files) == 1 else folder
+            if not os.path.isfile(folder / file.kept):
+                (_convert if file.for_pytorch else _download)(file, folder, progress)
+        return folder / files[0].kept if len(files) == 1 else folder
 
     text = os.fspath(model)
     path = os.path.expanduser(text)
@@ -109,16 +135,41 @@ def cache_folder(model_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(os.path.expanduser(folder))
 
 
-def _download(file: RemoteFile, target: Path, progress: bool) -> None:
-    """Fetch `file` to `target`: beside it first, moved there in one step when it is whole."""
+def _convert(file: RemoteFile, folder: Path, progress: bool) -> None:
+    """Put the weights of a checkpoint into `folder`."""
+    from xumx import conversion, weights
+
+    try:
+        conversion.pytorch()  # that it is there, before a long download
+    except XumxError as error:
+        raise XumxError(f"{file.url} has to be converted once: {error}") from None
+    with _fetched(file, folder, progress) as checkpoint:
+        weights.save(folder / file.kept, conversion.load(checkpoint))
+
+
+def _download(file: RemoteFile, folder: Path, progress: bool) -> None:
+    """Put a file into `folder`, moved there in one step when it is whole."""
+    with _fetched(file, folder, progress) as part:
+        os.replace(part, folder / file.name)
+
+
+@contextlib.contextmanager
+def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
+    """A download that is whole, in a folder beside its place that goes with the block.
+
+    A checkpoint that somebody has put into `folder` by hand saves the download.
+    """
     import pooch
     from tqdm import tqdm
 
-    algorithm, digest = file.checksum.split(":")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.isfile(folder / file.name):
+            _check(file, folder / file.name)
+            yield folder / file.name
+            return
+        folder.mkdir(parents=True, exist_ok=True)
         # A folder for each download, so that processes that start together do not write into one file.
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=target.parent) as aside:
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
             part = Path(aside, file.name)
             with (
                 open(part, "wb") as out,
@@ -131,14 +182,21 @@ def _download(file: RemoteFile, target: Path, progress: bool) -> None:
                 fetch(file.url, out, None)
                 out.flush()
                 os.fsync(out.fileno())  # a power cut must not leave the name without the bytes
-            if pooch.file_hash(str(part), alg=algorithm) != digest:
-                raise ValueError(f"what came has another {algorithm.upper()} than the published file")
-            os.replace(part, target)
+            _check(file, part)
+            yield part
     except (OSError, ValueError) as error:  # the errors of requests are OSErrors
         raise WeightsError(
             f"cannot download the weights: {_reason(error)}; fetch {file.url} yourself and save it as "
-            f"{target} (--model-dir or XUMX_HOME moves this folder)"
+            f"{folder / file.name} (--model-dir or XUMX_HOME moves this folder)"
         ) from error
+
+
+def _check(file: RemoteFile, path: Path) -> None:
+    import pooch
+
+    algorithm, digest = file.checksum.split(":")
+    if not pooch.file_hash(str(path), alg=algorithm).startswith(digest):
+        raise ValueError(f"what came has another {algorithm.upper()} than the published file")
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,8 +155,19 @@ def _load_folder(folder: Path) -> Weights:
         raise WeightsError(
             f"{folder}: holds no .h5 file; give a weights file or a folder of <source>.h5 files"
         )
+    return join(files, load)
+
+
+def join(files: Mapping[str, Path], read: Callable[[Path], Weights]) -> Weights:
+    """One UMX network of a file a source, the published sources first.
+
+    Raises
+    ------
+    WeightsError
+        If a file holds X-UMX, or sizes of its own.
+    """
     names = [s for s in SOURCES if s in files] + [s for s in files if s not in SOURCES]
-    parts = [load(files[name]) for name in names]
+    parts = [read(files[name]) for name in names]
     configs = [dataclasses.replace(part.config, sources=tuple(names)) for part in parts]
     for name, config in zip(names, configs, strict=True):
         if not config.independent:
@@ -167,7 +179,6 @@ def _load_folder(folder: Path) -> Weights:
     return Weights(
         configs[0], {n: next(iter(p.parameters.values())) for n, p in zip(names, parts, strict=True)}
     )
-
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not path.exists():
