@@ -1,9 +1,11 @@
-# Everything runs in .venv/: py310 has NNabla and all extras, new is the newest other CPython without.
+# Everything runs in .venv/: py310 has NNabla and all extras, new is the newest other CPython without, torch one
+# with a CPU build of PyTorch.
 # Variables: PYTHON310, PYTHON_NEW (interpreters, found by themselves), WORKERS (of pytest), ARGS.
 
 WORKERS ?= 2
 PY310 := .venv/py310/bin/python
 NEW := .venv/new/bin/python
+TORCH := .venv/torch/bin/python
 
 # One thread a worker: the workers share the cores. Paths of the user's Python do not leak in.
 TEST_ENV := env -u PYTHONPATH -u PYTHONHOME OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
@@ -11,28 +13,37 @@ PYTEST := -m pytest -n $(WORKERS)
 
 export PYTHON310 PYTHON_NEW
 
-.PHONY: help setup setup-310 setup-new lint test test-310 test-new bench clean
+.PHONY: help setup setup-310 setup-new setup-torch lint test test-310 test-new test-torch bench clean
 .NOTPARALLEL:
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-setup: setup-new setup-310 ## make both environments
+setup: setup-new setup-310 setup-torch ## make the environments
 
 setup-310:
-	@sh tools/make_venv.sh .venv/py310 3.10 dev
+	@sh tools/make_venv.sh .venv/py310 3.10 '-e .[dev]'
 
 setup-new:
-	@sh tools/make_venv.sh .venv/new new test
+	@sh tools/make_venv.sh .venv/new new '-e .[test]'
+
+# The local version makes sure that it is a CPU build: the plain one brings gigabytes of CUDA on Linux.
+# openunmix without its dependencies: of torchaudio it needs the name only.
+setup-torch:
+	@INDEX=https://download.pytorch.org/whl/cpu sh tools/make_venv.sh .venv/torch new \
+		torch==2.13.0+cpu '-e .[test,torch]' '--no-deps openunmix==1.3.0'
 
 lint: setup-310 ## ruff and mypy
 	$(PY310) -m ruff check .
 	$(PY310) -m mypy
 
-test: lint test-new test-310 ## lint, the separation path on the newest Python, then all on 3.10
+test: lint test-new test-torch test-310 ## lint, separation on the newest Python, conversion, then all on 3.10
 
 test-new: setup-new ## the separation path on the newest Python, without NNabla
 	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)
+
+test-torch: setup-torch ## weights from and to PyTorch
+	$(TEST_ENV) $(TORCH) $(PYTEST) tests/convert $(ARGS)
 
 test-310: setup-310 ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
 	@sh tools/need_ffmpeg.sh

@@ -1,4 +1,8 @@
-"""``python -m xumx.test``: separate songs into stems."""
+"""``python -m xumx.test``: separate songs into stems.
+
+``separate`` and ``separate_args_dict`` stand here for programs written for Sony's code; new ones use
+:func:`xumx.separate`.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xumx.args import run, separator_options, test_parser
+from xumx.compat import separate, separate_args_dict
 from xumx.errors import UsageError, XumxError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+__all__ = ["main", "separate", "separate_args_dict"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

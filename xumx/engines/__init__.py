@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 
 from xumx.engines.base import Engine
 from xumx.errors import UsageError, XumxError
@@ -12,7 +13,7 @@ from xumx.weights import Weights
 ENGINES = ("auto", "onnx", "nnabla")
 CONTEXTS = ("auto", "cpu", "cudnn")
 
-__all__ = ["CONTEXTS", "ENGINES", "Engine", "create", "cudnn_works"]
+__all__ = ["CONTEXTS", "ENGINES", "Engine", "create", "cudnn_works", "default_context"]
 
 
 def create(
@@ -67,6 +68,17 @@ def create(
     from xumx.engines.nnabla import NnablaEngine
 
     return NnablaEngine(weights, context=context, device_id=device_id or "0")
+
+
+def default_context() -> tuple[str, str | None]:
+    """Context and GPU that the program has chosen in NNabla; ('auto', None) where it does not use NNabla."""
+    nnabla = sys.modules.get("nnabla")
+    if nnabla is None:
+        return "auto", None
+    context = nnabla.get_current_context()
+    if any(backend.startswith("cudnn") for backend in context.backend):
+        return "cudnn", context.device_id
+    return "cpu", None
 
 
 def cudnn_works(device_id: str) -> bool:

@@ -1,0 +1,182 @@
+"""The network as one ONNX file, for programs that have ONNX Runtime and nothing of xumx.
+
+float16 keeps the matrices in half precision and computes in single precision: half the size, and the same
+speed. int8 is ONNX Runtime's dynamic quantisation of the LSTMs and of all matrices but the first, which reads
+the spectrogram itself: eight bits do not span the range of a spectrum, and the estimates would lose 15 dB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from xumx.config import ModelConfig
+from xumx.engines.onnx import OnnxEngine, build
+from xumx.errors import UsageError, XumxError
+from xumx.files import replacing
+from xumx.signal.stft import stft
+from xumx.weights import Weights
+
+PRECISIONS = ("float32", "float16", "int8")
+
+_LIMIT = 2**31 - 2**20
+"""Bytes of one protobuf message, less room for the graph."""
+
+
+def save(path: Path, weights: Weights, precision: str = "float32") -> None:
+    """Write the network to one ONNX file that appears when it is whole and has passed ``onnx.checker``.
+
+    Its input is ``magnitude``, float32 (frames, batch, channels, bins), of the mixture's unscaled STFT, with
+    any number of frames and any batch. Its outputs ``estimate0``, ``estimate1`` … are the magnitudes of the
+    sources, shaped the same. Its metadata are ``config``, :class:`xumx.config.ModelConfig` in JSON, and
+    ``sources``, the names of the outputs in JSON.
+
+    Parameters
+    ----------
+    path : Path
+    weights : Weights
+    precision : 'float32', 'float16' or 'int8'
+
+    Raises
+    ------
+    UsageError
+        For a precision that is none of these.
+    XumxError
+        If the network is too large for one file, or the file cannot be written.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r}: use one of {', '.join(PRECISIONS)}")
+    model, tensors = build(weights)
+    if precision == "float16":
+        _halve(model, tensors)
+    size = sum(array.nbytes for array in tensors.values())
+    if size > _LIMIT:
+        raise XumxError(f"{path}: {size / 1e9:.1f} GB of weights; one file of ONNX holds less than 2.1")
+    for initializer in model.graph.initializer:
+        initializer.CopyFrom(numpy_helper.from_array(tensors[initializer.name], initializer.name))
+    if precision == "int8":
+        model = _quantised(model)
+    _describe(model, weights.config)
+    onnx.checker.check_model(model, full_check=True)
+    try:
+        with replacing(path) as aside:
+            aside.write_bytes(model.SerializeToString())
+    except OSError as error:
+        raise XumxError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a file gives and takes beside the float32 network in memory.
+
+    Attributes
+    ----------
+    sdr : dict of str to float
+        Of each source, in dB: energy of the float32 network's estimate over that of the difference.
+        Infinite where there is none.
+    seconds, float32_seconds : float
+        Time of one call.
+    """
+
+    sdr: dict[str, float]
+    seconds: float
+    float32_seconds: float
+
+
+def compare(path: Path, weights: Weights, audio: np.ndarray, *, repeats: int = 3) -> Comparison:
+    """Run a file that `save` wrote against ``weights`` on ``audio``, (samples, channels) float32.
+
+    Raises
+    ------
+    XumxError
+        If ONNX Runtime does not take the file.
+    """
+    config = weights.config
+    spectrogram = stft(audio, config.n_fft, config.n_hop)
+    magnitude = np.ascontiguousarray(np.abs(spectrogram.transpose(0, 2, 1)))[:, None]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own, of many kinds
+        raise XumxError(f"{path}: ONNX Runtime does not load it ({str(error).splitlines()[0]})") from None
+    engine = OnnxEngine(weights)
+    times: dict[str, list[float]] = {"file": [], "engine": []}
+    for _ in range(repeats):
+        began = time.perf_counter()
+        found = session.run(None, {"magnitude": magnitude})
+        times["file"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        expected = engine(magnitude)
+        times["engine"].append(time.perf_counter() - began)
+    sdr = {source: _sdr(a, b) for source, a, b in zip(config.sources, expected, found, strict=True)}
+    return Comparison(sdr, min(times["file"]), min(times["engine"]))
+
+
+def _sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+    error = float(np.sum(np.square(reference - estimate, dtype=np.float64)))
+    energy = float(np.sum(np.square(reference, dtype=np.float64)))
+    return 10 * float(np.log10(energy / error)) if error else float("inf")
+
+
+def _halve(model: onnx.ModelProto, tensors: dict[str, np.ndarray]) -> None:
+    """Keep the matrices in half precision, each with a cast, which ONNX Runtime does once, on loading."""
+    casts = []
+    for initializer in model.graph.initializer:
+        name, array = initializer.name, tensors[initializer.name]
+        if array.ndim < 2 or np.abs(array).max() > np.finfo(np.float16).max:
+            continue
+        initializer.name = f"{name}_half"
+        tensors[initializer.name] = tensors.pop(name).astype(np.float16)
+        casts.append(helper.make_node("Cast", [initializer.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    for node in model.graph.node:
+        node.name = node.output[0]
+    first = next(node.name for node in model.graph.node if node.op_type == "MatMul")
+    with tempfile.TemporaryDirectory(prefix="xumx-") as folder:
+        source, result = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
+        source.write_bytes(model.SerializeToString())
+        logging.disable(logging.WARNING)  # it recommends steps that this graph has no use for
+        try:
+            quantize_dynamic(
+                source,
+                result,
+                op_types_to_quantize=["MatMul", "LSTM"],
+                nodes_to_exclude=[first],
+                per_channel=True,
+                weight_type=QuantType.QUInt8,  # signed ones overflow on x86 without VNNI
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+        return onnx.load(str(result))
+
+
+def _describe(model: onnx.ModelProto, config: ModelConfig) -> None:
+    from importlib.metadata import version
+
+    model.producer_name, model.producer_version = "xumx", version("xumx")
+    model.doc_string = (
+        "From the magnitude of a mixture's spectrogram to that of each source. Input and outputs are float32 "
+        "(frames, batch, channels, bins), of an STFT with a periodic Hann window, centred and unscaled."
+    )
+    helper.set_model_props(
+        model,
+        {"config": json.dumps(dataclasses.asdict(config)), "sources": json.dumps(config.sources)},
+    )
