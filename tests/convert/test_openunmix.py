@@ -190,6 +190,8 @@ def test_what_openunmix_cannot_have(
         (lambda s: s.update({"fc4.weight": torch.zeros(2)}), "fc4.weight belongs to no Open-Unmix"),
         (lambda s: s.update({"lstm.weight_ih_l3": torch.zeros(2)}), "lstm.weight_ih_l3"),
         (lambda s: s.update({"input_mean": 3}), "input_mean is no tensor"),
+        (lambda s: s.update({"bn1.bias": torch.zeros(8).to_sparse()}), "bn1.bias is no tensor"),
+        (lambda s: s.update({"bn1.bias": torch.zeros(8, dtype=torch.complex64)}), "bn1.bias is no tensor"),
         (lambda s: s.update({"sample_rate": torch.zeros(3)}), "sample_rate has shape"),
         (lambda s: s.update({"sample_rate": torch.tensor(-1)}), "sample_rate is -1"),
         (lambda s: (s.clear(), s.update({"conv.weight": torch.zeros(3, 3)})), "lacks input_mean"),

@@ -102,8 +102,8 @@ class State:
         for key, tensor in tensors.items():
             if re.fullmatch(ignored, str(key)):
                 continue
-            if not isinstance(tensor, torch.Tensor):
-                raise WeightsError(f"{path}: {key} is no tensor; not the parameters of a network")
+            if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.is_complex():
+                raise WeightsError(f"{path}: {key} is no tensor of real numbers; not a parameter")
             self._arrays[key] = tensor.detach().to(torch.float32).numpy()
 
     def __contains__(self, key: str) -> bool:
