@@ -1,0 +1,43 @@
+"""Music by rule: songs of four sources, for trying things out where no data set is at hand.
+
+A song is composed (`score`), played (`drums`, `bass`, `other`, `vocals`) and mixed (`mix`). All randomness
+comes from one generator, so that a seed names a song.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xumx.data.synth import bass, drums, other, vocals
+from xumx.data.synth.mix import mix
+from xumx.data.synth.score import PARTS, compose
+from xumx.data.synth.sound import RATE
+
+__all__ = ["RATE", "song"]
+
+MIXTURE = "mixture"
+_PLAYERS = {"drums": drums.render, "bass": bass.render, "other": other.render, "vocals": vocals.render}
+
+
+def song(seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Compose, play and mix a song.
+
+    Parameters
+    ----------
+    seconds : float
+        Its length.
+    rng : numpy.random.Generator
+        Decides everything. It must know its seed sequence, as those of ``numpy.random.default_rng`` do.
+
+    Returns
+    -------
+    dict of str to float32 array (2, samples)
+        The mixture and its sources drums, bass, other and vocals at 44100 Hz. The mixture is their sum, taken
+        in this order, to the last bit; no sample is beyond full scale.
+    """
+    samples = round(seconds * RATE)
+    plan, *players, desk = rng.spawn(len(PARTS) + 2)
+    score = compose(samples, plan)
+    parts = {part: _PLAYERS[part](score, player) for part, player in zip(PARTS, players, strict=True)}
+    stems = mix(parts, score, desk)
+    return {MIXTURE: sum(stems.values(), start=np.zeros((2, samples), np.float32)), **stems}

@@ -1,0 +1,167 @@
+"""What all instruments are made of: wavetables, oscillators, envelopes, noise and room.
+
+Audio is float32 at `RATE`, (samples,) for one channel and (2, samples) for two.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import scipy.fft
+from scipy.signal import butter, sosfilt
+
+RATE = 44100
+"""In Hz."""
+
+_BITS = 14  # of a wavetable's index: what is between its samples is 60 dB below the tenth harmonic
+
+
+class Note(NamedTuple):
+    """One note: start and length in seconds, pitch as MIDI counts it (69 is 440 Hz), velocity 0 to 1."""
+
+    start: float
+    length: float
+    pitch: float
+    velocity: float
+
+
+def hertz(pitch: float) -> float:
+    """Frequency of a MIDI pitch."""
+    return float(440 * 2 ** ((pitch - 69) / 12))
+
+
+def wavetable(amplitudes: np.ndarray, phases: np.ndarray | None = None) -> np.ndarray:
+    """One period of a sum of sines: harmonic k + 1 has ``amplitudes[k]`` and ``phases[k]``."""
+    size = 1 << _BITS
+    spectrum = np.zeros(size // 2 + 1, np.complex64)
+    spectrum[1 : len(amplitudes) + 1] = amplitudes * (-0.5j * size)
+    if phases is not None:
+        spectrum[1 : len(amplitudes) + 1] *= np.exp(1j * phases)
+    return np.asarray(scipy.fft.irfft(spectrum, size), np.float32)
+
+
+@lru_cache(maxsize=1)
+def sine() -> np.ndarray:
+    """The wavetable of a sine."""
+    return wavetable(np.ones(1))
+
+
+def phase(frequency: float | np.ndarray, samples: int = 0, start: float = 0.0) -> np.ndarray:
+    """Index into a wavetable at each sample, of a constant frequency (and its samples) or of a varying one.
+
+    Phases are counted in integers that wrap around, so that long notes stay in tune.
+    """
+    scale = 2.0**32 / RATE
+    first = np.uint32(int(start * 2**32) % 2**32)
+    if isinstance(frequency, np.ndarray):
+        steps = np.cumsum((frequency * np.float32(scale)).astype(np.uint32), dtype=np.uint32)
+    else:
+        steps = np.arange(samples, dtype=np.uint32) * np.uint32(round(frequency * scale))
+    return ((steps + first) >> np.uint32(32 - _BITS)).astype(np.intp)
+
+
+def decay(samples: int, seconds: float) -> np.ndarray:
+    """Exponential decay from 1 to 1/e in so many seconds."""
+    return np.exp(np.arange(samples, dtype=np.float32) * np.float32(-1 / (max(seconds, 1e-4) * RATE)))
+
+
+def ramps(audio: np.ndarray, attack: float, release: float) -> np.ndarray:
+    """Fade (samples,) in and out, in place, in so many seconds each, with the flanks of a cosine."""
+    for seconds, flank in ((attack, slice(None)), (release, slice(None, None, -1))):
+        n = min(int(seconds * RATE), len(audio))
+        if n:
+            audio[flank][:n] *= _flank(n)
+    return audio
+
+
+@lru_cache(maxsize=256)
+def _flank(n: int) -> np.ndarray:
+    return (0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)).astype(np.float32)
+
+
+def noise(samples: int, rng: np.random.Generator) -> np.ndarray:
+    """White noise of standard deviation 1."""
+    return rng.standard_normal(samples, np.float32)
+
+
+def band(audio: np.ndarray, low: float | None, high: float | None, order: int = 2) -> np.ndarray:
+    """Butterworth filter along the last axis, between two frequencies in Hz or beyond one of them."""
+    top = 0.49 * RATE
+    if low and high:
+        sos = butter(order, [low, min(high, top)], "bandpass", fs=RATE, output="sos")
+    elif low:
+        sos = butter(order, low, "highpass", fs=RATE, output="sos")
+    else:
+        sos = butter(order, min(high or top, top), "lowpass", fs=RATE, output="sos")
+    return np.asarray(sosfilt(sos.astype(np.float32), audio), np.float32)
+
+
+def place(audio: np.ndarray, second: float, sound: np.ndarray, gain: float = 1.0) -> None:
+    """Add a sound to (samples,) from a second on, as far as it fits."""
+    first = max(int(second * RATE), 0)
+    n = min(len(sound), len(audio) - first)
+    if n > 0:
+        audio[first : first + n] += np.float32(gain) * sound[:n]
+
+
+def pan(audio: np.ndarray, position: float) -> np.ndarray:
+    """(samples,) between left (-1) and right (1), of the same power everywhere: (2, samples)."""
+    angle = (position + 1) * np.pi / 4
+    return np.stack([audio * np.float32(np.cos(angle)), audio * np.float32(np.sin(angle))])
+
+
+def wander(samples: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """A curve through random points of standard deviation 1, one every so many seconds."""
+    points = int(samples / (seconds * RATE)) + 3
+    at = np.arange(samples, dtype=np.float32) / np.float32(seconds * RATE)
+    return np.interp(at, np.arange(points), rng.standard_normal(points)).astype(np.float32)
+
+
+def chorus(audio: np.ndarray, rng: np.random.Generator, depth: float = 0.0025) -> np.ndarray:
+    """(samples,) and itself behind a delay that sways, another a channel: wide and slightly detuned."""
+    n = len(audio)
+    at = np.arange(n, dtype=np.float32)
+    wide = np.empty((2, n), np.float32)
+    for channel in wide:
+        rate = rng.uniform(0.2, 0.9)
+        sway = sine()[phase(rate, n, rng.uniform())]
+        delay = (sway * np.float32(depth / 2) + np.float32(0.008 + depth / 2)) * np.float32(RATE)
+        whole = delay.astype(np.int32)
+        fraction = delay - whole
+        index = np.maximum(at.astype(np.int32) - whole, 1)
+        channel[:] = audio[index] * (1 - fraction) + audio[index - 1] * fraction
+    wide *= np.float32(0.7)
+    wide += np.float32(0.7) * audio
+    return wide
+
+
+def room(seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """Impulse response of a room, (2, samples): noise that falls by 60 dB in so many seconds, highs first."""
+    n = int(seconds * RATE)
+    response = rng.standard_normal((2, n), np.float32) * decay(n, seconds / 6.9)
+    bright = decay(n, seconds / 16)
+    dark = band(response, 150, rng.uniform(2000, 4500), 1)
+    response = dark + (response - dark) * bright
+    start = int(rng.uniform(0.005, 0.03) * RATE)
+    response[:, :start] *= np.float32(0.2)
+    return np.asarray(response / np.sqrt(np.sum(response**2, axis=1, keepdims=True)), np.float32)
+
+
+def reverberate(audio: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """The room's answer to (2, samples): both channels in, convolved, as long as what came in."""
+    samples = audio.shape[1]
+    size = 1 << max(int(response.shape[1] * 3).bit_length(), 15)
+    step = size - response.shape[1] + 1
+    blocks = -(-samples // step)
+    mono = np.zeros((blocks, size), np.float32)
+    padded = np.zeros(blocks * step, np.float32)
+    padded[:samples] = audio[0] + audio[1]
+    mono[:, :step] = padded.reshape(blocks, step)
+    spectrum = scipy.fft.rfft(mono)
+    wet = np.zeros((2, blocks * step + size), np.float32)
+    for channel, filter_ in zip(wet, scipy.fft.rfft(response, size), strict=True):
+        for block, answer in enumerate(scipy.fft.irfft(spectrum * filter_, size)):
+            channel[block * step : block * step + size] += answer
+    return wet[:, :samples]
