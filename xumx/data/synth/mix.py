@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from xumx.data.synth.score import PARTS, Score
-from xumx.data.synth.sound import RATE, ramps, reverberate, room, wander
+from xumx.data.synth.sound import RATE, ramps, reverberate, room, stretch, wander
 
 _LEVELS = {"drums": (-1.0, 1.5), "bass": (-2.0, 1.5), "other": (-0.5, 1.5), "vocals": (0.0, 1.2)}
 """Mean and standard deviation over songs, in dB, of the power of a source where it plays."""
@@ -53,7 +53,7 @@ def _automation(score: Score, rng: np.random.Generator) -> np.ndarray:
     seconds = np.arange(0, score.samples + _BLOCK, _BLOCK) / RATE
     loud = 5 * (energies[np.clip(np.searchsorted(bars, seconds, "right") - 1, 0, None)] - 1)
     loud = uniform_filter1d(loud, 31) + 0.8 * wander(len(seconds), 4.0 / _BLOCK, rng)
-    return _stretch(10 ** (loud / 20), score.samples)
+    return stretch(10 ** (loud / 20), _BLOCK, score.samples)
 
 
 def _master(stems: Mapping[str, np.ndarray], ceiling: float) -> np.ndarray:
@@ -71,14 +71,8 @@ def _master(stems: Mapping[str, np.ndarray], ceiling: float) -> np.ndarray:
     gain = np.minimum(gain, ceiling / np.maximum(peaks, 1e-9))
     # The minimum reaches further than the mean, which therefore stays below what peaks allow.
     gain = uniform_filter1d(minimum_filter1d(gain, 9), 5)
-    return _stretch(gain, samples)
+    return stretch(gain, _BLOCK, samples)
 
 
 def _blocks(audio: np.ndarray) -> np.ndarray:
     return np.pad(audio, (0, -len(audio) % _BLOCK)).reshape(-1, _BLOCK)
-
-
-def _stretch(curve: np.ndarray, samples: int) -> np.ndarray:
-    """A value a block to one a sample."""
-    at = np.arange(samples, dtype=np.float32) / _BLOCK
-    return np.interp(at, np.arange(len(curve)), curve).astype(np.float32)

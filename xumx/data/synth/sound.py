@@ -17,6 +17,8 @@ RATE = 44100
 
 _BITS = 14  # of a wavetable's index: what is between its samples is 60 dB below the tenth harmonic
 
+_TOGETHER = 1 << 15  # samples that are worked on at once, so that they stay in the processor's cache
+
 
 class Note(NamedTuple):
     """One note: start and length in seconds, pitch as MIDI counts it (69 is 440 Hz), velocity 0 to 1."""
@@ -119,21 +121,28 @@ def wander(samples: int, seconds: float, rng: np.random.Generator) -> np.ndarray
     return np.interp(at, np.arange(points), rng.standard_normal(points)).astype(np.float32)
 
 
+def stretch(curve: np.ndarray, hop: int, samples: int) -> np.ndarray:
+    """A curve of a point every ``hop`` samples as a line between them: float32 (samples,)."""
+    points = curve[: -(-samples // hop) + 1].astype(np.float32)
+    points = np.pad(points, (0, -(-samples // hop) + 1 - len(points)), mode="edge")
+    line = np.arange(hop, dtype=np.float32) / np.float32(hop)
+    return (points[:-1, None] + np.diff(points)[:, None] * line).reshape(-1)[:samples]
+
+
 def chorus(audio: np.ndarray, rng: np.random.Generator, depth: float = 0.0025) -> np.ndarray:
     """(samples,) and itself behind a delay that sways, another a channel: wide and slightly detuned."""
-    n = len(audio)
-    at = np.arange(n, dtype=np.float32)
-    wide = np.empty((2, n), np.float32)
+    wide = np.empty((2, len(audio)), np.float32)
     for channel in wide:
-        rate = rng.uniform(0.2, 0.9)
-        sway = sine()[phase(rate, n, rng.uniform())]
-        delay = (sway * np.float32(depth / 2) + np.float32(0.008 + depth / 2)) * np.float32(RATE)
-        whole = delay.astype(np.int32)
-        fraction = delay - whole
-        index = np.maximum(at.astype(np.int32) - whole, 1)
-        channel[:] = audio[index] * (1 - fraction) + audio[index - 1] * fraction
+        sway = sine()[phase(rng.uniform(0.2, 0.9), len(audio), rng.uniform())]
+        for first in range(0, len(audio), _TOGETHER):
+            part = slice(first, first + _TOGETHER)
+            delay = (sway[part] * np.float32(depth / 2) + np.float32(0.008 + depth / 2)) * np.float32(RATE)
+            whole = delay.astype(np.intp)
+            index = np.maximum(np.arange(first, first + len(delay)) - whole, 1)
+            late = delay - whole.astype(np.float32)
+            channel[part] = audio[index] * (1 - late) + audio[index - 1] * late
+    wide += audio
     wide *= np.float32(0.7)
-    wide += np.float32(0.7) * audio
     return wide
 
 
@@ -152,16 +161,11 @@ def room(seconds: float, rng: np.random.Generator) -> np.ndarray:
 def reverberate(audio: np.ndarray, response: np.ndarray) -> np.ndarray:
     """The room's answer to (2, samples): both channels in, convolved, as long as what came in."""
     samples = audio.shape[1]
-    size = 1 << max(int(response.shape[1] * 3).bit_length(), 15)
+    size = 1 << max((3 * response.shape[1]).bit_length(), 15)
     step = size - response.shape[1] + 1
-    blocks = -(-samples // step)
-    mono = np.zeros((blocks, size), np.float32)
-    padded = np.zeros(blocks * step, np.float32)
-    padded[:samples] = audio[0] + audio[1]
-    mono[:, :step] = padded.reshape(blocks, step)
-    spectrum = scipy.fft.rfft(mono)
-    wet = np.zeros((2, blocks * step + size), np.float32)
-    for channel, filter_ in zip(wet, scipy.fft.rfft(response, size), strict=True):
-        for block, answer in enumerate(scipy.fft.irfft(spectrum * filter_, size)):
-            channel[block * step : block * step + size] += answer
+    filters = scipy.fft.rfft(response, size)
+    wet = np.zeros((2, samples + size), np.float32)
+    for first in range(0, samples, step):
+        block = audio[0, first : first + step] + audio[1, first : first + step]
+        wet[:, first : first + size] += scipy.fft.irfft(scipy.fft.rfft(block, size) * filters, size)
     return wet[:, :samples]

@@ -9,14 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from scipy.ndimage import uniform_filter1d
 
+from xumx.data.synth.formants import formants
 from xumx.data.synth.score import Score, melody
-from xumx.data.synth.sound import RATE, Note, band, hertz, noise, pan, phase, place, ramps, wander, wavetable
+from xumx.data.synth.sound import (
+    RATE,
+    Note,
+    band,
+    hertz,
+    noise,
+    pan,
+    phase,
+    place,
+    ramps,
+    stretch,
+    wander,
+    wavetable,
+)
 
 # Five formants: Hz of a man, and dB.
 _VOWELS = {
@@ -43,8 +55,8 @@ _NOISES = {  # unvoiced ones: low and high in Hz, seconds, level
     "p": (400, 2500, 0.03, 0.5),
 }
 _DIPHTHONGS = {"a": ("i", "u"), "e": ("i",), "o": ("u",), "ae": ("uh",), "uh": ("er",)}
-_HOP, _FRAME, _FFT, _CONTROL = 512, 1024, 2048, 64
-_AIR = np.float32(0.01)  # what reaches the microphone above the formants
+_CONTROL = 64
+"""Samples between two points of the contours of pitch and loudness."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +175,7 @@ def sing(
     )
     contour += np.float32(0.06) * wander(points, 0.0004, rng)
     level = uniform_filter1d(level, max(int(0.025 * RATE / _CONTROL), 1))
-    at = np.arange(samples, dtype=np.float32) / _CONTROL
-    knots = np.arange(points, dtype=np.float32)
-    pulse = phase(np.interp(at, knots, 440 * 2 ** ((contour - 69) / 12)).astype(np.float32))
+    pulse = phase(stretch(440 * 2 ** ((contour - 69) / 12), _CONTROL, samples))
     source = np.zeros(samples, np.float32)
     tables: dict[float, np.ndarray] = {}
     for start, end, pitch in spans:
@@ -175,8 +185,8 @@ def sing(
         source[part] = tables[pitch][pulse[part]]
     aspiration = noise(samples, rng)
     source += aspiration * np.float32(voice.breath)
-    source *= np.interp(at, knots, level).astype(np.float32)
-    source += aspiration * np.interp(at, knots, breath).astype(np.float32)
+    source *= stretch(level, _CONTROL, samples)
+    source += aspiration * stretch(breath, _CONTROL, samples)
     audio += formants(source, keys)
     return audio
 
@@ -259,57 +269,3 @@ def _glottis(voice: Voice, frequency: float) -> np.ndarray:
     # Above 2 kHz folds that close smoothly lose more.
     table = wavetable(k**-voice.tilt / np.sqrt(1 + (k * frequency / 2500) ** 2), 0.3 * k)
     return table / np.float32(np.sqrt(np.mean(table**2)))
-
-
-def formants(source: np.ndarray, keys: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
-    """Sound (samples,) through five resonators in parallel whose frequencies and gains move between keys.
-
-    Parameters
-    ----------
-    source : float32 array (samples,)
-    keys : sequence of (second, array (10,))
-        Frequencies in Hz and gains in dB at some moments.
-    """
-    order = sorted(range(len(keys)), key=lambda i: keys[i][0])
-    moments = np.array([keys[i][0] for i in order])
-    rows = np.stack([keys[i][1] for i in order])
-    frames = len(source) // _HOP + 2
-    seconds = np.arange(frames) * _HOP / RATE
-    columns = np.stack([np.interp(seconds, moments, column) for column in rows.T])
-    centres, responses = _resonators()
-    place_on = np.interp(np.log(columns[:5]), np.log(centres), np.arange(len(centres)))
-    gains = 10 ** (columns[5:] / 20) * np.array([1, -1, 1, -1, 1])[:, None]
-    padded = np.zeros((frames + 1) * _HOP, np.float32)
-    padded[_HOP : _HOP + len(source)] = source
-    hops = padded.reshape(-1, _HOP)
-    out = np.zeros((frames + _FFT // _HOP, _HOP), np.float32)
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_FRAME) / _FRAME)).astype(np.float32)
-    for first in range(0, frames, 64):
-        part = slice(first, min(first + 64, frames))
-        if not hops[first : part.stop + 1].any():
-            continue
-        framed = np.concatenate([hops[part], hops[first + 1 : part.stop + 1]], axis=1) * window
-        weights = np.zeros((len(framed), len(centres)), np.float32)
-        t = np.arange(len(framed))
-        for where, gain in zip(place_on[:, part], gains[:, part]):
-            whole = where.astype(int)
-            np.add.at(weights, (t, whole), gain * (1 - where + whole))
-            np.add.at(weights, (t, np.minimum(whole + 1, len(centres) - 1)), gain * (where - whole))
-        response = (weights @ responses).view(np.complex64) + _AIR
-        sound = scipy.fft.irfft(scipy.fft.rfft(framed, _FFT) * response, _FFT)
-        for k in range(_FFT // _HOP):
-            out[first + k : part.stop + k] += sound[:, k * _HOP : (k + 1) * _HOP]
-    return out.reshape(-1)[_HOP : _HOP + len(source)]
-
-
-@lru_cache(maxsize=1)
-def _resonators() -> tuple[np.ndarray, np.ndarray]:
-    """Centre frequencies, and the responses of resonators there: real and imaginary parts side by side."""
-    centres = np.geomspace(180, 6500, 160)
-    hz = np.arange(_FFT // 2 + 1) * RATE / _FFT
-    bandwidths = 60 + 0.05 * centres
-    ratio = hz / centres[:, None]
-    q = (centres / bandwidths)[:, None]
-    # Of peak 1.
-    responses = 1 / q / (1 - ratio**2 + 1j * ratio / q)
-    return centres, np.ascontiguousarray(responses.astype(np.complex64)).view(np.float32)
