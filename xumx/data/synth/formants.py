@@ -11,7 +11,7 @@ import scipy.fft
 from xumx.data.synth.sound import RATE
 
 _HOP, _FRAME, _FFT = 512, 1024, 2048
-_TOGETHER = 64
+_TOGETHER = 32  # frames that are filtered at once
 _AIR = np.float32(0.01)  # what passes above the formants
 
 
@@ -31,8 +31,10 @@ def formants(source: np.ndarray, keys: Sequence[tuple[float, np.ndarray]]) -> np
     seconds = np.arange(frames) * _HOP / RATE
     columns = np.stack([np.interp(seconds, moments, column) for column in rows.T])
     centres, responses = _resonators()
-    place_on = np.interp(np.log(columns[:5]), np.log(centres), np.arange(len(centres)))
-    gains = 10 ** (columns[5:] / 20) * np.array([1, -1, 1, -1, 1])[:, None]
+    places = np.interp(np.log(columns[:5]), np.log(centres), np.arange(len(centres)))
+    rows_below = np.minimum(places.astype(int), len(centres) - 2)
+    shares = (places - rows_below).astype(np.float32)
+    gains = (10 ** (columns[5:] / 20) * np.array([[1], [-1], [1], [-1], [1]])).astype(np.float32)
     padded = np.zeros((frames + 1) * _HOP, np.float32)
     padded[_HOP : _HOP + len(source)] = source
     hops = padded.reshape(-1, _HOP)
@@ -43,13 +45,10 @@ def formants(source: np.ndarray, keys: Sequence[tuple[float, np.ndarray]]) -> np
         if not hops[first : part.stop + 1].any():
             continue
         framed = np.concatenate([hops[part], hops[first + 1 : part.stop + 1]], axis=1) * window
-        weights = np.zeros((len(framed), len(centres)), np.float32)
-        t = np.arange(len(framed))
-        for where, gain in zip(place_on[:, part], gains[:, part]):
-            whole = where.astype(int)
-            np.add.at(weights, (t, whole), gain * (1 - where + whole))
-            np.add.at(weights, (t, np.minimum(whole + 1, len(centres) - 1)), gain * (where - whole))
-        response = (weights @ responses).view(np.complex64) + _AIR
+        response = np.full((len(framed), responses.shape[1]), _AIR, np.complex64)
+        for row, share, gain in zip(rows_below[:, part], shares[:, part], gains[:, part]):
+            response += (gain * (1 - share))[:, None] * responses[row]
+            response += (gain * share)[:, None] * responses[row + 1]
         sound = scipy.fft.irfft(scipy.fft.rfft(framed, _FFT) * response, _FFT)
         for k in range(_FFT // _HOP):
             out[first + k : part.stop + k] += sound[:, k * _HOP : (k + 1) * _HOP]
@@ -58,12 +57,11 @@ def formants(source: np.ndarray, keys: Sequence[tuple[float, np.ndarray]]) -> np
 
 @lru_cache(maxsize=1)
 def _resonators() -> tuple[np.ndarray, np.ndarray]:
-    """Centre frequencies, and the responses of resonators there: real and imaginary parts side by side."""
+    """Centre frequencies in Hz, (centres,), and responses of resonators there, (centres, bins)."""
     centres = np.geomspace(180, 6500, 160)
     hz = np.arange(_FFT // 2 + 1) * RATE / _FFT
     bandwidths = 60 + 0.05 * centres
     ratio = hz / centres[:, None]
     q = (centres / bandwidths)[:, None]
-    # Of peak 1.
     responses = 1 / q / (1 - ratio**2 + 1j * ratio / q)
-    return centres, np.ascontiguousarray(responses.astype(np.complex64)).view(np.float32)
+    return centres, responses.astype(np.complex64)

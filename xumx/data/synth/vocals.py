@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -143,39 +144,37 @@ def random_voice(rng: np.random.Generator) -> Voice:
     )
 
 
+class _Take(NamedTuple):
+    """What a singer does, filled note by note: contours have a point every `_CONTROL` samples."""
+
+    level: np.ndarray
+    vibrato: np.ndarray  # in semitones
+    scoop: np.ndarray  # in semitones
+    breath: np.ndarray
+    consonants: np.ndarray  # (samples,): those that are noise
+    vowels: list[tuple[float, np.ndarray]]  # keys of `formants`
+
+
 def sing(
     voice: Voice, phrases: Sequence[Sequence[Note]], samples: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Phrases by one voice, (samples,)."""
-    audio = np.zeros(samples, np.float32)
     if not phrases:
-        return audio
-    points = samples // _CONTROL + 2
-    seconds = np.arange(points, dtype=np.float32) * (_CONTROL / RATE)
-    level, vibrato, breath = (np.zeros(points, np.float32) for _ in range(3))
-    scoop = np.zeros(points, np.float32)
-    keys: list[tuple[float, np.ndarray]] = []
+        return np.zeros(samples, np.float32)
+    level, vibrato, scoop, breath = np.zeros((4, samples // _CONTROL + 2), np.float32)
+    take = _Take(level, vibrato, scoop, breath, np.zeros(samples, np.float32), [])
     noises = {name: _noise(name, voice, rng) for name in _NOISES}
-    spans: list[tuple[float, float, float]] = []
+    spans: list[tuple[float, float, float]] = []  # start, end and pitch of what is sung
     for phrase in phrases:
         for index, note in enumerate(phrase):
             end = note.start + note.length
             if index + 1 < len(phrase) and phrase[index + 1].start - end < 0.1:
-                end = phrase[index + 1].start
+                end = phrase[index + 1].start  # legato
             spans.append((note.start, end, note.pitch))
-            _syllable(voice, note, end, index == 0, (level, vibrato, scoop, breath), keys, audio, noises, rng)
-    # The consonants are in `audio`; now what has a pitch, or passes through the formants.
-    starts = np.array([start for start, _, _ in spans])
-    pitches = np.array([pitch for _, _, pitch in spans], np.float32)
-    held = pitches[np.clip(np.searchsorted(starts, seconds, "right") - 1, 0, None)]
-    width = max(int(voice.glide * RATE / _CONTROL), 1)
-    contour = uniform_filter1d(uniform_filter1d(held + scoop, width), width)
-    contour += vibrato * np.sin(
-        2 * np.pi * np.cumsum(voice.rate * (1 + 0.06 * wander(points, 0.005, rng))) * (_CONTROL / RATE)
-    )
-    contour += np.float32(0.06) * wander(points, 0.0004, rng)
-    level = uniform_filter1d(level, max(int(0.025 * RATE / _CONTROL), 1))
-    pulse = phase(stretch(440 * 2 ** ((contour - 69) / 12), _CONTROL, samples))
+            _syllable(voice, note, end, take, noises, rng)
+            if index == 0:
+                _begin(voice, note.start, take, rng)
+    pulse = phase(stretch(_frequency(voice, spans, take, rng), _CONTROL, samples))
     source = np.zeros(samples, np.float32)
     tables: dict[float, np.ndarray] = {}
     for start, end, pitch in spans:
@@ -185,69 +184,71 @@ def sing(
         source[part] = tables[pitch][pulse[part]]
     aspiration = noise(samples, rng)
     source += aspiration * np.float32(voice.breath)
+    level = uniform_filter1d(take.level, int(0.025 * RATE / _CONTROL))
     source *= stretch(level, _CONTROL, samples)
-    source += aspiration * stretch(breath, _CONTROL, samples)
-    audio += formants(source, keys)
-    return audio
+    source += aspiration * stretch(take.breath, _CONTROL, samples)
+    return take.consonants + formants(source, take.vowels)
+
+
+def _frequency(
+    voice: Voice, spans: Sequence[tuple[float, float, float]], take: _Take, rng: np.random.Generator
+) -> np.ndarray:
+    """The fundamental in Hz: notes, glides between them, vibrato and the unrest of every voice."""
+    points = len(take.level)
+    seconds = np.arange(points) * (_CONTROL / RATE)
+    notes = np.searchsorted([start for start, _, _ in spans], seconds, "right") - 1
+    held = np.array([pitch for _, _, pitch in spans], np.float32)[np.maximum(notes, 0)]
+    width = max(int(voice.glide * RATE / _CONTROL), 1)
+    pitch = uniform_filter1d(uniform_filter1d(held + take.scoop, width), width)
+    rate = voice.rate * (1 + 0.06 * wander(points, 0.005, rng))
+    pitch += take.vibrato * np.sin(2 * np.pi * np.cumsum(rate) * (_CONTROL / RATE))
+    pitch += np.float32(0.06) * wander(points, 0.0004, rng)
+    return np.asarray(440 * 2 ** ((pitch - 69) / 12))
+
+
+def _between(contour: np.ndarray, start: float, end: float) -> np.ndarray:
+    """The part of a contour between two seconds, to be written to."""
+    first, last = (max(int(second * RATE / _CONTROL), 0) for second in (start, end))
+    return contour[first:last]
 
 
 def _syllable(
-    voice: Voice,
-    note: Note,
-    end: float,
-    first: bool,
-    contours: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    keys: list[tuple[float, np.ndarray]],
-    audio: np.ndarray,
-    noises: dict[str, np.ndarray],
-    rng: np.random.Generator,
+    voice: Voice, note: Note, end: float, take: _Take, noises: dict[str, np.ndarray], rng: np.random.Generator
 ) -> None:
-    """Write one note into the contours, its vowel into the keys and its consonant into the audio."""
-    level, vibrato, scoop, breath = contours
-
-    def at(second: float) -> int:
-        return max(int(second * RATE / _CONTROL), 0)
-
+    """One note: a vowel, perhaps with a glide to another, and how it begins."""
     vowel = str(rng.choice(list(_VOWELS)))
     later = str(rng.choice(_DIPHTHONGS[vowel])) if vowel in _DIPHTHONGS and rng.uniform() < 0.4 else vowel
     start = note.start
-    loud = np.float32(0.5 + 0.5 * note.velocity)
-    # A swell, and less breath towards the end.
-    n = at(end) - at(start)
-    level[at(start) : at(end)] = (loud * (1 - 0.3 * np.linspace(0, 1, max(n, 0)) ** 2))[
-        : len(level[at(start) : at(end)])
-    ]
+    sung = _between(take.level, start, end)
+    sung[:] = (0.5 + 0.5 * note.velocity) * (1 - 0.3 * np.linspace(0, 1, len(sung)) ** 2)
     onset = str(rng.choice(["none", "noise", "closed", "h"], p=[0.22, 0.42, 0.26, 0.1]))
     if onset == "noise":
-        name = str(rng.choice(list(noises)))
-        gap = min(len(noises[name]) / RATE, 0.5 * note.length)
-        level[at(start - gap) : at(start)] = 0
-        place(
-            audio,
-            start - gap,
-            noises[name][: int(gap * RATE) + 400],
-            voice.consonants * float(rng.uniform(0.6, 1.2)),
-        )
+        sound = noises[str(rng.choice(list(noises)))]
+        gap = min(len(sound) / RATE, 0.5 * note.length)
+        _between(take.level, start - gap, start)[:] = 0
+        gain = voice.consonants * float(rng.uniform(0.6, 1.2))
+        place(take.consonants, start - gap, sound[: int(gap * RATE) + 400], gain)
     elif onset == "closed":
         row = _row(_CLOSED[str(rng.choice(list(_CLOSED)))], voice)
-        keys += [(start - 0.03, row), (start + 0.035, row)]
+        take.vowels.extend([(start - 0.03, row), (start + 0.035, row)])
     elif onset == "h":
-        breath[at(start - 0.06) : at(start + 0.02)] += 0.12
-        level[at(start - 0.06) : at(start)] *= 0.2
-    keys += [
-        (start + 0.07, _row(_VOWELS[vowel], voice)),
-        (start + 0.6 * (end - start), _row(_VOWELS[vowel], voice)),
-    ]
-    keys.append((max(end - 0.05, start + 0.08), _row(_VOWELS[later], voice)))
+        _between(take.breath, start - 0.06, start + 0.02)[:] += 0.12
+        _between(take.level, start - 0.06, start)[:] *= 0.2
+    row = _row(_VOWELS[vowel], voice)
+    take.vowels.extend([(start + 0.07, row), (start + 0.6 * (end - start), row)])
+    take.vowels.append((max(end - 0.05, start + 0.08), _row(_VOWELS[later], voice)))
     if end - start > 0.28:
-        t = np.arange(at(start), min(at(end), len(vibrato)), dtype=np.float32) * (_CONTROL / RATE) - start
-        vibrato[at(start) : at(end)] = voice.depth / 100 * np.clip((t - 0.18) / 0.25, 0, 1)
-    if first:
-        part = scoop[at(start - 0.05) : at(start + 0.25)]
-        part[:] = -voice.scoop * np.exp(-np.arange(len(part)) * _CONTROL / RATE / 0.06)
-        length = float(rng.uniform(0.2, 0.4))
-        inhale = breath[at(start - length - 0.08) : at(start - 0.08)]
-        inhale += np.float32(0.07 * voice.consonants) * np.hanning(len(inhale))
+        swing = _between(take.vibrato, start, end)
+        seconds = np.arange(len(swing)) * (_CONTROL / RATE)
+        swing[:] = voice.depth / 100 * np.clip((seconds - 0.18) / 0.25, 0, 1)
+
+
+def _begin(voice: Voice, start: float, take: _Take, rng: np.random.Generator) -> None:
+    """The first note of a phrase is reached from below, after a breath."""
+    scoop = _between(take.scoop, start - 0.05, start + 0.25)
+    scoop[:] = -voice.scoop * np.exp(-np.arange(len(scoop)) * (_CONTROL / RATE) / 0.06)
+    inhale = _between(take.breath, start - float(rng.uniform(0.2, 0.4)) - 0.08, start - 0.08)
+    inhale += np.float32(0.07 * voice.consonants) * np.hanning(len(inhale))
 
 
 def _row(vowel: tuple[Sequence[float], Sequence[float]], voice: Voice) -> np.ndarray:
