@@ -42,7 +42,7 @@ def _add_dataset(commands: argparse._SubParsersAction[Parser]) -> None:
         help="songs to validate on, with MUSDB18's names for them",
     )
     parser.add_argument("--test", type=int, default=20, metavar="N", help="songs to test with")
-    parser.add_argument("--seed", type=int, default=0, help="of the songs")
+    parser.add_argument("--seed", type=int, default=0, help="of the songs; 0 if not given")
     parser.add_argument(
         "--duration", type=float, default=60.0, metavar="SECONDS", help="of a song, more or less a fifth"
     )
@@ -60,13 +60,13 @@ def _dataset(args: argparse.Namespace) -> int:
     from xumx.data.synth.dataset import Settings, generate
 
     settings = Settings(args.tracks, args.valid, args.test, args.seed, args.duration, args.format)
+    songs = generate(args.out, settings, args.workers)
     count = args.tracks + args.valid + args.test
-    with tqdm(total=count, unit="song", disable=args.quiet) as bar:
-        for _ in generate(args.out, settings, args.workers):
-            bar.update()
+    for _ in tqdm(songs, total=count, unit="song", disable=args.quiet):
+        pass
     if not args.quiet:
         wav = " --is-wav" if args.format == "wav" else ""
-        print(f"{count} songs in {args.out}; python -m xumx.train --root {args.out}{wav} trains on them")
+        print(f"songs in {args.out}; train on them with: python -m xumx.train --root {args.out}{wav} ...")
     return 0
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from xumx.errors import XumxError
 from xumx.evaluation.estimators import Estimator, Truth, read_truth
 from xumx.evaluation.scenario import Members
 from xumx.evaluation.scores import read_scores, score, write_scores
+from xumx.processes import process_pool
 
 MakeEstimator = Callable[[int], Estimator]
 """A number of threads to an estimator; made once in each process."""
@@ -135,7 +133,8 @@ def evaluate_all(
     if not tasks:
         return
     settings = {**dict.fromkeys(_ONE_THREAD, "1"), "OMP_NUM_THREADS": str(threads)}
-    with _environment(settings), _pool(min(processes, len(tasks)), make, members, threads) as pool:
+    start = (min(processes, len(tasks)), _Worker.start, (make, members, threads))
+    with _environment(settings), process_pool(*start) as pool:
         futures = {pool.submit(_run, task): task for task in tasks}
         for future in as_completed(futures):
             try:
@@ -161,24 +160,6 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-@contextmanager
-def _pool(
-    processes: int, make: MakeEstimator, members: Members, threads: int
-) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end at once when an exception passes."""
-    context = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(processes, context, _Worker.start, (make, members, threads))
-    try:
-        yield pool
-    except BaseException:
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 class _Worker:
     """What a process keeps from track to track."""
 
@@ -191,15 +172,6 @@ class _Worker:
     @classmethod
     def start(cls, make: MakeEstimator, members: Members, threads: int) -> None:
         cls.current = cls(make, members, threads)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _run(task: Task) -> Outcome:

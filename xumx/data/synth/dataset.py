@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import av
@@ -20,6 +21,7 @@ from xumx.audio import Writer
 from xumx.data.synth import MIXTURE, RATE, song
 from xumx.errors import AudioError, UsageError, XumxError
 from xumx.files import replacing
+from xumx.processes import process_pool
 
 STREAMS = (MIXTURE, "drums", "bass", "other", "vocals")
 """The streams of a stem file, in order."""
@@ -27,8 +29,6 @@ STREAMS = (MIXTURE, "drums", "bass", "other", "vocals")
 FORMATS = ("stems", "wav")
 SETTINGS = "synth.json"
 """What a folder was made with: another run goes on with the same only."""
-
-_SUBSETS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Settings:
     duration : float
         Mean length in seconds; songs are between 0.8 and 1.2 of it.
     format : 'stems' or 'wav'
-        ``.stem.mp4`` (AAC), or folders of 16-bit wav files.
+        ``.stem.mp4`` (AAC) or folders of 16-bit wav files.
     """
 
     tracks: int
@@ -64,7 +64,7 @@ class _Task:
 
 
 def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1) -> Iterator[Path]:
-    """Write what is missing of a data set; yields each track when it is there, however it came there.
+    """Write what is missing of a data set.
 
     Parameters
     ----------
@@ -74,54 +74,72 @@ def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1)
     workers : int
         Processes; they do not change what is written.
 
+    Returns
+    -------
+    iterator of Path
+        Each track when it is there, however it came there. The work is done as it is asked for.
+
     Raises
     ------
     UsageError
         For settings that make no data set, or a folder of something else.
     XumxError
-        If a track cannot be written, or there are no names for validation tracks.
+        If there are no names for validation tracks or, while the tracks are asked for, one cannot be written.
     """
     root = Path(root).expanduser()
-    tasks = _tasks(root, settings)
     if workers < 1:
         raise UsageError(f"--workers must be 1 or more, not {workers}")
-    try:
+    tasks = _tasks(root, settings)
+    with _naming(root):
         _claim(root, settings)
-        missing = [task for task in tasks if not task.path.exists()]
-        yield from (task.path for task in tasks if task not in missing)
-        if workers == 1:
-            yield from map(_write, missing)
-            return
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, max(len(missing), 1)), context) as pool:
-            try:
-                for done in as_completed([pool.submit(_write, task) for task in missing]):
+    return _generate(root, tasks, workers)
+
+
+def _generate(root: Path, tasks: list[_Task], workers: int) -> Iterator[Path]:
+    unfinished = root / f".unfinished-{secrets.token_hex(4)}"
+    write = partial(_write, unfinished)
+    missing = [task for task in tasks if not task.path.exists()]
+    yield from (task.path for task in tasks if task not in missing)
+    try:
+        with _naming(root):
+            unfinished.mkdir()
+            if workers == 1 or len(missing) < 2:
+                yield from map(write, missing)
+                return
+            with process_pool(min(workers, len(missing))) as pool:
+                for done in as_completed([pool.submit(write, task) for task in missing]):
                     yield done.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def _naming(root: Path) -> Iterator[None]:
+    """Errors of the system in the words of the command's options."""
+    try:
+        yield
     except OSError as error:
         raise XumxError(f"--out {root}: cannot be written ({error.strerror or error})") from error
     except BrokenProcessPool as error:
-        raise XumxError(f"--out {root}: a worker was killed, by lack of memory maybe; use fewer") from error
+        raise XumxError(f"--out {root}: a worker was killed; is memory short? Use fewer --workers") from error
 
 
 def _tasks(root: Path, settings: Settings) -> list[_Task]:
     if settings.format not in FORMATS:
         raise UsageError(f"unknown format {settings.format!r}; use one of {', '.join(FORMATS)}")
-    for name in _SUBSETS:
-        count = settings.tracks if name == "train" else getattr(settings, name)
-        if count < 0:
-            raise UsageError(f"--{'tracks' if name == 'train' else name} must be 0 or more, not {count}")
-    if not 1 <= settings.duration <= 3600:
-        raise UsageError(f"--duration must be 1 to 3600 seconds, not {settings.duration:g}")
-    if settings.seed < 0:
-        raise UsageError(f"--seed must be 0 or more, not {settings.seed}")
-    suffix = ".stem.mp4" if settings.format == "stems" else ""
+    if not 1 <= settings.duration <= 600:
+        raise UsageError(f"--duration must be 1 to 600 seconds, not {settings.duration:g}")
+    for option in ("tracks", "valid", "test", "seed"):
+        if getattr(settings, option) < 0:
+            raise UsageError(f"--{option} must be 0 or more, not {getattr(settings, option)}")
+    if not settings.tracks + settings.valid + settings.test:
+        raise UsageError("--tracks, --valid and --test are 0, which leaves nothing to do")
     names = {
         "train": [f"xumx - Song {index + 1:03}" for index in range(settings.tracks)],
         "valid": _validation_names(settings.valid),
         "test": [f"xumx - Test {index + 1:03}" for index in range(settings.test)],
     }
+    suffix = ".stem.mp4" if settings.format == "stems" else ""
     return [
         _Task(
             root / ("test" if subset == "test" else "train") / f"{name}{suffix}",
@@ -129,7 +147,7 @@ def _tasks(root: Path, settings: Settings) -> list[_Task]:
             (settings.seed, number, index),
             settings.duration,
         )
-        for number, subset in enumerate(_SUBSETS)
+        for number, subset in enumerate(names)
         for index, name in enumerate(names[subset])
     ]
 
@@ -137,60 +155,59 @@ def _tasks(root: Path, settings: Settings) -> list[_Task]:
 def _validation_names(count: int) -> list[str]:
     if not count:
         return []
-    from xumx.data.musdb import configuration  # needs PyYAML and the musdb package
-
+    try:
+        from xumx.data.musdb import configuration  # with packages that generating does not need
+    except ModuleNotFoundError as error:
+        without = f"--valid needs more packages ({error})"
+        raise XumxError(f"{without}; pip install 'xumx[data]', or give --valid 0") from None
     names = list(configuration()["validation_tracks"])
     if count > len(names):
-        raise UsageError(f"--valid is at most {len(names)}, MUSDB18's validation tracks, not {count}")
+        raise UsageError(f"--valid is at most {len(names)}, the validation tracks of MUSDB18, not {count}")
     return names[:count]
 
 
 def _claim(root: Path, settings: Settings) -> None:
-    """Make the folders, or make sure that they were made for the same."""
-    wanted = json.loads(json.dumps(asdict(settings)))
+    """Make the folders, or make sure that they were made for the same songs."""
     file = root / SETTINGS
     if file.is_file():
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
             found = None
-        if found != wanted:
-            raise UsageError(f"--out {root} holds a data set of other settings ({file}); give a new folder")
+        if found != asdict(settings):
+            raise UsageError(f"--out {root} holds songs of other settings ({file}); give a new folder")
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(f"--out {root} holds something else; give a new folder or an empty one")
     for subset in ("train", "test"):
         (root / subset).mkdir(parents=True, exist_ok=True)
     with replacing(file) as aside:
-        aside.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        aside.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
 
 
-def _write(task: _Task) -> Path:
+def _write(unfinished: Path, task: _Task) -> Path:
+    """Make a track in a folder of unfinished ones, then give it its place."""
     rng = np.random.default_rng(task.seed)
     seconds = task.duration * float(rng.uniform(0.8, 1.2))
-    audio = song(seconds, rng)
-    if task.format == "stems":
-        with replacing(task.path) as aside:
-            write_stems(aside, audio)
-    else:
-        # In the root, where no reader of the set takes an unfinished folder for a track.
-        aside = task.path.parent.parent / f".{task.path.name}-{secrets.token_hex(4)}"
-        try:
-            aside.mkdir()
-            write_wavs(aside, audio)
-            aside.rename(task.path)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    write = write_stems if task.format == "stems" else write_wavs
+    aside = unfinished / task.path.name
+    write(aside, song(seconds, rng))
+    try:
+        aside.rename(task.path)
+    except OSError:
+        if not task.path.exists():  # of another run that was faster
+            raise
     return task.path
 
 
 def write_wavs(folder: Path, audio: Mapping[str, np.ndarray]) -> None:
-    """16-bit wav files of (2, samples) a recording; the mixture is the sum of the rounded sources.
+    """A new folder of 16-bit wav files, of (2, samples) each; the mixture is the sum of the rounded sources.
 
     Raises
     ------
     AudioError
         If one cannot be written.
     """
+    folder.mkdir()
     full_scale = np.float32(2**15)
     rounded = {name: np.rint(audio[name] * full_scale) / full_scale for name in STREAMS[1:]}
     for name, channels in {MIXTURE: sum(rounded.values()), **rounded}.items():
@@ -199,7 +216,7 @@ def write_wavs(folder: Path, audio: Mapping[str, np.ndarray]) -> None:
 
 
 def write_stems(path: Path, audio: Mapping[str, np.ndarray], bit_rate: int = 256000) -> None:
-    """A stem file of (2, samples) a recording, in AAC and in the order of `STREAMS`.
+    """A stem file: (2, samples) each, in AAC and in the order of `STREAMS`.
 
     Without noise substitution, which would depend on where a decoder begins.
 
