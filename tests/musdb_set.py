@@ -6,13 +6,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
 
-RATE = 44100
-STREAMS = ("mixture", "drums", "bass", "other", "vocals")
-"""The streams of a stem file, in order."""
+from xumx.data.synth import RATE, song
+from xumx.data.synth.dataset import STREAMS, write_stems
 
 VALIDATION_NAMES = ("ANiMAL - Rockshow", "Actions - One Minute Smile", "Alexander Ross - Goodbye Bolero")
 """Some of the tracks that MUSDB18 sets apart for validation."""
@@ -63,7 +61,7 @@ def make_musdb(
         else:
             audio = generate(samples, np.random.default_rng([seed, index]))
         if stems:
-            write_stems(root / subset / f"{name}.stem.mp4", audio)
+            write_stems(root / subset / f"{name}.stem.mp4", audio, bit_rate=96000)
         else:
             write_wavs(root / subset / name, audio)
 
@@ -73,25 +71,8 @@ def make_musdb(
 
 
 def generate(samples: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Half a bar of everything: (2, samples) float32 a source, and their sum as the mixture."""
-    time = np.arange(samples, dtype=np.float32) / RATE
-    beat = int(RATE * rng.uniform(0.3, 0.6))
-    since = (np.arange(samples) % beat).astype(np.float32) / RATE
-    step = np.arange(samples) // beat
-    root = 55.0 * 2 ** (rng.integers(0, 12, 64)[step % 64] / 12)
-    phase = np.cumsum(2 * np.pi * root / RATE)
-    vibrato = 0.05 * np.sin(2 * np.pi * 5.5 * time)
-    sources = {
-        "bass": np.sin(phase) * np.exp(-3 * since),
-        "drums": rng.standard_normal(samples, np.float32) * np.exp(-25 * since),
-        "vocals": sum(np.sin(k * (4 * phase + vibrato)) / k for k in (1, 2, 3)) * (step % 4 < 3),
-        "other": sum(np.sin(ratio * 3 * phase) for ratio in (1, 1.25, 1.5)) / 3,
-    }
-    stereo = {}
-    for name, mono in sources.items():
-        left = rng.uniform(0.3, 0.7)
-        stereo[name] = (0.25 * np.stack([left * mono, (1 - left) * mono])).astype(np.float32)
-    return {"mixture": sum(stereo.values(), start=np.zeros((2, samples), np.float32)), **stereo}
+    """A short song: (2, samples) float32 a source, and their sum as the mixture."""
+    return song(samples / RATE, rng)
 
 
 def excerpt_stems(samples: int) -> dict[str, np.ndarray]:
@@ -101,25 +82,6 @@ def excerpt_stems(samples: int) -> dict[str, np.ndarray]:
     audio, _ = stempeg.read_stems(stempeg.example_stem_path(), dtype=np.float32)
     looped = [np.resize(stream, (samples, 2)).T.copy() for stream in audio]
     return dict(zip(STREAMS, looped, strict=True))
-
-
-def write_stems(path: Path, audio: dict[str, np.ndarray], bit_rate: int = 96000) -> None:
-    """A stem file: encoded fast, and without noise substitution, which would depend on seeks."""
-    options = {"aac_coder": "fast"} | dict.fromkeys(("aac_pns", "aac_tns", "aac_ms", "aac_is"), "0")
-    with av.open(str(path), "w", format="mp4") as container:
-        streams = []
-        for _ in STREAMS:
-            stream = container.add_stream("aac", rate=RATE, options=options)
-            stream.bit_rate, stream.layout, stream.format = bit_rate, "stereo", "fltp"
-            streams.append(stream)
-        for start in range(0, audio["mixture"].shape[1], 1024):
-            for stream, name in zip(streams, STREAMS, strict=True):
-                block = np.ascontiguousarray(audio[name][:, start : start + 1024])
-                frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
-                frame.sample_rate, frame.pts = RATE, start
-                container.mux(stream.encode(frame))
-        for stream in streams:
-            container.mux(stream.encode(None))
 
 
 def write_wavs(folder: Path, audio: dict[str, np.ndarray]) -> None:

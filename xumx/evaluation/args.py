@@ -32,7 +32,10 @@ def eval_parser() -> Parser:
         "--estimates", metavar="DIR", help="estimates of any system: DIR/<subset>/<track>/<stem>.wav"
     )
     group.add_argument(
-        "--oracle", choices=("irm", "mwf"), help="ideal ratio mask or multichannel Wiener filter: a ceiling"
+        "--oracle",
+        choices=("irm", "mwf", "frequency"),
+        help="from the true sources: ideal ratio mask or multichannel Wiener filter, which are ceilings; "
+        "fixed gains by frequency, which a network should beat",
     )
     group.add_argument(
         "--baseline", choices=("mixture",), help="the untouched mixture as every stem: a floor"

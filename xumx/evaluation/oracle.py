@@ -54,4 +54,18 @@ def mwf(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
     return np.stack([istft(truth[..., j], len(mixture)) for j in range(len(sources))])
 
 
-ORACLES = {"irm": irm, "mwf": mwf}
+def frequency(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """One gain a source, frequency and channel for the whole track: each source's part of the power there.
+
+    What equalisers could do that know the track's spectra. A network that scores no higher has learnt where
+    sources lie in frequency, but not how they sound.
+
+    Parameters and result are those of :func:`irm`.
+    """
+    power = np.stack([(np.abs(stft(source)) ** 2).sum(axis=0) for source in sources])  # (sources, bins, ch.)
+    masks = power / np.maximum(power.sum(axis=0), np.finfo(np.float32).tiny)
+    spectrogram = stft(mixture)
+    return np.stack([istft(spectrogram * mask, len(mixture)) for mask in masks])
+
+
+ORACLES = {"irm": irm, "mwf": mwf, "frequency": frequency}

@@ -12,6 +12,7 @@ from xumx.data.synth import bass, drums, other, vocals
 from xumx.data.synth.mix import mix
 from xumx.data.synth.score import PARTS, compose
 from xumx.data.synth.sound import RATE
+from xumx.errors import UsageError
 
 __all__ = ["RATE", "song"]
 
@@ -25,7 +26,7 @@ def song(seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
     Parameters
     ----------
     seconds : float
-        Its length.
+        Its length: at least 0.1.
     rng : numpy.random.Generator
         Decides everything. It must know its seed sequence, as those of ``numpy.random.default_rng`` do.
 
@@ -34,7 +35,14 @@ def song(seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
     dict of str to float32 array (2, samples)
         The mixture and its sources drums, bass, other and vocals at 44100 Hz. The mixture is their sum, taken
         in this order, to the last bit; no sample is beyond full scale.
+
+    Raises
+    ------
+    UsageError
+        If the song is too short.
     """
+    if seconds < 0.1:
+        raise UsageError(f"a song has at least 0.1 seconds, not {seconds:g}")
     samples = round(seconds * RATE)
     plan, *players, desk = rng.spawn(len(PARTS) + 2)
     score = compose(samples, plan)

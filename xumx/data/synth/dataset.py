@@ -227,7 +227,9 @@ def write_stems(path: Path, audio: Mapping[str, np.ndarray], bit_rate: int = 256
     """
     options = {"aac_coder": "fast"} | dict.fromkeys(("aac_pns", "aac_tns", "aac_ms", "aac_is"), "0")
     try:
-        with av.open(f"file:{path.absolute()}", "w", format="mp4") as container:
+        # Lengths in the header are then exact to the sample, not to the millisecond.
+        exact = {"movie_timescale": str(RATE)}
+        with av.open(f"file:{path.absolute()}", "w", "mp4", container_options=exact) as container:
             streams = []
             for _ in STREAMS:
                 stream = container.add_stream("aac", rate=RATE, options=options)

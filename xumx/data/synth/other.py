@@ -26,7 +26,8 @@ def render(score: Score, rng: np.random.Generator) -> np.ndarray:
         notes = _ROLES[role](score, _present(score, number, part), part)
         if notes:
             sound = _voice(role, notes, score, part)
-            loud = np.sqrt(np.mean(sound[:, np.abs(sound).max(axis=0) > 1e-3] ** 2)) + 1e-9
+            heard = sound[:, np.abs(sound).max(axis=0) > 1e-3]
+            loud = np.sqrt(np.mean(heard**2)) + 1e-9 if heard.size else 1.0
             audio += sound * np.float32(part.uniform(0.6, 1.2) / loud)
     return audio
 
