@@ -47,6 +47,7 @@ test-torch: setup-torch ## weights from and to PyTorch
 
 test-310: setup-310 ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
 	@sh tools/need_ffmpeg.sh
+	@sh tools/need_chromium.sh $(PY310)
 	$(TEST_ENV) $(PY310) $(PYTEST) $(ARGS)
 
 bench: setup-310 ## separation against Sony's code and Open-Unmix: bench/separate.py

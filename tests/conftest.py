@@ -11,6 +11,7 @@ NEEDS = {
     "soundfile": ["dataset"],
     "museval": ["evaluation"],
     "torch": ["convert"],
+    "playwright": ["report/test_browser.py"],
 }
 
 collect_ignore_glob = [

@@ -139,6 +139,56 @@ def test_one_bad_song_does_not_stop_the_others(song, tmp_path, capfd):
     assert len(out.splitlines()) == 2
 
 
+def test_report_is_a_page_beside_the_stems(song, tmp_path, capfd):
+    out = tmp_path / "out"
+    for _ in range(2):  # the second replaces the first
+        assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report"]) == 0
+        assert sorted(p.name for p in out.iterdir()) == [
+            "bass.wav",
+            "drums.wav",
+            "index.html",
+            "other.wav",
+            "vocals.wav",
+        ]
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 4 and lines[1].endswith(str(out / "index.html"))
+    page = (out / "index.html").read_text()
+    assert "<h1>Test</h1>" in page and "separated by xumx with x-umx" in page
+    assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report", "--quiet"]) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_reports_of_several_songs(song, tmp_path, capfd):
+    (tmp_path / "text.mp3").write_text("no music")
+    second = song.with_name("second #2.mp3")
+    second.write_bytes(song.read_bytes())
+    inputs = [str(path) for path in (song, tmp_path / "text.mp3", second)]
+    out = tmp_path / "out"
+    options = ["--outdir", str(out), "--targets", "vocals", "bass", "--start", "0.5", "--duration", "0.5"]
+    assert main(["--inputs", *inputs, *MODEL, *options, "--report"]) == 1
+    assert (out / "song" / "index.html").is_file()
+    entrance = (out / "index.html").read_text()
+    assert entrance.count("<li>") == 2 and 'href="second%20%232/index.html"' in entrance
+    assert str(out / "index.html") in capfd.readouterr().out
+    page = (out / "second #2" / "index.html").read_text()
+    assert 'data-seconds="0.500000"' in page and "data-own-sound" in page
+    flat = ["--outdir", str(tmp_path / "flat"), "--filename", "{song} - {stem}.{ext}", "--report", "-q"]
+    assert main(["--inputs", str(song), str(second), *MODEL, *flat]) == 0
+    page = (tmp_path / "flat" / "second #2_page.html").read_text()
+    assert 'href="second%20%232%20-%20bass.wav"' in page
+
+
+def test_a_page_that_is_not_ours_is_not_replaced(song, tmp_path, capfd):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("mine")
+    assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report"]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "index.html" in line and "--outdir" in line
+    assert [p.name for p in out.iterdir()] == ["index.html"]
+    assert (out / "index.html").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     "options, code, named",
     [

@@ -39,6 +39,39 @@ def test_paths():
 
 
 @pytest.mark.parametrize(
+    "output, songs, several, pages, entrance",
+    [
+        (Output("out"), ["one.mp3"], False, ["out/index.html"], "out/index.html"),
+        (Output("out"), ["one.mp3"], True, ["out/one/index.html"], "out/one/index.html"),
+        (Output(), ["one.mp3"], False, ["one_m/index.html"], "one_m/index.html"),
+        (
+            Output("out"),
+            ["one.mp3", "two.mp3"],
+            True,
+            ["out/one/index.html", "out/two/index.html"],
+            "out/index.html",
+        ),
+        (Output(), ["one.mp3", "two.mp3"], True, ["one_m/index.html", "two_m/index.html"], "index.html"),
+        (
+            Output("out", "{song} - {stem}.{ext}"),
+            ["index.mp3", "two.mp3", "x/two.mp3"],
+            True,
+            ["out/index_page.html", "out/two_page.html", "out/two_2_page.html"],
+            "out/index.html",
+        ),
+        (Output("out", "{stem}/{song}.{ext}"), ["one.mp3"], False, ["out/index.html"], "out/index.html"),
+        (Output("out", "{song}/x/{stem}/a.{ext}"), ["one.mp3"], False, ["out/one/x/index.html"], None),
+    ],
+)
+def test_pages(output, songs, several, pages, entrance):
+    songs = [Path(song) for song in songs]
+    plans = output.paths(songs, ["vocals", "drums"], "m", several=several)
+    found = output.pages(songs, plans)
+    assert found == ([Path(p) for p in pages], Path(entrance or pages[0]))
+    assert len(set(found[0])) == len(songs)
+
+
+@pytest.mark.parametrize(
     "template, songs",
     [
         ("stem.wav", ["a.mp3"]),

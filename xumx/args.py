@@ -172,6 +172,11 @@ def test_parser() -> Parser:
         help="stems beyond full scale: one gain for all stems of the song (default), cut off, or left alone "
         "(default for float32)",
     )
+    group.add_argument(
+        "--report",
+        action="store_true",
+        help="write a page to listen to a song and its stems, index.html, beside them",
+    )
     return parser
 
 

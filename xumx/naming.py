@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +108,29 @@ class Output:
                 )
             taken.add(path.resolve())
         return plans
+
+    def pages(self, songs: Sequence[Path], plans: Sequence[Mapping[str, Path]]) -> tuple[list[Path], Path]:
+        """The listening page of each song, and the page of all of them.
+
+        A song's page lies in the folder that holds all its stems: as ``index.html``, or, where other songs'
+        stems or the page of all lie there too, as ``<song>_page.html``.
+
+        Parameters
+        ----------
+        songs : sequence of path
+        plans : sequence of mapping
+            What :meth:`paths` gives for them.
+        """
+        folders = [Path(os.path.commonpath([path.parent for path in plan.values()])) for plan in plans]
+        top = Path(os.path.commonpath(folders))
+        shared = {
+            folder for folder in folders if len(songs) > 1 and (folder == top or folders.count(folder) > 1)
+        }
+        pages = [
+            folder / (f"{name}_page.html" if folder in shared else "index.html")
+            for folder, name in zip(folders, _names(songs))
+        ]
+        return pages, top / "index.html"
 
 
 def _check_template(template: str) -> None:

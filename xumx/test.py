@@ -10,7 +10,8 @@ import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
     from xumx.audio import check_part
     from xumx.naming import Output, find
+    from xumx.report import check, clock, overview
     from xumx.separator import Separator
     from xumx.song import separate_song
 
@@ -58,10 +60,16 @@ def _main(argv: Sequence[str] | None) -> int:
         )
     several = len(args.inputs) > 1 or not Path(args.inputs[0]).expanduser().is_file()
     plans = output.paths(songs, separator.stems, model, several=several)
+    pages, entrance = output.pages(songs, plans)
+    if args.report:
+        for page in (*pages, entrance):
+            check(page)
+    titles = {}
 
     total = sum(_seconds(song, args.start, args.duration) for song in songs)
     with tqdm(total=total or None, unit="s", disable=args.quiet, bar_format=_BAR) as bar, _as_lines(bar):
-        for song, stems in zip(songs, plans, strict=True):
+        say = bar.write if not args.quiet else lambda text: None
+        for song, stems, page in zip(songs, plans, pages, strict=True):
             bar.set_description(song.name)
             began = time.perf_counter()
             try:
@@ -74,17 +82,21 @@ def _main(argv: Sequence[str] | None) -> int:
                     duration=args.duration,
                     progress=bar.update,
                 )
+                took = time.perf_counter() - began
+                folder = next(iter(stems.values())).parent
+                say(
+                    f"{song}: {clock(seconds)} in {took:.1f} s, "
+                    f"{seconds / took:.1f} times real time, to {folder}"
+                )
+                if args.report:
+                    titles[page] = _write_page(page, song, stems, args, model)
+                    say(f"{song}: listen to it on {page}")
             except XumxError as error:
                 bar.write(f"error: {error}", file=sys.stderr)
                 failed.append(str(song))
-                continue
-            if not args.quiet:
-                took = time.perf_counter() - began
-                folder = next(iter(stems.values())).parent
-                bar.write(
-                    f"{song}: {_clock(seconds)} in {took:.1f} s, "
-                    f"{seconds / took:.1f} times real time, to {folder}"
-                )
+        if len(titles) > 1:
+            overview(entrance, titles)
+            say(f"{len(titles)} songs: all of them on {entrance}")
     count = len(songs) + len(problems)
     if failed and count > 1:
         print(f"error: {len(failed)} of {count} failed: {', '.join(failed)}", file=sys.stderr)
@@ -102,6 +114,33 @@ def _as_lines(bar: tqdm) -> Iterator[None]:
         yield
 
 
+def _write_page(page: Path, song: Path, stems: Mapping[str, Path], args: Namespace, model: str) -> str:
+    """Write the page of a song, under a bar of its own, and return its title."""
+    from tqdm import tqdm
+
+    from xumx.report import title_of, write
+
+    title = title_of(song)
+    with (
+        tqdm(total=1, desc=f"{song.name}, page", disable=args.quiet, leave=False, bar_format=_SHARE) as bar,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # what is to be said of the song has been said
+        write(
+            page.parent,
+            title,
+            song,
+            stems,
+            name=page.name,
+            about=f"separated by xumx with {model}",
+            start=args.start,
+            duration=args.duration,
+            progress=bar.update,
+        )
+    return title
+
+
+_SHARE = "{desc}{percentage:3.0f}%|{bar}|"
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
 
 
@@ -114,13 +153,6 @@ def _seconds(song: Path, start: float, duration: float | None) -> float:
     except XumxError:  # said when its turn comes
         return 0.0
     return whole if duration is None else min(whole, duration)
-
-
-def _clock(seconds: float) -> str:
-    """1:02:03 or 3:25."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 if __name__ == "__main__":

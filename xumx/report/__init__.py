@@ -1,0 +1,206 @@
+"""The listening page: pictures and synchronised players of a song and its stems, in one file.
+
+    write(folder, "My song", "song.mp3", {"vocals": "out/vocals.wav", ...})
+
+The page holds its pictures and its sound, asks nothing of any network and opens from disk. It links to the
+stems' files.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import numpy as np
+
+from xumx.audio import decode, probe
+from xumx.errors import UsageError, XumxError
+from xumx.files import replacing
+from xumx.report import page
+from xumx.report.page import MARK, Drawing, Scores, Stem, clock
+from xumx.report.pictures import Picture, spectrogram, waveform
+from xumx.report.sound import PIECE, RATE, encoded, evenly, rate_for
+
+__all__ = ["PAGE", "check", "clock", "overview", "title_of", "write"]
+
+PAGE = "index.html"
+"""What a page is called if nothing else is said."""
+
+_BLOCK = 1 << 18
+_UNHEARD = 0.01  # of the energy: -20 dB, the noise of MP3 itself
+
+PathLike = str | os.PathLike[str]
+Progress = Callable[[float], None]
+
+
+class _Signal(NamedTuple):
+    """A file of sound, or a part of it, in seconds."""
+
+    path: PathLike
+    start: float = 0.0
+    duration: float | None = None
+
+    def blocks(self, channels: int) -> Iterator[np.ndarray]:
+        return decode(
+            self.path, sample_rate=RATE, channels=channels, start=self.start, duration=self.duration
+        )
+
+
+def write(
+    folder: PathLike,
+    title: str,
+    mix: PathLike,
+    stems: Mapping[str, PathLike],
+    scores: Scores | None = None,
+    *,
+    name: str = PAGE,
+    about: str = "",
+    start: float = 0.0,
+    duration: float | None = None,
+    progress: Progress = lambda share: None,
+) -> Path:
+    """Write the page of a song, in memory that does not grow with its length.
+
+    Its sound is MP3, at the best of 64 to 160 kbit/s that keeps the page below 20 MB. With four stems it
+    becomes mono beyond 7 minutes, and the page grows by 1.3 MB a minute beyond 14. The song is played as the
+    sum of its stems; where these leave out more than 1% of its energy, it is a track of its own.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+    title : str
+    mix : path
+        The song.
+    stems : mapping of str to path
+        Files of its stems, aligned with it, in the order in which the page shows them.
+    scores : mapping of str to mapping of str to float, optional
+        For each source the values of metrics, in dB, where the truth is known.
+    name : str
+        Of the page's file.
+    about : str
+        A line below the title.
+    start, duration : float
+        The part of the song that the stems hold, in seconds.
+    progress : callable
+        Called with the share of the work that each step did; they sum to 1.
+
+    Returns
+    -------
+    path
+        Of the page.
+
+    Raises
+    ------
+    AudioError
+        If the song or a stem cannot be read.
+    XumxError
+        If the page cannot be written, or what it would replace is no page of ours.
+    """
+    if not stems:
+        raise UsageError(f"{title}: a page needs a stem at least")
+    path = Path(folder) / name
+    check(path)
+    song = _Signal(mix, start, duration)
+    signals = [_Signal(file) for file in stems.values()]
+    samples = sum(len(block) for block in signals[0].blocks(1))
+
+    (drawing, *drawings), heard = _look([song, *signals], samples, lambda share: progress(share / 2))
+    tracks = signals if heard else [*signals, song]
+    rate = rate_for(samples / RATE, len(tracks))
+    rows = [
+        Stem(stem, os.path.relpath(file, path.parent), drawing)
+        for (stem, file), drawing in zip(stems.items(), drawings, strict=True)
+    ]
+    top, bottom = page.of_song(title, about, samples / RATE, drawing, rows, scores or {}, rate, heard)
+    share = 1 / (2 * len(tracks) * math.ceil(samples / (PIECE * RATE)))
+    with _writing(path) as file:
+        file.write(top)
+        for track, signal in enumerate(tracks):
+            for number, piece in enumerate(encoded(signal.blocks(rate.channels), samples, rate)):
+                file.write(page.sound(track, number, piece))
+                progress(share)
+        file.write(bottom)
+    return path
+
+
+def overview(path: PathLike, pages: Mapping[Path, str]) -> Path:
+    """Write the page that leads to others.
+
+    Parameters
+    ----------
+    path : path
+        Of the page.
+    pages : mapping of path to str
+        The others and their titles.
+
+    Raises
+    ------
+    XumxError
+        As :func:`write`.
+    """
+    path = Path(path)
+    check(path)
+    with _writing(path) as file:
+        file.write(page.of_songs({os.path.relpath(p, path.parent): title for p, title in pages.items()}))
+    return path
+
+
+def title_of(song: PathLike) -> str:
+    """Artist and title, if the file tells its title; else its name."""
+    tags = probe(song).tags
+    if not tags.get("title"):
+        return Path(song).stem
+    return " – ".join(tags[key] for key in ("artist", "title") if tags.get(key))
+
+
+def check(path: PathLike) -> None:
+    """Raise an XumxError if there is a file that is no page of ours, so that it stays what it is."""
+    try:
+        with open(path, "rb") as file:
+            ours = MARK.encode() in file.read(1000)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise XumxError(f"{path}: the page cannot be written ({error.strerror})") from None
+    if not ours:
+        raise XumxError(f"{path} is no page of xumx's; move it, or use another --outdir")
+
+
+def _look(signals: Sequence[_Signal], samples: int, progress: Progress) -> tuple[list[Drawing], bool]:
+    """Drawings of the song and its stems on one scale, and whether the stems sum to the song."""
+    pictures = [Picture(samples, RATE) for _ in signals]
+    size = math.ceil(_BLOCK / pictures[0].step) * pictures[0].step
+    share = 1 / math.ceil(samples / size)
+    energy = both = sums = 0.0
+    for song, *stems in zip(*(evenly(signal.blocks(2), samples, size) for signal in signals)):
+        for picture, block in zip(pictures, (song, *stems)):
+            picture.add(block)
+        total = np.sum(stems, axis=0)
+        energy += float(np.vdot(song, song))
+        both += float(np.vdot(song, total))
+        sums += float(np.vdot(total, total))
+        progress(share)
+    # What no gain g makes of the sum S, min |M - g S|² = |M|² - <M, S>² / |S|²: one gain for all stems does
+    # not count, since they may have been scaled to stay within full scale.
+    left = energy - (both**2 / sums if sums else 0.0)
+
+    seen = [picture.finish() for picture in pictures]
+    peak, loudest = float(np.abs(seen[0][0]).max()), float(seen[0][1].max())
+    drawings = [
+        Drawing(len(power), waveform(extremes, peak), spectrogram(power, loudest)) for extremes, power in seen
+    ]
+    return drawings, left <= _UNHEARD * energy
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[TextIO]:
+    try:
+        with replacing(path) as aside, open(aside, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+    except OSError as error:
+        raise XumxError(f"{path}: the page cannot be written ({error.strerror})") from None

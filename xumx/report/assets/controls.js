@@ -1,0 +1,167 @@
+
+/* The controls: buttons, sliders, pictures and keys, all acting on one player. */
+
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const page = byId("page");
+  const facts = {
+    seconds: Number(page.dataset.seconds),
+    piece: Number(page.dataset.piece),
+    margin: Number(page.dataset.margin),
+  };
+  const rows = [...document.querySelectorAll(".stem")];
+  const mix = byId("mix");
+  const ownSound = "ownSound" in mix.dataset;
+
+  const bytes = (track) => (k) =>
+    Uint8Array.from(atob(byId(`sound-${track}-${k}`).textContent), (letter) => letter.charCodeAt(0)).buffer;
+  const tracks = rows.map((row, k) => ({
+    name: row.querySelector("h2 span").textContent, muted: false, solo: false, volume: 1, bytes: bytes(k),
+  }));
+  if (ownSound) tracks.push({ name: "Mix", volume: 1, original: true, bytes: bytes(rows.length) });
+  const player = new Player(tracks, facts, new (window.AudioContext || window.webkitAudioContext)());
+  window.xumxPlayer = player; // for the curious, and for tests
+
+  const clock = (seconds) => {
+    const whole = Math.floor(seconds), pad = (n) => String(n).padStart(2, "0");
+    const hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
+    return (hours ? `${hours}:${pad(minutes)}` : minutes) + ":" + pad(whole % 60);
+  };
+  const say = (text) => { byId("status").textContent = text; };
+
+  /* What is shown */
+
+  let dragged = null; // the position that a drag has reached and the player has not
+  const seek = byId("seek");
+
+  const showPosition = () => {
+    const at = dragged ?? player.position;
+    page.style.setProperty("--at", at / facts.seconds);
+    page.classList.toggle("waiting", player.playing && player.origin === Infinity);
+    seek.value = at;
+    seek.setAttribute("aria-valuetext", `${clock(at)} of ${clock(facts.seconds)}`);
+    byId("now").textContent = clock(at);
+  };
+  const show = () => {
+    showPosition();
+    byId("play").classList.toggle("playing", player.playing);
+    byId("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
+    rows.forEach((row, k) => {
+      row.querySelector(".mute").setAttribute("aria-pressed", tracks[k].muted);
+      row.querySelector(".solo").setAttribute("aria-pressed", tracks[k].solo);
+      row.classList.toggle("silent", !player.audible(tracks[k]));
+    });
+    const whole = tracks.every((track) => player.audible(track) && track.volume === 1);
+    byId("all").setAttribute("aria-pressed", ownSound ? player.original : whole);
+  };
+
+  /* What is done */
+
+  const failed = () => {
+    player.pause();
+    show();
+    say("This browser cannot decode the sound of this page.");
+  };
+  const frame = () => {
+    if (!player.playing) return show();
+    showPosition();
+    requestAnimationFrame(frame);
+  };
+  const toggle = () => {
+    if (player.playing) player.pause();
+    else {
+      player.play().catch(failed);
+      requestAnimationFrame(frame);
+    }
+    show();
+    say(player.playing ? "Playing" : `Paused at ${clock(player.position)}`);
+  };
+  const seekTo = (position) => {
+    dragged = null;
+    player.seek(position).catch(failed);
+    showPosition();
+  };
+  const drag = (position) => {
+    dragged = Math.min(Math.max(position, 0), facts.seconds);
+    showPosition();
+  };
+  const mixAgain = (text) => {
+    player.mix();
+    show();
+    say(text);
+  };
+  const press = (k, what) => {
+    const track = tracks[k];
+    track[what] = !track[what];
+    player.original = false;
+    const done = { muted: ["unmuted", "muted"], solo: ["not solo any more", "solo"] }[what];
+    mixAgain(`${track.name} ${done[Number(track[what])]}`);
+  };
+  const hearMix = () => {
+    if (ownSound) player.original = !player.original;
+    else {
+      rows.forEach((row, k) => {
+        Object.assign(tracks[k], { muted: false, solo: false, volume: 1 });
+        row.querySelector(".volume input").value = 1;
+      });
+    }
+    mixAgain(ownSound && !player.original ? "The stems" : "The mix");
+  };
+
+  /* Who does it */
+
+  byId("play").addEventListener("click", toggle);
+  byId("all").addEventListener("click", hearMix);
+  seek.addEventListener("input", () => drag(seek.valueAsNumber));
+  seek.addEventListener("change", () => seekTo(seek.valueAsNumber));
+
+  const slides = (slider, target) => slider.addEventListener("input", () => {
+    target.volume = slider.valueAsNumber;
+    slider.setAttribute("aria-valuetext", `${Math.round(100 * target.volume)} %`);
+    player.mix();
+    show();
+  });
+  slides(byId("volume"), player);
+  rows.forEach((row, k) => {
+    row.querySelector(".mute").addEventListener("click", () => press(k, "muted"));
+    row.querySelector(".solo").addEventListener("click", () => press(k, "solo"));
+    slides(row.querySelector(".volume input"), tracks[k]);
+  });
+
+  for (const pictures of document.querySelectorAll(".pictures")) {
+    const position = (event) => {
+      const { left, width } = pictures.getBoundingClientRect();
+      return (facts.seconds * (event.clientX - left)) / width;
+    };
+    pictures.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      pictures.setPointerCapture(event.pointerId);
+      drag(position(event));
+    });
+    pictures.addEventListener("pointermove", (event) => dragged !== null && drag(position(event)));
+    pictures.addEventListener("pointerup", () => dragged !== null && seekTo(dragged));
+    pictures.addEventListener("pointercancel", () => { dragged = null; showPosition(); });
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const onButton = event.target.matches("button");
+    const onVolume = event.target.matches("input:not(#seek)");
+    const arrow = { ArrowLeft: -5, ArrowRight: 5 }[event.key];
+    const [, digit] = /^(?:Digit|Numpad)(\d)$/.exec(event.code) ?? [];
+    if (arrow && !onVolume) seekTo(player.position + arrow);
+    else if (event.key === "Home" && !onVolume) seekTo(0);
+    else if (event.repeat) return;
+    else if (event.key === " " && !onButton) toggle();
+    else if (digit === "0") hearMix();
+    else if (digit <= rows.length) press(digit - 1, event.shiftKey ? "solo" : "muted");
+    else return;
+    event.preventDefault();
+  });
+  // A mouse leaves no focus behind, so that space and the arrows keep their meaning.
+  document.addEventListener("pointerup", (event) => {
+    if (event.pointerType === "mouse") event.target.closest("button, input")?.blur();
+  });
+
+  show();
+})();

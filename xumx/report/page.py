@@ -1,0 +1,185 @@
+"""The text of the pages. What comes from outside, names and tags, is escaped here and nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import PurePath
+from string import Template
+from typing import NamedTuple
+from urllib.parse import quote
+
+from xumx.report.pictures import HEIGHT, HIGHEST, LOWEST, RANGE, height_of
+from xumx.report.sound import MARGIN, PIECE, Rate
+
+MARK = '<meta name="generator" content="xumx">'
+"""Tells our pages from others."""
+
+Scores = Mapping[str, Mapping[str, float]]
+"""Source to metric to value, in dB."""
+
+_COLOURS = 8  # that page.css knows
+_TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds between marks of the ruler
+
+
+class Drawing(NamedTuple):
+    """Pictures of one signal: see :mod:`xumx.report.pictures`."""
+
+    columns: int
+    waveform: str
+    spectrogram: bytes
+
+
+class Stem(NamedTuple):
+    """A row of the page; ``file`` is relative to its folder."""
+
+    name: str
+    file: str
+    drawing: Drawing
+
+
+def of_song(
+    title: str,
+    about: str,
+    seconds: float,
+    mix: Drawing,
+    stems: Sequence[Stem],
+    scores: Scores,
+    rate: Rate,
+    heard: bool,
+) -> tuple[str, str]:
+    """The page of a song, before and after its :func:`sound`.
+
+    ``heard`` tells that the stems sum to the song; else its own sound is the track after theirs.
+    """
+    rows = [_row(number, stem, scores.get(stem.name, {})) for number, stem in enumerate(stems, 1)]
+    kind = "mono" if rate.channels == 1 else "stereo"
+    text = _template("song.html").substitute(
+        mark=MARK,
+        title=escaped(title),
+        about=escaped(" · ".join(part for part in (clock(seconds), about) if part)),
+        style=_asset("page.css"),
+        script=_asset("player.js") + _asset("controls.js"),
+        seconds=f"{seconds:.6f}",
+        clock=clock(seconds),
+        piece=PIECE,
+        margin=MARGIN,
+        ruler=_ruler(seconds),
+        speaker=_asset("speaker.svg"),
+        mix=_drawn(0, mix, "the song"),
+        own_sound="" if heard else "data-own-sound",
+        mix_button="All stems" if heard else "Original",
+        mix_key="the mix" if heard else "the original, the stems",
+        stems="\n".join(rows),
+        scores=_table(scores),
+        digits=f"1 to {min(len(stems), 9)}" if len(stems) > 1 else "1",
+        lowest=LOWEST,
+        highest=f"{HIGHEST / 1000:g}",
+        decibels=RANGE,
+        quality=f"MP3 at {rate.bits // 1000} kbit/s, {kind}",
+    )
+    top, bottom = text.split("<!-- sound -->")
+    return top, bottom
+
+
+def of_songs(pages: Mapping[str, str]) -> str:
+    """The page of several songs: the files of theirs, relative to its folder, and their titles."""
+    items = "\n".join(
+        f'<li><a href="{linked(file)}">{escaped(title)}</a></li>' for file, title in pages.items()
+    )
+    return _template("songs.html").substitute(
+        mark=MARK, style=_asset("page.css"), count=len(pages), items=items
+    )
+
+
+def sound(track: int, number: int, piece: bytes) -> str:
+    """A piece of a track, where the page's script finds it."""
+    data = base64.b64encode(piece).decode()
+    return f'<script type="text/plain" id="sound-{track}-{number}">{data}</script>\n'
+
+
+def clock(seconds: float) -> str:
+    """1:02:03 or 3:25."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def escaped(text: str) -> str:
+    """Text for HTML, also within quotes; bytes of a file name that are no UTF-8 become replacement signs."""
+    return html.escape(os.fsencode(text).decode("utf-8", "replace"))
+
+
+def linked(file: str) -> str:
+    """A relative path as an URL, safe within quotes too."""
+    return quote(os.fsencode(PurePath(file).as_posix()))
+
+
+def _row(number: int, stem: Stem, scores: Mapping[str, float]) -> str:
+    score = next((f"{metric} {_decibels(value)} dB" for metric, value in scores.items()), "")
+    return _template("stem.html").substitute(
+        number=number,
+        colour=(number - 1) % _COLOURS + 1,
+        name=escaped(stem.name),
+        speaker=_asset("speaker.svg"),
+        score=escaped(score),
+        key=number if number < 10 else "",
+        file=escaped(PurePath(stem.file).name),
+        format=escaped(PurePath(stem.file).suffix[1:]),
+        link=linked(stem.file),
+        pictures=_drawn(number, stem.drawing, stem.name),
+    )
+
+
+def _drawn(number: int, drawing: Drawing, name: str) -> str:
+    """Waveform, twice, since the part that was played has another colour, and spectrogram."""
+    view = f'viewBox="0 0 {drawing.columns - 1} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true"'
+    data = base64.b64encode(drawing.spectrogram).decode()
+    marks = "".join(
+        f'<span style="bottom:{100 * height_of(frequency):.1f}%">{label}</span>'
+        for frequency, label in ((100, "100 Hz"), (1000, "1 kHz"), (10_000, "10 kHz"))
+    )
+    return (
+        f'<svg class="wave" {view}><path id="wave-{number}" d="{drawing.waveform}"/></svg>\n'
+        f'<svg class="wave played" {view}><use href="#wave-{number}"/></svg>\n'
+        f'<div class="spectrogram"><img alt="Spectrogram of {escaped(name)}" '
+        f'src="data:image/png;base64,{data}"><div class="marks" aria-hidden="true">{marks}</div></div>'
+    )
+
+
+def _ruler(seconds: float) -> str:
+    step = next((step for step in _TICKS if seconds / step <= 8), _TICKS[-1])
+    marks = range(math.ceil(0.95 * seconds / step))  # none so late that it would not fit
+    return "".join(
+        f'<span style="left:{100 * k * step / seconds:.3f}%">{clock(k * step)}</span>' for k in marks
+    )
+
+
+def _table(scores: Scores) -> str:
+    if not scores:
+        return ""
+    metrics = list(dict.fromkeys(metric for values in scores.values() for metric in values))
+    head = "".join(f'<th scope="col">{escaped(metric)}</th>' for metric in metrics)
+    body = "\n".join(
+        f'<tr><th scope="row">{escaped(source)}</th>'
+        + "".join(f"<td>{_decibels(values.get(metric))}</td>" for metric in metrics)
+        + "</tr>"
+        for source, values in scores.items()
+    )
+    return _template("scores.html").substitute(head=head, body=body)
+
+
+def _decibels(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}".replace("-", "−")
+
+
+def _template(name: str) -> Template:
+    return Template(_asset(name))
+
+
+def _asset(name: str) -> str:
+    return (files(__package__) / "assets" / name).read_text(encoding="utf-8")

@@ -1,0 +1,86 @@
+"""What the page plays: the stems in short MP3 files.
+
+MP3 is what every browser decodes, an old Safari and a Chromium without licensed codecs too. In pieces, since
+the page then begins at once, seeks anywhere and holds but a few seconds decoded, where a whole song of four
+minutes would take 85 MB a stem. All pieces are made alike, so that a decoder's delay, where it does not take
+it out, is the same for all: stems stay aligned to the sample, and a piece joins the next. Each holds a little
+of its neighbours, over which the page fades from one to the other.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain, repeat
+from typing import NamedTuple
+
+import numpy as np
+
+from xumx.audio.mp3 import mp3
+from xumx.audio.samples import cropped
+from xumx.prefetch import prefetch
+
+RATE = 44100
+"""Of all that the page shows and plays, in Hz."""
+
+PIECE = 10
+"""Seconds from one piece to the next."""
+
+MARGIN = 0.1
+"""Seconds that a piece holds before and after these: more than any decoder's delay."""
+
+LIMIT = 19.5e6
+"""Bytes of a page, as long as there is a rate for it."""
+
+
+class Rate(NamedTuple):
+    """How pieces are encoded."""
+
+    bits: int  # a second
+    channels: int
+
+
+_RATES = (*(Rate(kbits * 1000, 2) for kbits in (160, 128, 112, 96, 80, 64)), Rate(48_000, 1), Rate(32_000, 1))
+_IN_BASE64 = 4 / 3
+_PICTURES = 200_000  # bytes, of each track and of the mix
+_THREADS = min(os.cpu_count() or 1, 8)
+
+
+def rate_for(seconds: float, tracks: int) -> Rate:
+    """The best rate at which a page of so many tracks stays within `LIMIT`; the lowest if none does."""
+    coded = math.ceil(seconds / PIECE) * (PIECE + 3 * MARGIN)  # two margins, and the encoder's own frames
+    bits = (LIMIT - (tracks + 1) * _PICTURES) * 8 / _IN_BASE64 / (tracks * coded)
+    return next((rate for rate in _RATES if rate.bits <= bits), _RATES[-1])
+
+
+def evenly(blocks: Iterable[np.ndarray], samples: int, size: int, channels: int = 2) -> Iterator[np.ndarray]:
+    """A stream of blocks, (any, channels), in blocks of ``size`` and a rest that together have ``samples``.
+
+    It is cut or filled with zeros to that length.
+    """
+    silence = np.zeros((min(size, samples), channels), np.float32)
+    held = silence[:0]
+    for block in cropped(chain(blocks, repeat(silence)), 0, samples):
+        held = np.concatenate((held, block))
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if len(held):
+        yield held
+
+
+def encoded(blocks: Iterable[np.ndarray], samples: int, rate: Rate) -> Generator[bytes, None, None]:
+    """The MP3 files of a signal at `RATE`: piece k is of its seconds `PIECE` k - `MARGIN` and following."""
+    pieces = _pieces(blocks, samples, rate.channels)
+    return prefetch(lambda piece: mp3(piece, RATE, rate.bits), pieces, workers=_THREADS, ahead=_THREADS)
+
+
+def _pieces(blocks: Iterable[np.ndarray], samples: int, channels: int) -> Iterator[np.ndarray]:
+    margin = round(MARGIN * RATE)
+    silence = np.zeros((margin, channels), np.float32)
+    whole = evenly(blocks, samples, PIECE * RATE, channels)
+    before, piece = silence, next(whole)
+    for following in chain(whole, [silence]):
+        yield np.concatenate((before, piece, following[:margin]))
+        before, piece = piece[-margin:], following
