@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -334,6 +335,15 @@ def test_the_original_against_the_stems(visit, tmp_path, song):
     assert gains(page) == [0, 1, 0]
     error = rendered(page, "player.original = true") - read(mix)[0]
     assert np.square(error).mean() < 0.01 * np.square(read(mix)[0]).mean()
+
+
+def test_sound_that_cannot_be_decoded(visit, song, tmp_path):
+    broken = re.sub(r'(id="sound-0-0">)[^<]*', r"\1AAAA", song[0].read_text(encoding="utf-8"))
+    (tmp_path / "index.html").write_text(broken, encoding="utf-8")
+    page = visit(tmp_path / "index.html")
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_text("cannot play the sound")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
 def test_light_and_dark(visit, song):

@@ -110,8 +110,8 @@ def clock(seconds: float) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text for HTML, also within quotes; bytes of a file name that are no UTF-8 become replacement signs."""
-    return html.escape(os.fsencode(text).decode("utf-8", "replace"))
+    """Text for HTML, also within quotes; bytes of a file name that are no UTF-8 become question marks."""
+    return html.escape(text.encode("utf-8", "replace").decode())
 
 
 def linked(file: str) -> str:

@@ -40,7 +40,7 @@ _LMS_TO_RGB = np.array(
     ]
 )
 _N_FFT = 4096
-_SHORTEST_HOP = _N_FFT // 4
+_SHORTEST_HOP = _N_FFT // 16
 
 
 class Picture:

@@ -60,7 +60,8 @@
   const failed = () => {
     player.pause();
     show();
-    say("This browser cannot decode the sound of this page.");
+    say("This browser cannot play the sound of this page; the links lead to the files.");
+    byId("status").className = "note";
   };
   const frame = () => {
     if (!player.playing) return show();

@@ -76,13 +76,14 @@ class Player {
     const when = Math.max(due, this.soon(LEAD / 2));
     const late = when - due;
     if (late > length - 2 * FADE) return;
+    const rise = k && !late ? FADE : FADE / 2; // across the join, or before the song's first sample
     buffers.forEach((buffer, track) => {
       const source = this.context.createBufferSource();
       const fade = this.context.createGain();
       source.buffer = buffer;
       source.connect(fade).connect(this.gains[track]);
       fade.gain.setValueAtTime(0, when);
-      fade.gain.linearRampToValueAtTime(1, when + FADE);
+      fade.gain.linearRampToValueAtTime(1, when + rise);
       fade.gain.setValueAtTime(1, due + length - FADE);
       fade.gain.linearRampToValueAtTime(0, due + length);
       source.start(when, this.margin - FADE / 2 + late, length - late);
