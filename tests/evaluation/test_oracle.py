@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.networks import music
+from xumx.evaluation.args import eval_parser
 from xumx.evaluation.oracle import ORACLES, frequency, irm, mwf
 from xumx.signal.stft import istft, stft
 
@@ -55,6 +56,10 @@ def test_gains_by_frequency():
     halves = frequency(noise[0], np.stack([*turns, silent]))
     assert np.mean((halves[0] - noise[0] / 2) ** 2) < 0.05 * np.mean(noise[0] ** 2), "half of it all the time"
     assert not halves[2].any()
+
+
+def test_the_command_offers_all_oracles():
+    assert [eval_parser().parse_args(["--oracle", kind]).oracle for kind in ORACLES] == list(ORACLES)
 
 
 @pytest.mark.parametrize("kind", ORACLES)

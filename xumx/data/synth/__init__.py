@@ -16,7 +16,7 @@ from xumx.errors import UsageError
 
 __all__ = ["RATE", "song"]
 
-MIXTURE = "mixture"
+MIXTURE = "mixture"  # as xumx.data.track has it, which needs packages that making music does not
 _PLAYERS = {"drums": drums.render, "bass": bass.render, "other": other.render, "vocals": vocals.render}
 
 

@@ -42,6 +42,7 @@ _WALTZES: tuple[dict[str, str], ...] = (
     {"kick": "X...........", "snare": "....x...x...", "hat": "X.x.x.x.x.x."},
     {"kick": "X.....x.....", "snare": "........X...", "ride": "X...x.x.x..."},
 )
+_FILLS = (("snare",), ("snare", "tom0", "tom1", "tom2"), ("tom0", "tom1", "tom2"))
 _SIDE = {"hat": 0.35, "open": 0.35, "ride": -0.5, "crash": -0.4, "shaker": 0.6, "rim": -0.25, "clap": 0.1}
 _GAIN = {
     "kick": 1.0, "snare": 0.8, "clap": 0.6, "rim": 0.4, "hat": 0.33, "open": 0.3, "ride": 0.28,
@@ -97,9 +98,7 @@ def _section(
                     continue
                 hit(name, score.time(bar, step), _LEVEL[mark] * (0.6 + 0.4 * section.energy))
         if fill:
-            sounds = [["snare"], ["snare", "tom0", "tom1", "tom2"], ["tom0", "tom1", "tom2"]][
-                int(rng.integers(3))
-            ]
+            sounds = _FILLS[int(rng.integers(len(_FILLS)))]
             for index in range(fill):
                 if rng.uniform() < 0.85:
                     name = sounds[index * len(sounds) // fill]

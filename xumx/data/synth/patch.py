@@ -84,6 +84,7 @@ def _tables(patch: Patch, frequency: float) -> tuple[np.ndarray, np.ndarray]:
     gains = np.interp(np.log(hz), np.log(60 * 2.5 ** np.arange(7)), patch.body)
     amplitudes = amplitudes * 10 ** (gains / 20)
     scale = (frequency / 220) ** patch.tracking
+    # Phases that are no line in k spread the energy over the period.
     dark, bright = (
         wavetable(amplitudes / np.sqrt(1 + (hz / (cutoff * scale)) ** 4), 0.7 * k**1.3)
         for cutoff in (patch.dark, patch.bright)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -169,10 +169,7 @@ def _sections(bars: int, chords: dict[str, tuple[int, ...]], rng: np.random.Gene
         without = [index for index, section in enumerate(sections) if part not in section.parts]
         while 2 * len(without) > len(sections):
             index = without.pop(int(rng.integers(len(without))))
-            old = sections[index]
-            sections[index] = Section(
-                old.kind, old.first, old.bars, old.chords, old.parts | {part}, old.energy
-            )
+            sections[index] = replace(sections[index], parts=sections[index].parts | {part})
     return sections
 
 

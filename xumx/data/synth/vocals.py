@@ -267,6 +267,6 @@ def _noise(name: str, voice: Voice, rng: np.random.Generator) -> np.ndarray:
 
 def _glottis(voice: Voice, frequency: float) -> np.ndarray:
     k = np.arange(1, int(15000 / frequency) + 1)
-    # Above 2 kHz folds that close smoothly lose more.
+    # Folds close smoothly, and lose more at high frequencies. The phases leave it one pulse a period.
     table = wavetable(k**-voice.tilt / np.sqrt(1 + (k * frequency / 2500) ** 2), 0.3 * k)
     return table / np.float32(np.sqrt(np.mean(table**2)))
