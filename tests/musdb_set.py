@@ -65,7 +65,7 @@ def make_musdb(
         else:
             write_wavs(root / subset / name, audio)
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(2) as pool:
         list(pool.map(write, range(len(names))))
     return root
 
