@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from xumx.errors import XumxError
+from xumx.ranks import Rank
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -39,6 +40,14 @@ class Parser(argparse.ArgumentParser):
             return shlex.split(arg_line, comments=True)
         except ValueError as error:
             self.error(f"{error} in the line {arg_line!r}")
+
+    def print_help(self, file: Any = None) -> None:
+        if Rank.detect().rank == 0:
+            super().print_help(file)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        # Of processes that were started together, all with the same options, one answers.
+        super().exit(status, message if Rank.detect().rank == 0 else None)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (--help lists the options)\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from xumx.args import run, separator_options, test_parser
 from xumx.errors import UsageError, XumxError
+from xumx.ranks import Rank
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -36,46 +37,63 @@ def _main(argv: Sequence[str] | None) -> int:
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
     )
     check_part(args.start, args.duration)
+    rank = Rank.detect()
+    quiet = args.quiet or rank.rank > 0  # one bar for all
     model = Path(args.model).name if Path(args.model).is_dir() else Path(args.model).stem
     songs, problems = find(args.inputs, lambda file, folder: output.holds(file, folder, model))
     failed = []
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        if rank.rank == 0:
+            print(f"error: {problem}", file=sys.stderr)
         failed.append(problem.partition(": ")[0])
     if not songs:
         return 1
-    separator = Separator(**separator_options(args), show_download=not args.quiet)
+    threads = rank.threads if rank.size > 1 else None
+    separator = Separator(**separator_options(args), threads=threads, show_download=not quiet)
     if args.umx_infer and separator.config.crossing:
         raise UsageError(f"--umx-infer: {args.model} is an X-UMX network; leave the option out")
     several = len(args.inputs) > 1 or not Path(args.inputs[0]).expanduser().is_file()
     plans = output.paths(songs, separator.stems, model, several=several)
 
-    total = sum(_seconds(song, args.start, args.duration) for song in songs)
-    with tqdm(total=total or None, unit="s", disable=args.quiet, bar_format=_BAR) as bar, _as_lines(bar):
-        for song, stems in zip(songs, plans, strict=True):
-            bar.set_description(song.name)
-            began = time.perf_counter()
-            try:
-                seconds = separate_song(
-                    separator,
-                    song,
-                    stems,
-                    output,
-                    start=args.start,
-                    duration=args.duration,
-                    progress=bar.update,
-                )
-            except XumxError as error:
-                bar.write(f"error: {error}", file=sys.stderr)
-                failed.append(str(song))
-                continue
-            if not args.quiet:
-                took = time.perf_counter() - began
-                folder = next(iter(stems.values())).parent
-                bar.write(
-                    f"{song}: {_clock(seconds)} in {took:.1f} s, "
-                    f"{seconds / took:.1f} times real time, to {folder}"
-                )
+    jobs = [(song, stems, _seconds(song, args.start, args.duration)) for song, stems in zip(songs, plans)]
+    if rank.size > 1:  # the longest first, so that no process ends long after the others
+        jobs = rank.share(sorted(jobs, key=lambda job: -job[2]))
+
+    def separate_all() -> list[str]:
+        """Those songs that could not be separated."""
+        failed = []
+        total = sum(seconds for _, _, seconds in jobs)
+        with tqdm(total=total or None, unit="s", disable=quiet, bar_format=_BAR) as bar, _as_lines(bar):
+            for song, stems, _ in jobs:
+                bar.set_description(song.name)
+                began = time.perf_counter()
+                try:
+                    seconds = separate_song(
+                        separator,
+                        song,
+                        stems,
+                        output,
+                        start=args.start,
+                        duration=args.duration,
+                        progress=bar.update,
+                    )
+                except XumxError as error:
+                    bar.write(f"error: {error}", file=sys.stderr)
+                    failed.append(str(song))
+                    continue
+                if not args.quiet:
+                    took = time.perf_counter() - began
+                    folder = next(iter(stems.values())).parent
+                    bar.write(
+                        f"{song}: {_clock(seconds)} in {took:.1f} s, "
+                        f"{seconds / took:.1f} times real time, to {folder}"
+                    )
+        return failed
+
+    told = rank.meet(Path(args.outdir or "."), separate_all)
+    if told is None:
+        return 0
+    failed += told
     count = len(songs) + len(problems)
     if failed and count > 1:
         print(f"error: {len(failed)} of {count} failed: {', '.join(failed)}", file=sys.stderr)

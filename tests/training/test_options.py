@@ -62,6 +62,8 @@ def test_documented_defaults():
         "lr_decay_gamma": 0.3,
         "weight_decay": 1e-5,
         "mcoef": 10,
+        "lr_scaling": None,
+        "warmup": 0,
     }
     assert options.config.max_bin == 1487
     umx = new_run(*parse(["--output", "x", "--umx-train"]))

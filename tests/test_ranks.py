@@ -1,15 +1,18 @@
 import threading
 
-from xumx.evaluation.ranks import Rank
+from xumx.ranks import Rank
 
 
 def test_detection():
-    assert Rank.detect({}) == Rank(0, 1, 1)
-    assert Rank.detect({"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALNRANKS": "2"}) == Rank(2, 4, 2)
-    openmpi = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
-    assert Rank.detect(openmpi) == Rank(1, 2, 2)
-    assert Rank.detect({"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}) == Rank(0, 3, 1)
-    assert Rank.detect({"SLURM_NTASKS": "3"}) == Rank()
+    assert Rank.detect({}) == Rank(0, 1, 0, 1)
+    mpich = {"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2"}
+    assert Rank.detect(mpich) == Rank(2, 4, 1, 2)
+    openmpi = {"RANK": "1", "SIZE": "2", "LOCAL_RANK": "1", "LOCAL_SIZE": "2"}
+    openmpi = {f"OMPI_COMM_WORLD_{name}": value for name, value in openmpi.items()}
+    assert Rank.detect(openmpi) == Rank(1, 2, 1, 2)
+    slurm = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "3", "SLURM_LOCALID": "0"}
+    assert Rank.detect(slurm) == Rank(0, 3, 0, 1)
+    assert Rank.detect({"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}) == Rank(), "a batch script, no step"
 
 
 def test_every_item_has_one_rank():
