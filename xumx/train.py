@@ -50,11 +50,22 @@ def _train(argv: Sequence[str] | None, world: Any) -> int:
         logger.addHandler(lines)
         stack.callback(logger.removeHandler, lines)
         options, trainer = prepare(argv, world, lines, stack)
-        results = trainer.run()
+        try:
+            results = trainer.run()
+        except SystemError as error:
+            # What NNabla makes of an error, or an interrupt, in functions that it calls.
+            raise _first(error) from None
     if leads and not options.quiet:
         best = f"epoch {results['best_epoch']} with validation loss {results['best_validation_loss']:.5g}"
         print(f"best: {best}, in {Path(options.output) / 'best.h5'}")
     return 0
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that the others followed from."""
+    while before := error.__cause__ or error.__context__:
+        error = before
+    return error
 
 
 if __name__ == "__main__":

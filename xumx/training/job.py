@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -81,14 +82,16 @@ def _go_on_in_child(rank: Rank) -> None:
 
 def _world(rank: Rank) -> Any:
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of another MPI than mpirun's: see below
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise XumxError(
             f"started as one of {rank.size} processes, which need mpi4py and an MPI "
             f"({str(error).splitlines()[0]}); pip install 'xumx[mpi]', or mpi4py for the MPI of mpirun"
         ) from None
     if MPI.COMM_WORLD.size != rank.size:
-        library = MPI.Get_library_version().split("\n")[0].split(",")[0].strip(" \0")
+        library = " ".join(MPI.Get_library_version().split()[:3])
         raise XumxError(
             f"{rank.size} processes were started, but mpi4py finds {MPI.COMM_WORLD.size}: it uses another MPI than "
             f"mpirun ({library}); take that one's mpirun (srun --mpi=pmi2), or install mpi4py for yours"
