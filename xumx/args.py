@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from xumx.errors import XumxError
+from xumx.errors import UsageError, XumxError
 from xumx.ranks import Rank
 
 
@@ -46,7 +46,6 @@ class Parser(argparse.ArgumentParser):
             super().print_help(file)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        # Of processes that were started together, all with the same options, one answers.
         super().exit(status, message if Rank.detect().rank == 0 else None)
 
     def error(self, message: str) -> NoReturn:
@@ -64,7 +63,9 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     try:
         return main(argv)
     except XumxError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Of processes that were started together, with the same options, one says what is wrong with them.
+        if not isinstance(error, UsageError) or Rank.detect().rank == 0:
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -93,8 +93,8 @@ def _world(rank: Rank) -> Any:
     if MPI.COMM_WORLD.size != rank.size:
         library = " ".join(MPI.Get_library_version().split()[:3])
         raise XumxError(
-            f"{rank.size} processes were started, but mpi4py finds {MPI.COMM_WORLD.size}: it uses another MPI than "
-            f"mpirun ({library}); take that one's mpirun (srun --mpi=pmi2), or install mpi4py for yours"
+            f"{rank.size} processes were started, but mpi4py finds {MPI.COMM_WORLD.size}: its MPI is another "
+            f"({library}) than mpirun's; take that one's mpirun (srun --mpi=pmi2), or mpi4py for yours"
         )
     return MPI.COMM_WORLD
 
