@@ -85,6 +85,14 @@ def drifting(change: Set) -> None:
     _at_step(change, 3, 1, drift)
 
 
+def elsewhere(change: Set) -> None:
+    """Rank 1 finds a track less."""
+    from xumx.training import datasets
+
+    tracks = datasets.musdb_tracks
+    change(datasets, "musdb_tracks", lambda *a, **k: tracks(*a, **k)[int(os.environ["PMI_RANK"]) :])
+
+
 def stalling(change: Set) -> None:
     """Rank 0 takes five steps, and then waits to be killed."""
     _at_step(change, 6, 0, lambda trainer: time.sleep(100))

@@ -156,23 +156,30 @@ def test_a_killed_rank_ends_the_job_which_resumes(root, uninterrupted, tmp_path,
     assert not list(output.glob(".*"))
 
 
-@pytest.mark.parametrize(
-    "change, said",
-    [
-        ("raising", "rank 1 of 2 on {host}: IndexError: list index out of range"),
-        ("drifting", "rank 0 of 2 on {host}: after epoch 0 the parameters of rank 1 are not those of rank 0"),
-    ],
-)
-def test_a_rank_that_fails_ends_the_job(root, tmp_path, change, said):
-    output = tmp_path / "run"
+FAILURES = {
+    "raising": ("rank 1 of 2 on {host}: IndexError: list index out of range", 2),
+    "drifting": ("rank 0 of 2 on {host}: after epoch 0 the parameters of rank 1 are not those of rank 0", 3),
+    "elsewhere": ("rank 0 of 2 on {host}: --root {root}: rank 1 found other tracks there than rank 0", 0),
+}
+"""What is said, and the steps of the last checkpoint."""
+
+
+@pytest.mark.parametrize("change", FAILURES)
+def test_a_rank_that_fails_ends_the_job(root, tmp_path, change):
+    output, cache = tmp_path / "run", tmp_path / "cache"
     began = time.monotonic()
-    options = arguments(root, output, "--checkpoint-every", 0, *MORE)
+    options = arguments(root, output, "--checkpoint-every", 0, "--cache-dir", cache, *MORE)
     code, _, err = mpirun(2, *RANK, change, *options)
     assert code == 1 and time.monotonic() - began < 60
-    assert f"error: {said.format(host=os.uname().nodename)}" in err and err.count("error: ") == 1, err
+    said, steps = FAILURES[change]
+    assert f"error: {said.format(host=os.uname().nodename, root=root)}" in err, err
+    assert err.count("error: ") == 1, err
     assert ("Traceback" in err) == (change == "raising"), "a traceback is for what we did not foresee"
-    steps = load(output).solver_steps
-    assert steps == (2 if change == "raising" else 3), "the last checkpoint is whole"
+    if steps:
+        assert load(output).solver_steps == steps, "the last checkpoint is whole"
+        assert len(list(cache.rglob("*.npy"))) == 5 * 5
+    else:
+        assert not output.exists()
 
 
 def test_wrong_usage_is_said_once(root, tmp_path):

@@ -105,13 +105,14 @@ class Datasets:
         if not options.cache_dir:
             return tracks
         ranks = self._communicator
+        workers = None
         if ranks.size > 1:
-            share = tracks[ranks.rank :: ranks.size]
-            if share:
+            workers = THREADS
+            if share := tracks[ranks.rank :: ranks.size]:
                 with contextlib.suppress(XumxError):  # said below
-                    cached(share, options.cache_dir, workers=THREADS, progress=self._progress)
+                    cached(share, options.cache_dir, workers=workers, progress=self._progress)
             ranks.barrier()
-        return cached(tracks, options.cache_dir, workers=THREADS, progress=self._progress)
+        return cached(tracks, options.cache_dir, workers=workers, progress=self._progress)
 
     def _preview(self) -> Path:
         """Downloaded by one process a machine."""

@@ -114,6 +114,11 @@ class Mean:
         """What each process contributes."""
         return sum(bucket.nbytes for bucket in self._buckets)
 
+    @property
+    def buckets(self) -> int:
+        """In how many messages."""
+        return len(self._buckets)
+
     def begin(self) -> None:
         """Called before backward."""
         self._left = self._uses.copy()

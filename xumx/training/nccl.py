@@ -36,8 +36,8 @@ class NcclCommunicator(MpiCommunicator):
             found = self._nccl.rank, self._nccl.size
         except Exception as error:  # NNabla raises RuntimeError, and whatever loading its libraries did
             raise XumxError(
-                f"NNabla has no communicator for GPUs ({str(error).splitlines()[0]}): install NCCL, Open MPI and "
-                "mpi4py for it, as environment-gpu.yml does, and set NCCL_HOME and OMPI_HOME"
+                f"NNabla has no communicator for GPUs ({str(error).splitlines()[0]}): install NCCL, Open MPI "
+                "and mpi4py for it, as environment-gpu.yml does, and set NCCL_HOME and OMPI_HOME"
             ) from None
         if found != (self.rank, self.size):
             raise XumxError(
