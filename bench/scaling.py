@@ -120,10 +120,10 @@ def model(one: Steps, bandwidth: float, latency: float) -> None:
     """What follows for clusters, with what it assumes."""
     say(
         f"Model: a rank a machine; ring all-reduce of {one.bytes / 1e6:.0f} MB in {one.buckets} buckets over",
-        f"a network of {bandwidth:g} Gbit/s each way and {latency:g} µs a round: 2(n-1)/n · bytes / bandwidth",
-        "+ 2(n-1) · latency · buckets; all ranks equally fast, drawing samples and validating free.",
-        "Of each pair the first is with nothing hidden behind the backward pass, the second with all but",
-        "the last bucket hidden as far as backward lasts.",
+        f"a network of {bandwidth:g} Gbit/s each way and {latency:g} µs a round:",
+        "2(n-1)/n · bytes / bandwidth + 2(n-1) · latency · buckets; all ranks equally fast, drawing samples",
+        "and validating free. Of each pair the first is with nothing hidden behind the backward pass, the",
+        "second with all but the last bucket hidden as far as backward lasts.",
     )
     reduce = {
         n: ring_seconds(n, one.bytes, one.buckets, bandwidth * 1e9 / 8, latency * 1e-6) for n in RANKS

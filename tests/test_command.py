@@ -3,12 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.mpi import mpirun
 from tests.networks import DATA, music
 from xumx.audio import Writer, probe, read
 from xumx.test import main
@@ -267,21 +265,3 @@ def test_termination_leaves_nothing(song, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 143, done.stderr
     assert not (tmp_path / "out").exists()
-
-
-def test_ranks_share_the_songs(tmp_path):
-    """The longest first; rank 0 sums up."""
-    inputs, out = tmp_path / "songs", tmp_path / "out"
-    inputs.mkdir()
-    for name, seconds in (("a", 0.6), ("b", 1.4), ("c", 1.0)):
-        with Writer(inputs / f"{name}.wav", 44100) as writer:
-            writer.write(music(seconds))
-    (inputs / "d.wav").write_bytes(b"no song")
-    code, told, errors = mpirun(2, "-m", "xumx.test", "--inputs", inputs, *MODEL, "--outdir", out)
-    assert code == 1
-    assert sorted(Path(line.split(":")[0]).stem for line in told.splitlines()) == ["a", "b", "c"], told
-    assert sorted(path.name for path in out.iterdir()) == ["a", "b", "c"]
-    assert all(stems_in(out / name) == STEMS for name in "abc")
-    assert errors.count("d.wav: ") == 1 and errors.count("error: 1 of 4 failed:") == 1, errors
-    code, told, errors = mpirun(2, "-m", "xumx.test", "--inputs", inputs, *MODEL, "--niter", "-1")
-    assert code == 2 and errors.count("error: ") == 1 and "niter" in errors, errors
