@@ -1,5 +1,10 @@
+import contextlib
+import socket
 import threading
 
+import pytest
+
+from xumx.errors import XumxError
 from xumx.ranks import Rank
 
 
@@ -35,6 +40,30 @@ def test_rank_0_hears_of_all_even_after_a_killed_run(tmp_path):
         thread.join(10)
         assert not thread.is_alive()
     assert not (tmp_path / ".run").exists()
+
+
+def test_work_that_fails_on_one_rank_is_told(tmp_path):
+    def work(rank):
+        if rank == 1:
+            raise ValueError("broken")
+        return [f"line {rank}"]
+
+    def other(rank):
+        with contextlib.suppress(ValueError):
+            assert Rank(rank, 3).meet(tmp_path, lambda: work(rank)) is None
+
+    threads = [threading.Thread(target=other, args=(rank,)) for rank in (1, 2)]
+    for thread in threads:
+        thread.start()
+    lines = Rank(0, 3).meet(tmp_path, lambda: work(0))
+    host = socket.gethostname()
+    assert lines == ["line 0", f"rank 1 of 3 on {host}: broken", "line 2"]
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    (tmp_path / "file").touch()
+    with pytest.raises(XumxError, match="below: 3 processes meet there"):
+        Rank(2, 3).meet(tmp_path / "file" / "below", list)
 
 
 def test_alone_nothing_is_written(tmp_path):

@@ -56,7 +56,8 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     """Call a command's main and turn its errors into one line and an exit code: 2 wrong usage, 1 failed."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold any bytes
+            # File names may hold any bytes; lines come when they are written, in a pipe or a log too.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     if threading.current_thread() is threading.main_thread():
         # What is half-written goes away with the exception.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -6,6 +6,7 @@ need no MPI: they share songs, and meet in a folder to tell rank 0 what failed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from xumx.errors import XumxError
 from xumx.files import replacing
 
 T = TypeVar("T")
@@ -77,7 +79,17 @@ class Rank:
         -------
         list of str or None
             To rank 0 the lines of all, to the others nothing: rank 0 answers for all.
+
+        Raises
+        ------
+        XumxError
+            If several processes cannot meet in the folder.
         """
+        if self.size > 1:
+            with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise XumxError(f"{folder}: {self.size} processes meet there, but it cannot be written")
         if self.rank == 0:
             name = self.announce(folder)
             return self.collect(folder, name, work())

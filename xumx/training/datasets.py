@@ -60,7 +60,9 @@ class Datasets:
         self._train, valid = self._tracks("train"), self._tracks("valid")
         known = [(track.name, track.samples, track.sources) for track in (*self._train, *valid)]
         if others := communicator.differing(known):
-            raise XumxError(f"--root {self._root}: {others} found other tracks there than rank 0")
+            raise XumxError(
+                f"--root {self._root}: {others} found other tracks there than rank 0; all need the same set"
+            )
         # Everything there is goes into the mixtures, whatever is to be separated from them.
         sources = tuple(dict.fromkeys(source for track in self._train for source in track.sources))
         self.stream = SampleStream(

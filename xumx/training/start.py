@@ -51,15 +51,11 @@ def prepare(
     """
     values, given = parse(argv)
     ranks = communicator(world)
-    start: Checkpoint | Weights | None = None
-    found = checkpoint.find(values["model"]) if values["model"] else None
-    if found:
-        start = ranks.broadcast(checkpoint.load(found) if ranks.rank == 0 else None)
+    found, start = ranks.broadcast(_start(values["model"]) if ranks.rank == 0 else None)
+    if isinstance(start, Checkpoint):
         values["output"] = values["output"] or str(found.parent)
         options = resumed(values, given | {"output"}, start.progress["options"])
-    elif values["model"]:
-        path = _weights_file(values["model"])
-        start = ranks.broadcast(weights.load(path) if ranks.rank == 0 else None)
+    elif start:
         options = from_weights(values, given, start.config)
     else:
         options = new_run(values, given)
@@ -75,7 +71,7 @@ def prepare(
     ops = ops_for(context, stock=options.stock_ops)
     data = Datasets(options, start.config if start else options.config, ranks)
     if ranks.rank == 0:
-        _claim(Path(options.output), found, stack)
+        _claim(Path(options.output), found if isinstance(start, Checkpoint) else None, stack)
     return options, Trainer(options, data, ranks, context, ops, lines, start)
 
 
@@ -95,12 +91,17 @@ def nccl(world: Any, context: nn.Context) -> Communicator:
     return NcclCommunicator(world, context)
 
 
-def _weights_file(model: str) -> str:
+def _start(model: str | None) -> tuple[Path, Checkpoint | Weights | None]:
+    """What ``--model`` names, and where it is."""
+    if model is None:
+        return Path(), None
+    if found := checkpoint.find(model):
+        return found, checkpoint.load(found)
     if Path(model).is_dir():
         raise UsageError(
             f"--model {model}: the folder holds no {checkpoint.NAME}; name a run's folder, or weights"
         )
-    return model
+    return Path(model), weights.load(model)
 
 
 def _context(options: Options, given: frozenset[str]) -> str:
