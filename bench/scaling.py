@@ -153,7 +153,7 @@ def model(one: Steps, bandwidth: float, latency: float) -> None:
 
 def say(*text: str) -> None:
     """Print a paragraph."""
-    print(textwrap.fill(" ".join(text), 110), "\n")
+    print(textwrap.fill(" ".join(text), 110, break_on_hyphens=False), "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
