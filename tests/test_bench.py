@@ -11,6 +11,7 @@ import pytest
 
 from bench.common import BenchError, Run, measure, median, table
 from bench.ideal import flops_per_second
+from bench.scaling import efficiency, ring_seconds
 from bench.separate import Result, scaled, targets
 from bench.stages import Stages
 from xumx.config import ModelConfig
@@ -111,6 +112,15 @@ def test_targets_compare_times_of_calm_runs() -> None:
 
 def test_scaling_leaves_the_start_alone() -> None:
     assert scaled(2.0, 62.0, 6.0) == 362.0
+
+
+def test_all_reduce_in_a_ring() -> None:
+    # Four ranks: six rounds, each of a quarter of the bytes, and of a message for each bucket.
+    assert ring_seconds(4, 4e9, 3, 1e9, 0.1) == pytest.approx(6 * 1 + 6 * 3 * 0.1)
+    assert ring_seconds(1, 4e9, 3, 1e9, 0.1) == 0
+    assert ring_seconds(10**6, 1e9, 1, 1e9, 0.0) == pytest.approx(2, rel=1e-5)
+    assert efficiency(3.0, 1.0) == efficiency(3.0, 2.0, hidden=1.0) == 0.75
+    assert efficiency(3.0, 1.0, hidden=2.0) == 1
 
 
 def test_table() -> None:

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from xumx.errors import XumxError
+from xumx.errors import UsageError, XumxError
+from xumx.ranks import Rank
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -40,6 +41,13 @@ class Parser(argparse.ArgumentParser):
         except ValueError as error:
             self.error(f"{error} in the line {arg_line!r}")
 
+    def print_help(self, file: Any = None) -> None:
+        if Rank.detect().rank == 0:
+            super().print_help(file)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        super().exit(status, message if Rank.detect().rank == 0 else None)
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (--help lists the options)\n")
 
@@ -48,14 +56,17 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     """Call a command's main and turn its errors into one line and an exit code: 2 wrong usage, 1 failed."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold any bytes
+            # File names may hold any bytes; lines come when they are written, in a pipe or a log too.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     if threading.current_thread() is threading.main_thread():
         # What is half-written goes away with the exception.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return main(argv)
     except XumxError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Of processes that were started together, with the same options, one says what is wrong with them.
+        if not isinstance(error, UsageError) or Rank.detect().rank == 0:
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

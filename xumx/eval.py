@@ -57,43 +57,45 @@ def _score(args: argparse.Namespace) -> int:
 
     from xumx.evaluation import session
     from xumx.evaluation.args import kept_estimates, make_estimator, run_name, settings
-    from xumx.evaluation.ranks import Rank
     from xumx.evaluation.report import write_report
     from xumx.evaluation.tables import TABLE, summary, table_of, write_table
     from xumx.evaluation.tracks import evaluate_all, finished, threads_for
+    from xumx.ranks import Rank
 
     rank = Rank.detect()
     tracks, left_out = session.tracks_of(args.root, args.subset, args.split, is_wav=args.is_wav)
     members = _members(args, tracks)
     folder = Path(args.evaldir)
-    run_id = ""
     if rank.rank == 0:
         session.begin(folder, settings(args), force=args.force)
-        run_id = rank.announce(folder)
 
     tasks = session.tasks_of(tracks, folder, args.subset, kept_estimates(args), args.fast)
     mine = rank.share(tasks)
     quiet = args.quiet or rank.rank > 0
-    errors = []
-    with tqdm(total=len(mine), unit="track", disable=quiet) as bar, warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
-        left = [task for task in mine if args.force or not finished(task, members)]
-        bar.update(len(mine) - len(left))
-        threads = threads_for(args.cores * rank.local_size)
-        make = make_estimator(args)
-        for outcome in evaluate_all(left, make, members, processes=args.cores, threads=threads):
-            for line in outcome.warnings:
-                warnings.warn(line, stacklevel=1)
-            if outcome.error is not None:
-                errors.append(outcome.error)
-                bar.write(f"error: {outcome.error}", file=sys.stderr)
-            bar.update()
-    if rank.rank > 0:
-        rank.deliver(folder, errors)
-        return 0  # rank 0 answers for all
 
-    errors = left_out + rank.collect(folder, run_id, errors)
+    def score_all() -> list[str]:
+        """What failed."""
+        errors = []
+        with tqdm(total=len(mine), unit="track", disable=quiet) as bar, warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
+            left = [task for task in mine if args.force or not finished(task, members)]
+            bar.update(len(mine) - len(left))
+            threads = threads_for(args.cores * rank.local_size)
+            make = make_estimator(args)
+            for outcome in evaluate_all(left, make, members, processes=args.cores, threads=threads):
+                for line in outcome.warnings:
+                    warnings.warn(line, stacklevel=1)
+                if outcome.error is not None:
+                    errors.append(outcome.error)
+                    bar.write(f"error: {outcome.error}", file=sys.stderr)
+                bar.update()
+        return errors
+
+    told = rank.meet(folder, score_all)
+    if told is None:
+        return 0
+    errors = left_out + told
     failed = len(errors)
     scores = session.scores_of(tasks)
     if scores:

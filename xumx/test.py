@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from xumx.args import run, separator_options, test_parser
 from xumx.compat import separate, separate_args_dict
 from xumx.errors import UsageError, XumxError
+from xumx.ranks import Rank
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -37,7 +38,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
     from xumx.audio import check_part
     from xumx.naming import Output, find
-    from xumx.report import check, clock, overview
+    from xumx.report import check, clock, overview, title_of
     from xumx.separator import Separator
     from xumx.song import separate_song
 
@@ -45,15 +46,19 @@ def _main(argv: Sequence[str] | None) -> int:
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
     )
     check_part(args.start, args.duration)
+    rank = Rank.detect()
+    quiet = args.quiet or rank.rank > 0  # one bar for all
     model = Path(args.model).name if Path(args.model).is_dir() else Path(args.model).stem
     songs, problems = find(args.inputs, lambda file, folder: output.holds(file, folder, model))
     failed = []
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        if rank.rank == 0:
+            print(f"error: {problem}", file=sys.stderr)
         failed.append(problem.partition(": ")[0])
     if not songs:
         return 1
-    separator = Separator(**separator_options(args), show_download=not args.quiet)
+    threads = rank.threads if rank.size > 1 else None
+    separator = Separator(**separator_options(args), threads=threads, show_download=not quiet)
     if args.umx_infer and not separator.config.independent:
         raise UsageError(
             f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
@@ -64,39 +69,57 @@ def _main(argv: Sequence[str] | None) -> int:
     if args.report:
         for page in (*pages, entrance):
             check(page)
-    titles = {}
 
-    total = sum(_seconds(song, args.start, args.duration) for song in songs)
-    with tqdm(total=total or None, unit="s", disable=args.quiet, bar_format=_BAR) as bar, _as_lines(bar):
-        say = bar.write if not args.quiet else lambda text: None
-        for song, stems, page in zip(songs, plans, pages, strict=True):
-            bar.set_description(song.name)
-            began = time.perf_counter()
-            try:
-                seconds = separate_song(
-                    separator,
-                    song,
-                    stems,
-                    output,
-                    start=args.start,
-                    duration=args.duration,
-                    progress=bar.update,
-                )
-                took = time.perf_counter() - began
-                folder = next(iter(stems.values())).parent
-                say(
-                    f"{song}: {clock(seconds)} in {took:.1f} s, "
-                    f"{seconds / took:.1f} times real time, to {folder}"
-                )
-                if args.report:
-                    titles[page] = _write_page(page, song, stems, args, model)
-                    say(f"{song}: listen to it on {page}")
-            except XumxError as error:
-                bar.write(f"error: {error}", file=sys.stderr)
-                failed.append(str(song))
+    work = [
+        (song, stems, page, _seconds(song, args.start, args.duration))
+        for song, stems, page in zip(songs, plans, pages, strict=True)
+    ]
+    if rank.size > 1:  # the longest first, so that no process ends long after the others
+        work = rank.share(sorted(work, key=lambda job: -job[3]))
+
+    def separate_all() -> list[str]:
+        """Those songs that could not be separated."""
+        failed = []
+        total = sum(seconds for *_, seconds in work)
+        with tqdm(total=total or None, unit="s", disable=quiet, bar_format=_BAR) as bar, _as_lines(bar):
+            say = bar.write if not args.quiet else lambda text: None
+            for song, stems, page, _ in work:
+                bar.set_description(song.name)
+                began = time.perf_counter()
+                try:
+                    seconds = separate_song(
+                        separator,
+                        song,
+                        stems,
+                        output,
+                        start=args.start,
+                        duration=args.duration,
+                        progress=bar.update,
+                    )
+                    took = time.perf_counter() - began
+                    folder = next(iter(stems.values())).parent
+                    say(
+                        f"{song}: {clock(seconds)} in {took:.1f} s, "
+                        f"{seconds / took:.1f} times real time, to {folder}"
+                    )
+                    if args.report:
+                        _write_page(page, song, stems, args, model, quiet)
+                        say(f"{song}: listen to it on {page}")
+                except XumxError as error:
+                    bar.write(f"error: {error}", file=sys.stderr)
+                    failed.append(str(song))
+        return failed
+
+    told = rank.meet(Path(args.outdir or "."), separate_all)
+    if told is None:
+        return 0
+    failed += told
+    if args.report:
+        titles = {page: title_of(song) for song, page in zip(songs, pages) if str(song) not in failed}
         if len(titles) > 1:
             overview(entrance, titles)
-            say(f"{len(titles)} songs: all of them on {entrance}")
+            if not args.quiet:
+                print(f"{len(titles)} songs: all of them on {entrance}")
     count = len(songs) + len(problems)
     if failed and count > 1:
         print(f"error: {len(failed)} of {count} failed: {', '.join(failed)}", file=sys.stderr)
@@ -114,21 +137,22 @@ def _as_lines(bar: tqdm) -> Iterator[None]:
         yield
 
 
-def _write_page(page: Path, song: Path, stems: Mapping[str, Path], args: Namespace, model: str) -> str:
-    """Write the page of a song, under a bar of its own, and return its title."""
+def _write_page(
+    page: Path, song: Path, stems: Mapping[str, Path], args: Namespace, model: str, quiet: bool
+) -> None:
+    """Write the page of a song, under a bar of its own."""
     from tqdm import tqdm
 
     from xumx.report import title_of, write
 
-    title = title_of(song)
     with (
-        tqdm(total=1, desc=f"{song.name}, page", disable=args.quiet, leave=False, bar_format=_SHARE) as bar,
+        tqdm(total=1, desc=f"{song.name}, page", disable=quiet, leave=False, bar_format=_SHARE) as bar,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # what is to be said of the song has been said
         write(
             page.parent,
-            title,
+            title_of(song),
             song,
             stems,
             name=page.name,
@@ -137,7 +161,6 @@ def _write_page(page: Path, song: Path, stems: Mapping[str, Path], args: Namespa
             duration=args.duration,
             progress=bar.update,
         )
-    return title
 
 
 _SHARE = "{desc}{percentage:3.0f}%|{bar}|"

@@ -6,11 +6,15 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from xumx.args import run
 from xumx.errors import XumxError
+from xumx.ranks import Rank
 from xumx.training.args import train_parser
+from xumx.training.job import together
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,34 +30,42 @@ def _main(argv: Sequence[str] | None) -> int:
             raise XumxError(
                 f"training needs {package}, which is not installed; pip install 'xumx[train]' on Python 3.10"
             )
+    rank = Rank.detect()
+    if rank.size == 1:
+        return _train(argv, None)
+    with together(rank) as world:
+        return _train(argv, world)
+
+
+def _train(argv: Sequence[str] | None, world: Any) -> int:
     logging.disable(logging.INFO)  # NNabla greets on import
+    from xumx.training.lines import Lines
     from xumx.training.start import prepare
 
     logging.disable(logging.NOTSET)
     logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
-    logger, lines = logging.getLogger("xumx"), _Lines()
-    logger.addHandler(lines)
-    try:
-        options, trainer = prepare(argv)
-        results = trainer.run()
-    finally:
-        logger.removeHandler(lines)
-    if not options.quiet:
+    leads = world is None or world.rank == 0
+    logger, lines = logging.getLogger("xumx"), Lines(prints=leads)
+    with ExitStack() as stack:
+        logger.addHandler(lines)
+        stack.callback(logger.removeHandler, lines)
+        options, trainer = prepare(argv, world, lines, stack)
+        try:
+            results = trainer.run()
+        except SystemError as error:
+            # What NNabla makes of an error, or an interrupt, in functions that it calls.
+            raise _first(error) from None
+    if leads and not options.quiet:
         best = f"epoch {results['best_epoch']} with validation loss {results['best_validation_loss']:.5g}"
         print(f"best: {best}, in {Path(options.output) / 'best.h5'}")
     return 0
 
 
-class _Lines(logging.Handler):
-    """Warnings as lines that do not break progress bars."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        tqdm.write(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+def _first(error: BaseException) -> BaseException:
+    """The error that the others followed from."""
+    while before := error.__cause__ or error.__context__:
+        error = before
+    return error
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ def test_documented_defaults():
         "lr_decay_gamma": 0.3,
         "weight_decay": 1e-5,
         "mcoef": 10,
+        "lr_scaling": None,
+        "warmup": 0,
     }
     assert options.config.max_bin == 1487
     umx = new_run(*parse(["--output", "x", "--umx-train"]))
@@ -107,6 +109,8 @@ CHANGES = {
     "source-augmentations": ("--source-augmentations", "gain"),
     "no augmentation": ("--source-augmentations",),
     "lr": ("--lr", 0.01),
+    "lr-scaling": ("--lr-scaling", "linear"),
+    "warmup": ("--warmup", 1),
     "weight-decay": ("--weight-decay", 0.1),
     "mcoef": ("--mcoef", 1),
     "sources": ("--sources", "drums", "bass", "vocals", "other"),
@@ -247,6 +251,23 @@ def test_learning_rate_decay(wav_root, tmp_path, monkeypatch):
     assert series[1::2] == ["0.01", "0.01", "0.01", "0.005", "0.005"]
 
 
+def test_scaling_and_warm_up_live_with_the_plateau_and_resume(wav_root, tmp_path, monkeypatch, capfd):
+    """Of one process too, if asked for: 12 samples of 16 a step, and a warm-up of four epochs."""
+    change = ("--epochs", 2, "--batch-size", 12, "--lr", 0.01, "--lr-scaling", "linear", "--warmup", 4)
+    fall = ("--lr-decay-patience", 0, "--lr-decay-gamma", 0.5)
+    fixed_validation(monkeypatch, [1, 2, 2, 2, 2, 2])
+    options = [o for o in arguments(wav_root, tmp_path / "run", *change, *fall) if o != "--quiet"]
+    assert main(options) == 0
+    said = "learning rate 0.0075, linear in the 12 samples of a step over 16, after a warm-up of 4 epochs\n"
+    assert capfd.readouterr().out.startswith(said)
+    assert main(["--model", str(tmp_path / "run"), "--epochs", "5", "--quiet"]) == 0
+    again = [*map(str, ("--model", tmp_path / "run", "--epochs", 6, "--lr-scaling", "none", "--quiet"))]
+    assert main(again) == 0
+    history = load(tmp_path / "run").progress["position"]["history"]
+    rate = [0.0075 / 4, 0.0075 / 2, 0.0075 / 2 * 3 / 4, 0.0075 / 2, 0.0075 / 2, 0.005]
+    assert [epoch["learning_rate"] for epoch in history] == pytest.approx(rate)
+
+
 def test_the_rate_reaches_the_solver(wav_root, tmp_path):
     """So small a rate moves nothing but the running statistics."""
     first, second = (train(wav_root, tmp_path / str(n), "--lr", 1e-30, "--epochs", n + 1) for n in (0, 1))
@@ -304,6 +325,8 @@ WRONG = {
     "no batch": (["--output", "x", "--batch-size", "0"], "--batch-size"),
     "no length": (["--output", "x", "--seq-dur", "nan"], "--seq-dur"),
     "rate": (["--output", "x", "--lr", "0"], "--lr"),
+    "scaling": (["--output", "x", "--lr-scaling", "cubic"], "--lr-scaling"),
+    "warm-up": (["--output", "x", "--warmup", "-1"], "--warmup"),
     "gamma": (["--output", "x", "--lr-decay-gamma", "1"], "--lr-decay-gamma"),
     "decay": (["--output", "x", "--weight-decay", "-1"], "--weight-decay"),
     "seed": (["--output", "x", "--seed", "-1"], "--seed"),

@@ -174,7 +174,7 @@ def test_broken_checkpoints(uninterrupted, tmp_path, capsys, damage):
         path.write_bytes((uninterrupted / "best.h5").read_bytes())
     if damage == "format":
         with h5py.File(path, "a") as file:
-            run = file["run"][()].replace(b'"format": 1', b'"format": 9')
+            run = file["run"][()].replace(b'"format": 2', b'"format": 9')
             del file["run"]
             file["run"] = run
     assert main(["--model", str(tmp_path), "--quiet"]) == 1

@@ -5,7 +5,19 @@ import math
 
 import pytest
 
-from xumx.training.schedule import EarlyStopping, Plateau
+from xumx.training.schedule import EarlyStopping, Plateau, scale, warmth
+
+
+def test_scaling_by_the_samples_of_a_step() -> None:
+    samples = (4, 16, 64, 1024)
+    assert [scale("linear", n) for n in samples] == [0.25, 1, 4, 64]
+    assert [scale("sqrt", n) for n in samples] == [0.5, 1, 2, 8]
+    assert [scale("none", n) for n in samples] == [1, 1, 1, 1]
+
+
+def test_warm_up_grows_evenly() -> None:
+    assert [warmth(epochs, 2) for epochs in (0.5, 1, 2, 7)] == [0.25, 0.5, 1, 1]
+    assert warmth(0.001, 0) == 1
 
 
 def rates(plateau: Plateau, losses: list[float]) -> list[float]:

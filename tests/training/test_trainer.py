@@ -327,15 +327,6 @@ def test_a_context_that_is_not_there(wav_root, tmp_path, capsys):
     assert "xumx[gpu]" in line
 
 
-@pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
-def test_several_processes_need_a_communicator(wav_root, tmp_path, capsys, monkeypatch, name):
-    monkeypatch.setenv(name, "2")
-    line = error_line(capsys, 1, arguments(wav_root, tmp_path / "run"))
-    assert "one of 2 processes" in line and not (tmp_path / "run").exists()
-    monkeypatch.setenv(name, "1")
-    assert main(arguments(wav_root, tmp_path / "run")) == 0
-
-
 def test_what_training_needs(tmp_path, capsys, monkeypatch):
     """Where NNabla is not installed, that is said."""
     find = importlib.util.find_spec

@@ -91,7 +91,7 @@ class WarnOnce:
             new = subject not in self._known
             self._known.add(subject)
         if new:
-            logger.warning("%s", message)
+            logger.warning("%s", message, extra={"subject": subject})
 
 
 def listing(names: Iterable[str], most: int = 5) -> str:

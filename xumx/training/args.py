@@ -6,6 +6,7 @@ import argparse
 
 from xumx.args import Parser
 from xumx.config import ARCHITECTURES
+from xumx.training.schedule import SCALINGS
 
 
 def train_parser() -> Parser:
@@ -44,7 +45,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--context", "-c", choices=("auto", "cpu", "cudnn"), default="auto", help="where to compute"
     )
-    group.add_argument("--device-id", "-d", default="0", help="the GPU, for cudnn")
+    group.add_argument(
+        "--device-id", "-d", default="0", help="the GPU, for cudnn; of several processes each has its own"
+    )
     group.add_argument(
         "--stock-ops",
         action="store_true",
@@ -114,8 +117,17 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 def _add_optimisation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--batch-size", type=int, default=16, help="samples of a step")
+    group.add_argument("--batch-size", type=int, default=16, help="samples of a step, in each process")
     group.add_argument("--lr", type=float, default=1e-3, help="learning rate of Adam, at first")
+    group.add_argument(
+        "--lr-scaling",
+        choices=SCALINGS,
+        help="multiply the rate by processes × batch size / 16, by its square root, or by nothing "
+        "(default: linear for several processes, none for one)",
+    )
+    group.add_argument(
+        "--warmup", type=float, default=0.0, metavar="EPOCHS", help="let the rate grow from 0 to its value"
+    )
     group.add_argument(
         "--lr-decay-patience", type=int, default=80, help="epochs without a new best before it falls"
     )

@@ -20,7 +20,7 @@ from xumx.errors import UsageError, XumxError
 from xumx.hdf5 import writing
 
 NAME = "checkpoint.h5"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Checkpoint:
     statistics : dict of str to array
         Of the training mixtures; empty for a run that started from weights.
     progress : dict
-        The rest, as JSON takes it: options, epoch, position, schedule, history, random state, versions.
+        The rest, as JSON takes it: options, epoch, position, schedule, history, random states, versions.
     """
 
     config: ModelConfig

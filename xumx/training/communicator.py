@@ -1,64 +1,65 @@
-"""The processes that train together. So far there is one; its communicator does nothing."""
+"""The processes that train together, as the trainer meets them; one process alone has nothing to do."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import TypeVar
 
 import nnabla as nn
 import numpy as np
 
-from xumx.errors import XumxError
+from xumx.data.track import listing
 
-# Set for every process by Open MPI, by MPICH and its kin, and by Slurm's srun.
-_WORLD_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+T = TypeVar("T")
 
 
 class Communicator:
     """One process: the interface through which the trainer meets the others.
 
+    All processes call the same methods in the same order.
+
     Attributes
     ----------
     rank, size : int
         Which of how many processes this is. Rank 0 alone writes files and talks to the user.
+    local_rank : int
+        Which of those on this machine.
+    machines : int
+        On how many machines they are.
     """
 
     rank = 0
     size = 1
+    local_rank = 0
+    machines = 1
 
-    def backward(self, loss: nn.Variable, gradients: Iterable[nn.NdArray]) -> None:
-        """Run the backward pass; afterwards the gradients are the means over all processes."""
+    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
+        """Run the backward pass, after which all processes have means over all of them.
+
+        Of parameters that need a gradient that is the mean of their gradients, of the others, the running
+        statistics of batch norm, that of their values.
+        """
         loss.backward(clear_buffer=True)
 
-    def average(self, arrays: Iterable[nn.NdArray]) -> None:
-        """Replace arrays, such as parameters or running statistics, by their means over all processes."""
+    def gather(self, value: T) -> list[T]:
+        """What each process has, by rank."""
+        return [value]
 
-    def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sum of a small array over all processes, float64."""
-        return np.asarray(values, np.float64)
+    def broadcast(self, value: T | None) -> T:
+        """What rank 0 has; the others may give None."""
+        assert value is not None
+        return value
 
-    def broadcast(self, values: np.ndarray | None) -> np.ndarray:
-        """The array that rank 0 has; the others may give None."""
-        assert values is not None
-        return values
+    def differing(self, value: object) -> str:
+        """The ranks, in words, whose value is not that of rank 0; nothing if all have the same."""
+        found = self.gather(value)
+        others = [str(rank) for rank, theirs in enumerate(found) if theirs != found[0]]
+        return f"rank{'s' * (len(others) > 1)} {listing(others)}" if others else ""
 
     def barrier(self) -> None:
         """Wait until all processes are here."""
+        self.gather(None)
 
-
-def communicator() -> Communicator:
-    """The communicator of this process.
-
-    Raises
-    ------
-    XumxError
-        If it was started as one of several, which would all train the same alone.
-    """
-    for name in _WORLD_SIZES:
-        size = os.environ.get(name, "1")
-        if size.isdigit() and int(size) > 1:
-            raise XumxError(
-                f"started as one of {size} processes ({name}), which needs a communicator that this version "
-                "lacks; start one process"
-            )
-    return Communicator()
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Sum of a small array over all processes, float64; the same on all of them to the last bit."""
+        return np.sum(self.gather(np.asarray(values, np.float64)), axis=0)

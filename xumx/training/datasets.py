@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from xumx.data.musdb import musdb_tracks, preview_root
 from xumx.data.pieces import Pieces
 from xumx.data.source import SampleStream
 from xumx.data.track import Track
-from xumx.errors import UsageError
+from xumx.errors import UsageError, XumxError
+from xumx.graph.cpu_ops.base import THREADS
 from xumx.graph.objective import shortest
 from xumx.training.communicator import Communicator
 from xumx.training.options import Options
@@ -54,8 +56,13 @@ class Datasets:
                     f"{name} {seconds:g} is too short for windows of {config.n_fft} samples; "
                     f"it must be at least {needed / config.sample_rate:.3f}"
                 )
-        self._root = Path(options.root).expanduser() if options.root else preview_root()
+        self._root = Path(options.root).expanduser() if options.root else self._preview()
         self._train, valid = self._tracks("train"), self._tracks("valid")
+        known = [(track.name, track.samples, track.sources) for track in (*self._train, *valid)]
+        if others := communicator.differing(known):
+            raise XumxError(
+                f"--root {self._root}: {others} found other tracks there than rank 0; all need the same set"
+            )
         # Everything there is goes into the mixtures, whatever is to be separated from them.
         sources = tuple(dict.fromkeys(source for track in self._train for source in track.sources))
         self.stream = SampleStream(
@@ -97,4 +104,22 @@ class Datasets:
         tracks = musdb_tracks(
             self._root, "train", split, is_wav=options.is_wav, sample_rate=self._config.sample_rate
         )
-        return cached(tracks, options.cache_dir, progress=self._progress) if options.cache_dir else tracks
+        if not options.cache_dir:
+            return tracks
+        ranks = self._communicator
+        workers = None
+        if ranks.size > 1:
+            workers = THREADS
+            if share := tracks[ranks.rank :: ranks.size]:
+                with contextlib.suppress(XumxError):  # said below
+                    cached(share, options.cache_dir, workers=workers, progress=self._progress)
+            ranks.barrier()
+        return cached(tracks, options.cache_dir, workers=workers, progress=self._progress)
+
+    def _preview(self) -> Path:
+        """Downloaded by one process a machine."""
+        if self._communicator.local_rank == 0:
+            preview_root()
+        self._communicator.barrier()
+        return preview_root()
+

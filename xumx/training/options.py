@@ -73,6 +73,8 @@ class Options:
     lr_decay_gamma: float
     weight_decay: float
     mcoef: float
+    lr_scaling: str | None
+    warmup: float
 
     def __post_init__(self) -> None:
         for name in ("epochs", "seq_dur", "samples_per_track", "valid_dur", "batch_size", "lr"):
@@ -86,6 +88,7 @@ class Options:
             "lr_decay_patience",
             "weight_decay",
             "mcoef",
+            "warmup",
         ):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{_flag(name)} must be 0 or more, not {getattr(self, name)}")

@@ -1,4 +1,4 @@
-"""What a run leaves behind for people: NNabla's monitor series, the loss curve, ``run.json``."""
+"""What a run tells people: lines, NNabla's monitor series, the loss curve, ``run.json``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from nnabla.monitor import Monitor, MonitorSeries
 
 from xumx.errors import XumxError
 from xumx.files import replacing
+from xumx.graph.cpu_ops.base import THREADS
+from xumx.training.communicator import Communicator
+from xumx.training.options import Options
+from xumx.training.schedule import BATCH
 
 _PACKAGES = ("xumx", "nnabla", "nnabla-ext-cuda120", "numpy", "scipy", "numba", "h5py", "av", "soundfile")
 
@@ -41,6 +45,8 @@ class Record:
         The run's options, for ``run.json``.
     history : sequence of mapping
         What earlier epochs reported, in a run that goes on: the series begin with it.
+    processes : int
+        How many train together.
 
     Raises
     ------
@@ -49,9 +55,13 @@ class Record:
     """
 
     def __init__(
-        self, folder: Path, arguments: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
+        self,
+        folder: Path,
+        arguments: Mapping[str, Any],
+        history: Sequence[Mapping[str, Any]],
+        processes: int = 1,
     ) -> None:
-        self._folder, self._arguments = folder, arguments
+        self._folder, self._arguments, self._processes = folder, arguments, processes
         with self._writing():
             monitor = Monitor(str(folder))
             self._series = {key: MonitorSeries(name, monitor, verbose=False) for name, key in SERIES.items()}
@@ -70,6 +80,7 @@ class Record:
             "state": state,
             "arguments": dict(self._arguments),
             "command": sys.argv,
+            "processes": self._processes,
             "versions": versions(),
             "host": {
                 "name": socket.gethostname(),
@@ -107,6 +118,31 @@ def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "last_validation_loss": last["validation_loss"],
         "seconds": sum(epoch["seconds"] for epoch in history),
     }
+
+
+def setting(options: Options, ranks: Communicator, rate: float, scaling: str) -> Iterator[str]:
+    """What several processes share, and a learning rate that is not the one given."""
+    total = options.batch_size * ranks.size
+    if ranks.size > 1:
+        machines = "1 machine" if ranks.machines == 1 else f"{ranks.machines} machines"
+        threads = "1 thread" if THREADS == 1 else f"{THREADS} threads"
+        yield (
+            f"{ranks.size} processes on {machines}, {threads} each; "
+            f"a step learns from {total} samples, {options.batch_size} a process"
+        )
+    if scaling != "none" or options.warmup:
+        how = "as given" if scaling == "none" else f"{scaling} in the {total} samples of a step over {BATCH}"
+        warmup = f", after a warm-up of {options.warmup:g} epochs" if options.warmup else ""
+        yield f"learning rate {rate:g}, {how}{warmup}"
+
+
+def line_of(epoch: Mapping[str, Any], best: bool) -> str:
+    """What is said of an epoch when it is over."""
+    return (
+        f"epoch {epoch['epoch']}: training loss {epoch['training_loss']:.5g}, validation loss "
+        f"{epoch['validation_loss']:.5g}{' (best)' if best else ''}, rate {epoch['learning_rate']:g}, "
+        f"{epoch['samples_per_second']:.3g} samples/s"
+    )
 
 
 def versions() -> dict[str, str]:

@@ -1,9 +1,34 @@
-"""When the learning rate falls and when training ends, by the validation loss of each epoch."""
+"""The learning rate, by the samples of a step and the validation loss of each epoch; when training ends."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+BATCH = 16
+"""Samples of a step that the published learning rate is for."""
+
+SCALINGS = ("linear", "sqrt", "none")
+
+
+def scale(scaling: str, samples: int) -> float:
+    """What the learning rate is multiplied with when a step learns from other than 16 samples.
+
+    Parameters
+    ----------
+    scaling : 'linear', 'sqrt' or 'none'
+        Proportional to the samples of a step (Goyal et al. 2017, arXiv:1706.02677), to their square root
+        (Krizhevsky 2014, arXiv:1404.5997), or not at all.
+    samples : int
+        Of a step, over all processes.
+    """
+    power = {"linear": 1.0, "sqrt": 0.5, "none": 0.0}[scaling]
+    return (samples / BATCH) ** power
+
+
+def warmth(epochs: float, warmup: float) -> float:
+    """Share of the learning rate at a time, in epochs, of a run that warms up: it grows evenly to 1."""
+    return min(epochs / warmup, 1.0) if warmup else 1.0
 
 
 @dataclass

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import nnabla as nn
 from nnabla.ext_utils import get_extension_context
 
 from xumx import weights
 from xumx.engines import cudnn_works
 from xumx.errors import UsageError, XumxError
-from xumx.files import replacing
+from xumx.files import locked, replacing
 from xumx.graph import ops_for
 from xumx.training import checkpoint
 from xumx.training.checkpoint import Checkpoint
-from xumx.training.communicator import communicator
+from xumx.training.communicator import Communicator
 from xumx.training.datasets import Datasets
+from xumx.training.lines import Lines
 from xumx.training.options import Options, from_weights, new_run, parse, resumed
 from xumx.training.trainer import BEST, Trainer
 from xumx.weights import Weights
 
 
-def prepare(argv: Sequence[str] | None) -> tuple[Options, Trainer]:
+def prepare(
+    argv: Sequence[str] | None, world: Any, lines: Lines, stack: ExitStack
+) -> tuple[Options, Trainer]:
     """Read options, data and what there is of the run; everything is checked before training begins.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+    world : mpi4py.MPI.Intracomm or None
+        All processes; None for one alone.
+    lines : Lines
+        Where warnings go.
+    stack : ExitStack
+        Gives the output folder free.
 
     Raises
     ------
@@ -33,32 +50,58 @@ def prepare(argv: Sequence[str] | None) -> tuple[Options, Trainer]:
         If something cannot be read, or a communicator or context is missing.
     """
     values, given = parse(argv)
-    ranks = communicator()
-    start: Checkpoint | Weights | None = None
-    found = checkpoint.find(values["model"]) if values["model"] else None
-    if found:
-        start = checkpoint.load(found)
+    ranks = communicator(world)
+    found, start = ranks.broadcast(_start(values["model"]) if ranks.rank == 0 else None)
+    if isinstance(start, Checkpoint):
         values["output"] = values["output"] or str(found.parent)
         options = resumed(values, given | {"output"}, start.progress["options"])
-    elif values["model"]:
-        start = weights.load(_weights_file(values["model"]))
+    elif start:
         options = from_weights(values, given, start.config)
     else:
         options = new_run(values, given)
+    if ranks.size > 1:
+        if "device_id" in given:
+            raise UsageError("--device-id is for one process; of several each takes a GPU of its own")
+        options = replace(options, device_id=str(ranks.local_rank))
     context = _context(options, given)
+    if others := ranks.differing(context):
+        raise XumxError(f"{others} cannot compute on {context} as rank 0 does; choose with --context")
+    if context == "cudnn" and ranks.size > 1:
+        ranks = nccl(world, get_extension_context(context, device_id=options.device_id))
     ops = ops_for(context, stock=options.stock_ops)
     data = Datasets(options, start.config if start else options.config, ranks)
     if ranks.rank == 0:
-        _claim(Path(options.output), found)
-    return options, Trainer(options, data, ranks, context, ops, start)
+        _claim(Path(options.output), found if isinstance(start, Checkpoint) else None, stack)
+    return options, Trainer(options, data, ranks, context, ops, lines, start)
 
 
-def _weights_file(model: str) -> str:
+def communicator(world: Any) -> Communicator:
+    """That of one process, or of several that meet by MPI."""
+    if world is None:
+        return Communicator()
+    from xumx.training.mpi import MpiCommunicator
+
+    return MpiCommunicator(world)
+
+
+def nccl(world: Any, context: nn.Context) -> Communicator:
+    """That of several processes with a GPU each."""
+    from xumx.training.nccl import NcclCommunicator
+
+    return NcclCommunicator(world, context)
+
+
+def _start(model: str | None) -> tuple[Path, Checkpoint | Weights | None]:
+    """What ``--model`` names, and where it is."""
+    if model is None:
+        return Path(), None
+    if found := checkpoint.find(model):
+        return found, checkpoint.load(found)
     if Path(model).is_dir():
         raise UsageError(
             f"--model {model}: the folder holds no {checkpoint.NAME}; name a run's folder, or weights"
         )
-    return model
+    return Path(model), weights.load(model)
 
 
 def _context(options: Options, given: frozenset[str]) -> str:
@@ -82,8 +125,8 @@ def _context(options: Options, given: frozenset[str]) -> str:
     return context
 
 
-def _claim(output: Path, resumed_from: Path | None) -> None:
-    """Make the folder ready, unless it holds another run."""
+def _claim(output: Path, resumed_from: Path | None, stack: ExitStack) -> None:
+    """Make the folder ready, unless it holds another run or one is at work there."""
     own = output / checkpoint.NAME
     same = resumed_from is not None and own.exists() and own.samefile(resumed_from)
     if own.exists() and not same:
@@ -92,6 +135,7 @@ def _claim(output: Path, resumed_from: Path | None) -> None:
         )
     try:
         output.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(locked(output))
         checkpoint.tidy(output)
         if resumed_from is not None and not same and (best := resumed_from.with_name(BEST)).exists():
             with replacing(output / BEST) as aside:

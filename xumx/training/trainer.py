@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import hashlib
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -28,38 +27,15 @@ from xumx.training.checkpoint import Checkpoint
 from xumx.training.communicator import Communicator
 from xumx.training.data_iterator import StreamIterator
 from xumx.training.datasets import Datasets
+from xumx.training.lines import Lines
 from xumx.training.options import Options, fields
-from xumx.training.record import Record, results, versions
-from xumx.training.schedule import EarlyStopping, Plateau
+from xumx.training.record import Record, line_of, results, setting
+from xumx.training.schedule import scale, warmth
+from xumx.training.state import State, restore_solver, solver_arrays
 from xumx.training.validation import Validation
 from xumx.weights import Weights
 
 BEST = "best.h5"
-
-
-@dataclass
-class Position:
-    """Where a run is.
-
-    Parameters
-    ----------
-    epoch : int
-        The one that is under way, from 0.
-    samples : int
-        Samples of it that all ranks together have learned from.
-    sums : dict of str to float
-        Over the batches of this rank: the loss and each of its terms, times the size of the batch.
-    seconds : float
-        That the epoch has taken so far.
-    history : list of dict
-        What each epoch before came to.
-    """
-
-    epoch: int = 0
-    samples: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Trainer:
@@ -75,6 +51,8 @@ class Trainer:
         'cpu' or 'cudnn'.
     ops : module
         See :func:`xumx.graph.ops_for`.
+    lines : Lines
+        Where warnings of this process wait for rank 0.
     start : Checkpoint or Weights, optional
         What to resume, or what to start from in place of random weights.
     """
@@ -86,18 +64,23 @@ class Trainer:
         communicator: Communicator,
         context: str,
         ops: ModuleType,
+        lines: Lines,
         start: Checkpoint | Weights | None = None,
     ) -> None:
         self._options, self._data, self._communicator, self._ops = options, data, communicator, ops
+        self._lines = lines
         self._context = get_extension_context(context, device_id=options.device_id)
         self._config = start.config if start else options.config
         self._output = Path(options.output)
         self._scope: OrderedDict[str, Any] = OrderedDict()
-        self._rng = np.random.default_rng([options.seed, communicator.rank])
-        self._plateau = Plateau(options.lr, options.lr_decay_gamma, options.lr_decay_patience)
-        self._stopping = EarlyStopping(options.patience)
-        self._statistics: dict[str, np.ndarray] = {}
-        self.position = Position()
+        if isinstance(start, Checkpoint):
+            self._state = State.resumed(start, options, communicator.rank, communicator.size)
+        else:
+            statistics = {} if start else data.statistics()._asdict()
+            self._state = State.new(options, communicator.rank, statistics)
+        self.position = self._state.position
+        self._scaling = options.lr_scaling or ("linear" if communicator.size > 1 else "none")
+        self._scale = scale(self._scaling, options.batch_size * communicator.size)
         with self._entered():
             if isinstance(start, Checkpoint):
                 for name, values in start.parameters.items():
@@ -105,20 +88,23 @@ class Trainer:
             elif start:
                 model.set_weights(start)
             else:
-                self._statistics = data.statistics()._asdict()
-                model.create_parameters(self._config, np.random.RandomState(options.seed), **self._statistics)
-            self._parameters = nn.get_parameters()
+                rng = np.random.RandomState(options.seed)
+                model.create_parameters(self._config, rng, **self._state.statistics)
+            self._parameters = nn.get_parameters(grad_only=False)
+            first = communicator.broadcast({name: p.d for name, p in self._parameters.items()})
+            for name, p in self._parameters.items():
+                p.d = first[name]
             self._solver = S.Adam(options.lr)
-            self._solver.set_parameters(self._parameters)
+            self._solver.set_parameters(nn.get_parameters())
             if isinstance(start, Checkpoint):
-                self._restore(start)
+                restore_solver(self._solver, start)
             self._objective = Objective(
                 self._config,
                 options.batch_size,
                 data.stream.samples,
                 ops,
                 mcoef=options.mcoef,
-                rng=self._rng,
+                rng=self._state.rng,
             )
         self._validation = Validation(data.validation, self._config, ops, options.mcoef, communicator)
 
@@ -133,95 +119,70 @@ class Trainer:
             If the loss is no number any more, data cannot be read, or files cannot be written; the last
             checkpoint is kept.
         """
-        options, at, size = self._options, self.position, self._communicator.size
+        options, at, stopping = self._options, self.position, self._state.stopping
+        ranks = self._communicator
         if at.epoch >= options.epochs:
             raise UsageError(f"--epochs {options.epochs}: the run has trained {at.epoch} already; give more")
-        if self._stopping.over:
+        if stopping.over:
             raise UsageError(f"--patience {options.patience}: the run was stopped by it; give more")
-        leads = self._communicator.rank == 0
         stream = StreamIterator(
             self._data.stream,
             options.batch_size,
             workers=options.nb_workers,
             epoch=at.epoch,
-            step=at.samples // (options.batch_size * size),
+            step=at.samples // (options.batch_size * ranks.size),
         )
+        leads = ranks.rank == 0
         quiet = options.quiet or not leads
         epochs = tqdm(total=options.epochs, initial=at.epoch, desc="epochs", unit="epoch", disable=quiet)
         with self._entered(), stream, epochs:
-            record = Record(self._output, fields(options), at.history) if leads else None
-            while at.epoch < options.epochs and not self._stopping.over:
+            record = Record(self._output, fields(options), at.history, ranks.size) if leads else None
+            if not quiet:
+                rate = self._state.plateau.rate * self._scale
+                for line in setting(options, ranks, rate, self._scaling):
+                    epochs.write(line)
+            while at.epoch < options.epochs and not stopping.over:
                 self._train(stream, quiet)
                 best = self._end_epoch(quiet)
+                if record and best:
+                    weights.save(self._output / BEST, model.get_weights(self._config))
+                self.save()
                 if record:
-                    if best:
-                        weights.save(self._output / BEST, model.get_weights(self._config))
-                    self.save()
-                    record.update(at.history, self._state())
+                    record.update(at.history, self._progress())
                 if not quiet:
                     epochs.update()
-                    epochs.write(_line(at.history[-1], best))
+                    epochs.write(line_of(at.history[-1], best))
         return results(at.history)
 
     def save(self) -> None:
-        """Write the checkpoint.
+        """Write the checkpoint. All processes call it, and rank 0 writes.
 
         Raises
         ------
         XumxError
             If it cannot be written, or a parameter is no finite number; the one before is kept.
         """
-        with self._entered():
-            parameters = {name: p.d for name, p in nn.get_parameters(grad_only=False).items()}
+        random = self._communicator.gather(self._state.rng.bit_generator.state)
+        if self._communicator.rank > 0:
+            return
+        parameters = {name: p.d for name, p in self._parameters.items()}
         for name, values in parameters.items():
             if not np.isfinite(values).all():
                 self._diverged(f"{name} holds values that are not finite")
-        states = self._solver.get_states()
-        progress = {
-            "options": fields(self._options),
-            "position": dataclasses.asdict(self.position),
-            "plateau": dataclasses.asdict(self._plateau),
-            "stopping": dataclasses.asdict(self._stopping),
-            "random": self._rng.bit_generator.state,
-            "versions": versions(),
-        }
+        progress = self._state.progress(self._options, random)
         whole = Checkpoint(
-            self._config,
-            parameters,
-            {name: {key: v.d for key, v in state.pstate.items()} for name, state in states.items()},
-            max(state.t for state in states.values()),
-            self._statistics,
-            progress,
+            self._config, parameters, *solver_arrays(self._solver), self._state.statistics, progress
         )
         checkpoint.save(self._output / checkpoint.NAME, whole)
 
-    def _state(self) -> str:
-        if self._stopping.over:
+    def _progress(self) -> str:
+        if self._state.stopping.over:
             return "stopped early"
         return "training" if self.position.epoch < self._options.epochs else "done"
-
-    def _restore(self, saved: Checkpoint) -> None:
-        """All but the parameters."""
-        options, progress = self._options, saved.progress
-        states = self._solver.get_states()
-        for name, state in states.items():
-            state.t = saved.solver_steps
-            for key, variable in state.pstate.items():
-                variable.d = saved.solver[name][key]
-        self._solver.set_states(states)
-        self._statistics = saved.statistics
-        self.position = Position(**progress["position"])
-        self._plateau = Plateau(**progress["plateau"])
-        self._plateau.factor, self._plateau.patience = options.lr_decay_gamma, options.lr_decay_patience
-        if options.lr != progress["options"]["lr"]:
-            self._plateau.rate = options.lr
-        self._stopping = EarlyStopping(**{**progress["stopping"], "patience": options.patience})
-        self._rng.bit_generator.state = progress["random"]
 
     def _train(self, stream: StreamIterator, quiet: bool) -> None:
         """The rest of the epoch."""
         at, options, data = self.position, self._options, self._data
-        self._solver.set_learning_rate(self._plateau.rate)
         steps, batch = data.stream.steps(options.batch_size), options.batch_size * self._communicator.size
         done = at.samples // batch
         began = saved = time.monotonic()
@@ -238,15 +199,17 @@ class Trainer:
             for step in range(done, steps):
                 mixture, target = stream.next()
                 shape = (len(target), len(self._config.sources), *mixture.shape[1:])
+                self._solver.set_learning_rate(self._rate(at.samples + batch))
                 losses = self._step(mixture, target.reshape(shape))
+                due = time.monotonic() - saved >= 60 * options.checkpoint_every
+                losses, due = self._meet(losses, due)
                 for name, value in losses.items():
-                    at.sums[name] = at.sums.get(name, 0.0) + value * options.batch_size
+                    at.sums[name] = at.sums.get(name, 0.0) + value * batch
                 at.samples += batch
                 at.seconds = before + time.monotonic() - began
                 bar.set_postfix({name: f"{value:.4g}" for name, value in losses.items()}, refresh=False)
                 bar.update(batch)
-                due = time.monotonic() - saved >= 60 * options.checkpoint_every
-                if due and step + 1 < steps and self._communicator.rank == 0:
+                if due and step + 1 < steps:
                     self.save()
                     saved = time.monotonic()
 
@@ -258,39 +221,60 @@ class Trainer:
         if not math.isfinite(loss):
             self._diverged(f"the loss is {loss}")
         losses = {"loss": loss, **self._objective.values()}
-        self._communicator.backward(self._objective.loss, [p.grad for p in self._parameters.values()])
+        self._communicator.backward(self._objective.loss, self._parameters)
         self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
         return losses
 
+    def _meet(self, losses: dict[str, float], due: bool) -> tuple[dict[str, float], bool]:
+        """After each step: the mean losses of all ranks, and whether rank 0 holds a checkpoint due."""
+        found = self._communicator.gather((losses, due, self._lines.take()))
+        for _, _, lines in found:
+            self._lines.show(lines)
+        means = {name: sum(theirs[name] for theirs, _, _ in found) / len(found) for name in losses}
+        return means, found[0][1]
+
+    def _rate(self, samples: int) -> float:
+        """The learning rate of the step that ends at a number of samples of the epoch."""
+        epochs = self.position.epoch + samples / self._data.stream.size
+        return self._state.plateau.rate * self._scale * warmth(epochs, self._options.warmup)
+
     def _end_epoch(self, quiet: bool) -> bool:
         """Validate, and move on to the next epoch; whether this one was the best."""
-        at = self.position
+        at, state = self.position, self._state
         began = time.monotonic()
-        # Running statistics, which each rank has of its own samples.
-        self._communicator.average(
-            p.data for p in nn.get_parameters(grad_only=False).values() if not p.need_grad
-        )
+        if self._communicator.size > 1:
+            self._compare()
         valid = self._validation.run(progress=not quiet)
         if not math.isfinite(valid["loss"]):
             self._diverged(f"the validation loss is {valid['loss']}")
-        rate = self._plateau.rate
-        self._plateau.step(valid["loss"])
-        best = self._stopping.step(at.epoch, valid["loss"])
-        sums = self._communicator.sum(np.array(list(at.sums.values())))
-        training = dict(zip(at.sums, (sums / at.samples).tolist(), strict=True))
+        rate = self._rate(at.samples)
+        state.plateau.step(valid["loss"])
+        best = state.stopping.step(at.epoch, valid["loss"])
+        training = {name: value / at.samples for name, value in at.sums.items()}
         at.history.append(
             {
                 "epoch": at.epoch,
                 **_named("training", training),
                 **_named("validation", valid),
                 "learning_rate": rate,
-                "best_epoch": self._stopping.best_epoch,
+                "best_epoch": state.stopping.best_epoch,
                 "seconds": at.seconds + time.monotonic() - began,
                 "samples_per_second": at.samples / at.seconds,
             }
         )
         at.epoch, at.samples, at.sums, at.seconds = at.epoch + 1, 0, {}, 0.0
         return best
+
+    def _compare(self) -> None:
+        """See that all ranks have the same parameters: they would drift apart unseen."""
+        digest = hashlib.blake2b()
+        for name in sorted(self._parameters):
+            digest.update(self._parameters[name].d.tobytes())
+        if others := self._communicator.differing(digest.digest()):
+            raise XumxError(
+                f"after epoch {self.position.epoch} the parameters of {others} are not those of rank 0: "
+                "a network or a memory that errs, or different versions; the last checkpoint is kept"
+            )
 
     def _diverged(self, what: str) -> NoReturn:
         path = self._output / checkpoint.NAME
@@ -307,11 +291,3 @@ class Trainer:
 def _named(kind: str, losses: dict[str, float]) -> dict[str, float]:
     """'loss' becomes 'training_loss', 'time' becomes 'training_time_loss'."""
     return {f"{kind}_{name.removesuffix('loss')}_loss".replace("__", "_"): v for name, v in losses.items()}
-
-
-def _line(epoch: dict[str, Any], best: bool) -> str:
-    return (
-        f"epoch {epoch['epoch']}: training loss {epoch['training_loss']:.5g}, validation loss "
-        f"{epoch['validation_loss']:.5g}{' (best)' if best else ''}, rate {epoch['learning_rate']:g}, "
-        f"{epoch['samples_per_second']:.3g} samples/s"
-    )

@@ -1,0 +1,72 @@
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from xumx.errors import XumxError
+from xumx.ranks import Rank
+
+
+def test_detection():
+    assert Rank.detect({}) == Rank(0, 1, 0, 1)
+    mpich = {"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2"}
+    assert Rank.detect(mpich) == Rank(2, 4, 1, 2)
+    openmpi = {"RANK": "1", "SIZE": "2", "LOCAL_RANK": "1", "LOCAL_SIZE": "2"}
+    openmpi = {f"OMPI_COMM_WORLD_{name}": value for name, value in openmpi.items()}
+    assert Rank.detect(openmpi) == Rank(1, 2, 1, 2)
+    slurm = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "3", "SLURM_LOCALID": "0"}
+    assert Rank.detect(slurm) == Rank(0, 3, 0, 1)
+    assert Rank.detect({"SLURM_PROCID": "0", "SLURM_NTASKS": "3"}) == Rank(), "a batch script, no step"
+
+
+def test_every_item_has_one_rank():
+    items = list(range(7))
+    shares = [Rank(rank, 3).share(items) for rank in range(3)]
+    assert sorted(shares[0] + shares[1] + shares[2]) == items and shares[1] == [1, 4]
+
+
+def test_rank_0_hears_of_all_even_after_a_killed_run(tmp_path):
+    Rank(0, 3).announce(tmp_path)  # by a run that was killed
+    others = [threading.Thread(target=Rank(r, 3).deliver, args=(tmp_path, [f"from {r}"])) for r in (1, 2)]
+    for thread in others:
+        thread.start()
+    while len(list(tmp_path.glob(".rank-*"))) < 2:  # they take it for theirs
+        pass
+    first = Rank(0, 3)
+    name = first.announce(tmp_path)
+    assert first.collect(tmp_path, name, ["from 0"]) == ["from 0", "from 1", "from 2"]
+    for thread in others:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert not (tmp_path / ".run").exists()
+
+
+def test_work_that_fails_on_one_rank_is_told(tmp_path):
+    def work(rank):
+        if rank == 1:
+            raise ValueError("broken")
+        return [f"line {rank}"]
+
+    def other(rank):
+        with contextlib.suppress(ValueError):
+            assert Rank(rank, 3).meet(tmp_path, lambda: work(rank)) is None
+
+    threads = [threading.Thread(target=other, args=(rank,)) for rank in (1, 2)]
+    for thread in threads:
+        thread.start()
+    lines = Rank(0, 3).meet(tmp_path, lambda: work(0))
+    host = socket.gethostname()
+    assert lines == ["line 0", f"rank 1 of 3 on {host}: broken", "line 2"]
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    (tmp_path / "file").touch()
+    with pytest.raises(XumxError, match="below: 3 processes meet there"):
+        Rank(2, 3).meet(tmp_path / "file" / "below", list)
+
+
+def test_alone_nothing_is_written(tmp_path):
+    alone = Rank()
+    assert alone.collect(tmp_path, alone.announce(tmp_path), ["a"]) == ["a"]
+    assert not list(tmp_path.iterdir())

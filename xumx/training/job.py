@@ -1,0 +1,133 @@
+"""One job of several processes: they begin together, share the cores, and end together.
+
+Nothing here imports NumPy, whose BLAS takes its number of threads from the environment when it is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from xumx.errors import XumxError
+from xumx.ranks import Rank, usable_cores
+
+_TURN = 0.5
+"""Seconds by which each rank speaks after the one before: what they all say, rank 0 says for all."""
+
+
+@contextlib.contextmanager
+def together(rank: Rank) -> Iterator[Any]:
+    """Be one of several processes; gives ``mpi4py.MPI.COMM_WORLD``.
+
+    What is raised within, an interrupt too, is printed with the rank and ends all processes at once. So
+    does a process that is killed. The block runs in a child process, whose parent tells that.
+
+    Raises
+    ------
+    XumxError
+        If mpi4py is missing, or does not find the other processes. On each machine one process says it.
+    """
+    if sys.platform == "linux":
+        _go_on_in_child(rank)
+    try:
+        world = _world(rank)
+    except XumxError as error:
+        if rank.local_rank:
+            sys.exit(error.exit_code)
+        raise
+    _share_cores(world)
+    try:
+        yield world
+    except BaseException as error:
+        _end(rank, world, error)
+
+
+def threads(mine: AbstractSet[int], local: Sequence[AbstractSet[int]]) -> int:
+    """Threads for a process that may use the cores ``mine``, beside those of its machine, itself included.
+
+    Each core is divided among those that may use it, whether the launcher has bound them to cores or not.
+    """
+    return max(int(sum(1 / sum(core in cores for cores in local) for core in mine) + 1e-9), 1)
+
+
+def _go_on_in_child(rank: Rank) -> None:
+    """Return in a child process. This one waits for it, passes signals on, and says if it was killed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:  # it was killed already
+            os.kill(os.getpid(), signal.SIGKILL)
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code < 0:
+        name = signal.Signals(-code).name
+        _say(f"{rank} (process {child}) was killed by {name}; resume from the last checkpoint")
+        os.kill(os.getpid(), signal.SIGKILL)  # so that the launcher ends the others
+    os._exit(code)
+
+
+def _world(rank: Rank) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of another MPI than mpirun's: see below
+            from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise XumxError(
+            f"started as one of {rank.size} processes, which need mpi4py and an MPI "
+            f"({str(error).splitlines()[0]}); pip install 'xumx[mpi]', or mpi4py for the MPI of mpirun"
+        ) from None
+    if MPI.COMM_WORLD.size != rank.size:
+        library = " ".join(MPI.Get_library_version().split()[:3])
+        raise XumxError(
+            f"{rank.size} processes were started, but mpi4py finds {MPI.COMM_WORLD.size}: its MPI is another "
+            f"({library}) than mpirun's; take that one's mpirun (srun --mpi=pmi2), or mpi4py for yours"
+        )
+    return MPI.COMM_WORLD
+
+
+def _share_cores(world: Any) -> None:
+    """See that the processes of a machine have no more threads than cores; OMP_NUM_THREADS wins."""
+    from mpi4py import MPI
+
+    local = world.Split_type(MPI.COMM_TYPE_SHARED)
+    share = threads(usable_cores(), local.allgather(usable_cores()))
+    local.Free()
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+
+
+def _end(rank: Rank, world: Any, error: BaseException) -> None:
+    """End all processes."""
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if code == 0:
+            return
+        what = "terminated" if code == 128 + signal.SIGTERM else f"ended with {code}"
+    elif isinstance(error, KeyboardInterrupt):
+        code, what = 130, "interrupted"
+    elif isinstance(error, XumxError):
+        code, what = error.exit_code, str(error)
+    else:
+        code, what = 1, f"{type(error).__name__}: {error}"
+    time.sleep(_TURN * min(rank.rank, 20))
+    if not isinstance(error, (XumxError, SystemExit, KeyboardInterrupt)):
+        traceback.print_exception(error)
+    _say(f"{rank}: {what}")
+    world.Abort(code)
+
+
+def _say(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)

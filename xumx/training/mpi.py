@@ -1,0 +1,162 @@
+"""Processes on CPUs, of one machine or of many, that meet by MPI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import nnabla as nn
+import numpy as np
+from mpi4py import MPI
+
+from xumx.graph.cpu_ops.base import Array, aligned
+from xumx.training.communicator import Communicator
+
+T = TypeVar("T")
+
+BUCKET = 4 << 20
+"""Bytes of gradients that are sent together: latency no longer counts, and backward is still running."""
+
+_PAUSE = 2e-4  # seconds between looks whether the others are there; waiting in MPI itself would take a core
+
+
+class MpiCommunicator(Communicator):
+    """See :class:`xumx.training.communicator.Communicator`.
+
+    Parameters
+    ----------
+    world : mpi4py.MPI.Intracomm
+        All processes.
+    """
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self.rank, self.size = world.rank, world.size
+        local = world.Split_type(MPI.COMM_TYPE_SHARED)
+        self.local_rank = local.rank
+        local.Free()
+        self.machines = world.allgather(self.local_rank).count(0)
+        self._mean: Mean | None = None
+
+    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
+        if self._mean is None or self._mean.loss is not loss:
+            self._mean = Mean(self._world, loss, parameters)
+        self._mean.begin()
+        loss.backward(clear_buffer=True, function_post_hook=self._mean.after)
+        self.barrier()
+        self._mean.end()
+
+    def gather(self, value: T) -> list[T]:
+        self.barrier()
+        return self._world.allgather(value)
+
+    def broadcast(self, value: T | None) -> T:
+        self.barrier()
+        return self._world.bcast(value)
+
+    def barrier(self) -> None:
+        request = self._world.Ibarrier()
+        while not request.Test():
+            time.sleep(_PAUSE)
+
+
+class Mean:
+    """Means over all processes, on the way while backward is still running.
+
+    Arrays are packed into buckets in the order in which backward is done with them: the deepest function
+    first. A bucket leaves as soon as it and those before it are whole, so that all processes send the same
+    buckets in the same order, whatever the order of their functions. Bucket 0 holds what backward leaves
+    alone: the running statistics.
+
+    Parameters
+    ----------
+    world : mpi4py.MPI.Intracomm
+    loss : Variable
+        The graph that :meth:`after` will be called for.
+    parameters : mapping of str to Variable
+    """
+
+    def __init__(self, world: Any, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
+        self._world, self.loss = world, loss
+        names = {hash(p.grad): name for name, p in parameters.items() if p.need_grad}
+        uses, depths = dict.fromkeys(names.values(), 0), dict.fromkeys(names.values(), 0)
+
+        def visit(function: Any) -> None:
+            for variable in function.inputs:
+                name = names.get(hash(variable.grad))
+                if name is not None:
+                    uses[name] += 1
+                    # The first of its functions is the last in backward.
+                    depths[name] = min(depths[name] or function.rank, function.rank)
+
+        loss.visit(visit)
+        groups = [sorted(name for name, p in parameters.items() if not p.need_grad)]
+        sizes = [BUCKET]
+        for name in sorted((n for n in uses if uses[n]), key=lambda n: (-depths[n], n)):
+            if sizes[-1] >= BUCKET:
+                groups.append([])
+                sizes.append(0)
+            groups[-1].append(name)
+            sizes[-1] += parameters[name].size * 4
+        self._arrays = [
+            [parameters[n].grad if parameters[n].need_grad else parameters[n].data for n in group]
+            for group in groups
+        ]
+        self._buckets = [aligned(sum(array.size for array in arrays)) for arrays in self._arrays]
+        self._bucket_of = {key: i for key, n in names.items() for i, g in enumerate(groups) if n in g}
+        self._uses = [sum(uses.get(name, 0) for name in group) for group in groups]
+        self._left = self._uses.copy()
+        self._requests: list[Any] = []
+
+    @property
+    def bytes(self) -> int:
+        """What each process contributes."""
+        return sum(bucket.nbytes for bucket in self._buckets)
+
+    @property
+    def buckets(self) -> int:
+        """In how many messages."""
+        return len(self._buckets)
+
+    def begin(self) -> None:
+        """Called before backward."""
+        self._left = self._uses.copy()
+        self._send()
+
+    def after(self, function: Any) -> None:
+        """Called after the backward of each function."""
+        for variable in function.inputs:
+            bucket = self._bucket_of.get(hash(variable.grad))
+            if bucket is not None:
+                self._left[bucket] -= 1
+        self._send()
+        MPI.Request.Testall(self._requests)  # MPI works while it is called
+
+    def end(self) -> None:
+        """Called after backward: returns when the means are there."""
+        self._left = [0] * len(self._left)  # should backward have left a function out
+        self._send()
+        MPI.Request.Waitall(self._requests)
+        self._requests.clear()
+        share = np.float32(1 / self._world.size)
+        for arrays, bucket in zip(self._arrays, self._buckets, strict=True):
+            for array, part in _parts(arrays, bucket, "w"):
+                np.multiply(part, share, out=array)
+
+    def _send(self) -> None:
+        while len(self._requests) < len(self._buckets) and not self._left[len(self._requests)]:
+            number = len(self._requests)
+            for array, part in _parts(self._arrays[number], self._buckets[number], "r"):
+                part[...] = array
+            self._requests.append(self._world.Iallreduce(MPI.IN_PLACE, self._buckets[number]))
+
+
+def _parts(arrays: list[nn.NdArray], bucket: Array, mode: str) -> list[tuple[Array, Array]]:
+    """Each array, flat, and its place in the bucket."""
+    parts, start = [], 0
+    for array in arrays:
+        flat = array.get_data(mode, np.float32).reshape(-1)
+        parts.append((flat, bucket[start : start + flat.size]))
+        start += flat.size
+    return parts

@@ -1,0 +1,53 @@
+"""Processes with a GPU each, whose gradients NNabla averages by NCCL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import nnabla as nn
+import nnabla.communicators as C
+
+from xumx.errors import XumxError
+from xumx.training.mpi import BUCKET, MpiCommunicator
+
+
+class NcclCommunicator(MpiCommunicator):
+    """Gradients and running statistics stay on the GPUs; all else goes by MPI.
+
+    Parameters
+    ----------
+    world : mpi4py.MPI.Intracomm
+        All processes.
+    context : nnabla.Context
+        With this process's GPU.
+
+    Raises
+    ------
+    XumxError
+        If NNabla cannot make its communicator.
+    """
+
+    def __init__(self, world: Any, context: nn.Context) -> None:
+        super().__init__(world)
+        try:
+            self._nccl = C.MultiProcessDataParallelCommunicator(context)
+            self._nccl.init()
+            found = self._nccl.rank, self._nccl.size
+        except Exception as error:  # NNabla raises RuntimeError, and whatever loading its libraries did
+            raise XumxError(
+                f"NNabla has no communicator for GPUs ({str(error).splitlines()[0]}): install NCCL, Open MPI "
+                "and mpi4py for it, as environment-gpu.yml does, and set NCCL_HOME and OMPI_HOME"
+            ) from None
+        if found != (self.rank, self.size):
+            raise XumxError(
+                f"NNabla finds itself to be rank {found[0]} of {found[1]}: it uses another MPI than mpirun; "
+                "set OMPI_HOME to the folder of the Open MPI that mpirun is of"
+            )
+
+    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
+        gradients = [p.grad for p in parameters.values() if p.need_grad]
+        statistics = [p.data for p in parameters.values() if not p.need_grad]
+        self._nccl.all_reduce(statistics, division=True, inplace=False)
+        callback = self._nccl.all_reduce_callback(gradients, BUCKET // 4, division=True)
+        loss.backward(clear_buffer=True, communicator_callbacks=callback)
