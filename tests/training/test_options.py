@@ -61,11 +61,14 @@ def test_documented_defaults():
         "lr_decay_patience": 80,
         "lr_decay_gamma": 0.3,
         "weight_decay": 1e-5,
+        "loss": ("CombinationMultiDomain",),
         "mcoef": 10,
+        "feature_model": None,
+        "unpaired": None,
     }
     assert options.config.max_bin == 1487
     umx = new_run(*parse(["--output", "x", "--umx-train"]))
-    assert (umx.arch, umx.sources, umx.patience) == ("umx", ("vocals",), 140)
+    assert (umx.arch, umx.sources, umx.patience, umx.loss) == ("umx", ("vocals",), 140, ("MSE",))
     assert new_run(*parse(["--output", "x", "--arch", "umx", "--source", "bass"])).sources == ("bass",)
 
 
@@ -103,6 +106,7 @@ CHANGES = {
     "lr": ("--lr", 0.01),
     "weight-decay": ("--weight-decay", 0.1),
     "mcoef": ("--mcoef", 1),
+    "loss": ("--loss", "L1freq"),
     "sources": ("--sources", "drums", "bass", "vocals", "other"),
     "arch": ("--arch", "umx"),
     "hidden-size": ("--hidden-size", 6),

@@ -36,6 +36,7 @@ class Inputs:
 
     Attributes
     ----------
+    center : bool
     mixture : Variable (frames, batch, channels, bins)
         Magnitude.
     targets : list of Variable (frames, batch, channels, bins)
@@ -64,7 +65,7 @@ class Inputs:
         residual: bool = False,
         by_nnabla: bool = False,
     ) -> None:
-        self._config, self._center, self._waveforms, self._by_nnabla = config, center, waveforms, by_nnabla
+        self._config, self.center, self._waveforms, self._by_nnabla = config, center, waveforms, by_nnabla
         self._agreements, self._residual = agreements, residual
         n, phase = len(config.sources), waveforms or agreements
         frames = 1 + (samples if center else samples - config.n_fft) // config.n_hop
@@ -135,7 +136,7 @@ class Inputs:
         agreements = [new_data(v) for v in self.agreements] if self._agreements else []
 
         def analyze(k: int, b: int) -> None:
-            spectrum = stft(signals[k][b].T, config.n_fft, config.n_hop, center=self._center)
+            spectrum = stft(signals[k][b].T, config.n_fft, config.n_hop, center=self.center)
             spectrum, magnitude = spectrum.transpose(0, 2, 1), magnitudes[k][:, b]
             cos, sin = phase[0][:, b], phase[1][:, b]
             _polar(spectrum, magnitude, *((cos, sin) if k == 0 else (cos[:0], sin[:0])))
@@ -150,7 +151,7 @@ class Inputs:
         batch, channels, samples = audio.shape
         n_fft, n_hop = self._config.n_fft, self._config.n_hop
         flat = F.reshape(audio, (batch * channels, samples))
-        parts = F.stft(flat, n_fft, n_hop, n_fft, "hanning", center=self._center, pad_mode="reflect")
+        parts = F.stft(flat, n_fft, n_hop, n_fft, "hanning", center=self.center, pad_mode="reflect")
         real, imag = (F.reshape(part, (batch, channels, *part.shape[1:])) for part in parts)
         return F.transpose(real, (3, 0, 1, 2)), F.transpose(imag, (3, 0, 1, 2))
 

@@ -66,7 +66,7 @@ class Objective:
         encoders: Encoders | None = None,
     ) -> None:
         if terms is None:
-            terms = losses.terms(losses.default(config), mcoef)
+            terms = losses.terms(losses.default(config.arch), mcoef)
         domains = {term.loss.domain for term in terms}
         extras = {name for term in terms for name in term.loss.extras}
         waveforms = "waveform" in domains

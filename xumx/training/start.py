@@ -9,10 +9,12 @@ from pathlib import Path
 from nnabla.ext_utils import get_extension_context
 
 from xumx import weights
+from xumx.config import ModelConfig
 from xumx.engines import cudnn_works
 from xumx.errors import UsageError, XumxError
 from xumx.files import replacing
 from xumx.graph import ops_for
+from xumx.graph.losses.features import Encoders, frozen_encoders
 from xumx.training import checkpoint
 from xumx.training.checkpoint import Checkpoint
 from xumx.training.communicator import communicator
@@ -47,10 +49,16 @@ def prepare(argv: Sequence[str] | None) -> tuple[Options, Trainer]:
         options = new_run(values, given)
     context = _context(options, given)
     ops = ops_for(context, stock=options.stock_ops)
-    data = Datasets(options, start.config if start else options.config, ranks)
+    config = start.config if start else options.config
+    encoders = _encoders(options.feature_model, config) if options.feature_model else None
+    data = Datasets(options, config, ranks)
     if ranks.rank == 0:
         _claim(Path(options.output), found)
-    return options, Trainer(options, data, ranks, context, ops, start)
+    return options, Trainer(options, data, ranks, context, ops, start, encoders)
+
+
+def _encoders(path: str, config: ModelConfig) -> Encoders:
+    return frozen_encoders(weights.load(path), config, f"--feature-model {path}")
 
 
 def _weights_file(model: str) -> str:

@@ -21,9 +21,12 @@ from tqdm import tqdm
 
 from xumx import weights
 from xumx.errors import UsageError, XumxError
-from xumx.graph import model
+from xumx.graph import losses, model
+from xumx.graph.losses.adversarial import SCOPE, create_discriminators
+from xumx.graph.losses.features import Encoders
 from xumx.graph.objective import Objective
 from xumx.training import checkpoint
+from xumx.training.adversary import Adversary
 from xumx.training.checkpoint import Checkpoint
 from xumx.training.communicator import Communicator
 from xumx.training.data_iterator import StreamIterator
@@ -77,6 +80,8 @@ class Trainer:
         See :func:`xumx.graph.ops_for`.
     start : Checkpoint or Weights, optional
         What to resume, or what to start from in place of random weights.
+    encoders : list, optional
+        Those of a frozen network, for deep features.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class Trainer:
         context: str,
         ops: ModuleType,
         start: Checkpoint | Weights | None = None,
+        encoders: Encoders | None = None,
     ) -> None:
         self._options, self._data, self._communicator, self._ops = options, data, communicator, ops
         self._context = get_extension_context(context, device_id=options.device_id)
@@ -98,6 +104,8 @@ class Trainer:
         self._stopping = EarlyStopping(options.patience)
         self._statistics: dict[str, np.ndarray] = {}
         self.position = Position()
+        terms = losses.terms(losses.parse(options.loss), options.mcoef)
+        judged = [term.label for term in terms if term.loss.adversarial]
         with self._entered():
             if isinstance(start, Checkpoint):
                 for name, values in start.parameters.items():
@@ -107,20 +115,26 @@ class Trainer:
             else:
                 self._statistics = data.statistics()._asdict()
                 model.create_parameters(self._config, np.random.RandomState(options.seed), **self._statistics)
-            self._parameters = nn.get_parameters()
+            if judged and not isinstance(start, Checkpoint):
+                create_discriminators(self._config, np.random.RandomState([options.seed, 1]))
+            self._parameters = {n: p for n, p in nn.get_parameters().items() if not n.startswith(SCOPE)}
             self._solver = S.Adam(options.lr)
             self._solver.set_parameters(self._parameters)
-            if isinstance(start, Checkpoint):
-                self._restore(start)
             self._objective = Objective(
                 self._config,
                 options.batch_size,
                 data.stream.samples,
                 ops,
-                mcoef=options.mcoef,
                 rng=self._rng,
+                terms=terms,
+                encoders=encoders,
             )
-        self._validation = Validation(data.validation, self._config, ops, options.mcoef, communicator)
+            args = self._config, self._objective, ops, communicator, data.unpaired, options.nb_workers
+            self._adversary = Adversary(judged[0], *args) if judged else None
+            self._solvers = [self._solver, *([self._adversary.solver] if self._adversary else [])]
+            if isinstance(start, Checkpoint):
+                self._restore(start)
+        self._validation = Validation(data.validation, self._config, ops, terms, communicator, encoders)
 
     def run(self) -> dict[str, Any]:
         """Train to the last epoch or until early stopping; the results in a few numbers.
@@ -148,7 +162,8 @@ class Trainer:
         )
         quiet = options.quiet or not leads
         epochs = tqdm(total=options.epochs, initial=at.epoch, desc="epochs", unit="epoch", disable=quiet)
-        with self._entered(), stream, epochs:
+        reading = self._adversary.reading() if self._adversary else contextlib.nullcontext()
+        with self._entered(), stream, epochs, reading:
             record = Record(self._output, fields(options), at.history) if leads else None
             while at.epoch < options.epochs and not self._stopping.over:
                 self._train(stream, quiet)
@@ -176,7 +191,7 @@ class Trainer:
         for name, values in parameters.items():
             if not np.isfinite(values).all():
                 self._diverged(f"{name} holds values that are not finite")
-        states = self._solver.get_states()
+        states = {name: state for solver in self._solvers for name, state in solver.get_states().items()}
         progress = {
             "options": fields(self._options),
             "position": dataclasses.asdict(self.position),
@@ -203,12 +218,13 @@ class Trainer:
     def _restore(self, saved: Checkpoint) -> None:
         """All but the parameters."""
         options, progress = self._options, saved.progress
-        states = self._solver.get_states()
-        for name, state in states.items():
-            state.t = saved.solver_steps
-            for key, variable in state.pstate.items():
-                variable.d = saved.solver[name][key]
-        self._solver.set_states(states)
+        for solver in self._solvers:
+            states = solver.get_states()
+            for name, state in states.items():
+                state.t = saved.solver_steps
+                for key, variable in state.pstate.items():
+                    variable.d = saved.solver[name][key]
+            solver.set_states(states)
         self._statistics = saved.statistics
         self.position = Position(**progress["position"])
         self._plateau = Plateau(**progress["plateau"])
@@ -238,12 +254,12 @@ class Trainer:
             for step in range(done, steps):
                 mixture, target = stream.next()
                 shape = (len(target), len(self._config.sources), *mixture.shape[1:])
-                losses = self._step(mixture, target.reshape(shape))
-                for name, value in losses.items():
+                values = self._step(mixture, target.reshape(shape))
+                for name, value in values.items():
                     at.sums[name] = at.sums.get(name, 0.0) + value * options.batch_size
                 at.samples += batch
                 at.seconds = before + time.monotonic() - began
-                bar.set_postfix({name: f"{value:.4g}" for name, value in losses.items()}, refresh=False)
+                bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
                 bar.update(batch)
                 due = time.monotonic() - saved >= 60 * options.checkpoint_every
                 if due and step + 1 < steps and self._communicator.rank == 0:
@@ -257,10 +273,12 @@ class Trainer:
         loss = self._objective.forward()
         if not math.isfinite(loss):
             self._diverged(f"the loss is {loss}")
-        losses = {"loss": loss, **self._objective.values()}
+        values = {"loss": loss, **self._objective.values()}
         self._communicator.backward(self._objective.loss, [p.grad for p in self._parameters.values()])
         self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
-        return losses
+        if self._adversary:
+            values["discriminator"] = self._adversary.step(self._plateau.rate)
+        return values
 
     def _end_epoch(self, quiet: bool) -> bool:
         """Validate, and move on to the next epoch; whether this one was the best."""

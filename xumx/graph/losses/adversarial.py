@@ -33,7 +33,7 @@ from xumx.config import ModelConfig
 SCOPE = "discriminator/"
 """What the names of all parameters of discriminators begin with."""
 
-CHANNELS = (16, 32, 64, 1)
+CHANNELS = (8, 16, 32, 1)
 """Of the convolutions' outputs, the last of which are the scores."""
 
 KERNEL, STRIDE = (3, 5), (2, 4)

@@ -107,7 +107,7 @@ def _absolute_errors(estimates: list[nn.Variable], targets: list[nn.Variable]) -
 def _squared_errors(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -> nn.Variable:
     """The mean of each source, (n,)."""
     errors = [ops.error_gram([x], [y]) for x, y in zip(estimates, targets, strict=True)]
-    return F.reshape(F.concatenate(*errors, axis=0), (-1,))
+    return F.reshape(F.stack(*errors, axis=0), (-1,))
 
 
 def _total(values: list[nn.Variable]) -> nn.Variable:

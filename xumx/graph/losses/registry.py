@@ -10,7 +10,6 @@ from typing import Literal
 
 import nnabla as nn
 
-from xumx.config import ModelConfig
 from xumx.errors import UsageError
 from xumx.graph.losses import adversarial, combination, distance, features, mask, phase, ratio, resolution
 
@@ -99,9 +98,9 @@ class Term:
     weight: float
 
 
-def default(config: ModelConfig) -> dict[str, float]:
-    """What the published networks were trained with."""
-    return {"CombinationMultiDomain" if config.crossing else "MSE": 1.0}
+def default(arch: str) -> dict[str, float]:
+    """What the published networks of an architecture were trained with."""
+    return {"CombinationMultiDomain" if arch == "x-umx" else "MSE": 1.0}
 
 
 def parse(texts: Iterable[str]) -> dict[str, float]:
@@ -134,8 +133,8 @@ def spell(weights: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(name if weight == 1 else f"{name}={weight!r}" for name, weight in weights.items())
 
 
-def check(weights: Mapping[str, float], config: ModelConfig) -> None:
-    """See that a network can be trained with a sum of losses.
+def check(weights: Mapping[str, float], sources: Sequence[str]) -> None:
+    """See that a network of these sources can be trained with a sum of losses.
 
     Raises
     ------
@@ -145,7 +144,7 @@ def check(weights: Mapping[str, float], config: ModelConfig) -> None:
     if not weights:
         raise UsageError("--loss names no loss")
     for name in weights:
-        if name in LOSSES and LOSSES[name].compares and len(config.sources) == 1:
+        if name in LOSSES and LOSSES[name].compares and len(sources) == 1:
             raise UsageError(
                 f"--loss {name} compares estimates of several sources, and this network has one; "
                 "use --arch x-umx with two --sources or more"
