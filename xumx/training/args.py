@@ -123,7 +123,11 @@ def _add_optimisation(parser: argparse.ArgumentParser) -> None:
         help="what to minimise: losses of docs/losses.md, their weighted sum if there are several "
         "(default: MSE for umx, CombinationMultiDomain for x-umx)",
     )
-    group.add_argument("--mcoef", type=float, help="weight of the time-domain loss of x-umx (default: 10)")
+    group.add_argument(
+        "--mcoef",
+        type=float,
+        help="weight of the time-domain loss in MultiDomain and CombinationMultiDomain (default: 10)",
+    )
     group.add_argument(
         "--feature-model", metavar="PATH", help="weights (.h5) whose encoder listens, for --loss DeepFeatures"
     )

@@ -29,7 +29,7 @@ _EPS = 1e-10
 
 
 def mse(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -> nn.Variable:
-    """Mean squared error over all values of all sources, the loss of UMX.
+    """``1/n Σ_j mean (x_j − y_j)²``: mean squared error over all values of all sources, the loss of UMX.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def combination_sdr(
 def weighted_sdr(
     estimates: list[nn.Variable], targets: list[nn.Variable], residual: nn.Variable, ops: Any
 ) -> nn.Variable:
-    """The same of each source by itself, averaged over the sources.
+    """``1/n Σ_j loss_{j}``: the loss of :func:`combination_sdr` of each source by itself, averaged.
 
     Parameters, returns
     -------------------
