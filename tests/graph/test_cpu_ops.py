@@ -87,6 +87,14 @@ def error_gram_case(rng):
     return lambda ops: ops.error_gram(estimates, targets), estimates
 
 
+def spectral_distance_case(rng, n_fft, n_hop):
+    shape = (*rng.randint(1, 4, 2), rng.choice([n_fft // 3, 5 * n_fft]))
+    estimate, target = (variable(rng, *shape) for _ in range(2))
+    # So high a floor that no value is so faint that rounding decides its gradient.
+    size = {"n_fft": n_fft, "n_hop": n_hop, "floor": 1.0}
+    return lambda ops: ops.spectral_distance(estimate, target, **size), [estimate]
+
+
 CASES: dict[str, Case] = {
     "affine": affine_case,
     "normalized_affine": normalized_affine_case,
@@ -104,6 +112,8 @@ CASES: dict[str, Case] = {
     "gram": lambda rng: gram_case(rng, 0),
     "gram-trim": lambda rng: gram_case(rng, 2),
     "error_gram": error_gram_case,
+    "spectral_distance": lambda rng: spectral_distance_case(rng, 32, 8),
+    "spectral_distance-half": lambda rng: spectral_distance_case(rng, 12, 6),
 }
 
 cases = pytest.mark.parametrize("name", CASES)

@@ -10,9 +10,12 @@ import pytest
 from tests.networks import DATA, random_weights, small_config
 from xumx import weights
 from xumx.engines.onnx import OnnxEngine
-from xumx.graph import cpu_ops, model, stock_ops
+from xumx.graph import cpu_ops, losses, model, stock_ops
 from xumx.graph import objective as objective_module
 from xumx.graph.inputs import Inputs
+from xumx.graph.losses import resolution
+from xumx.graph.losses.adversarial import create_discriminators
+from xumx.graph.losses.features import frozen_encoders
 from xumx.graph.objective import Objective, shortest
 from xumx.signal.stft import stft
 
@@ -38,8 +41,17 @@ def test_golden_validation_loss(ops):
     assert float(objective.terms["time"].d) == pytest.approx(float(golden["sdr"]), rel=2e-5)
 
 
-@pytest.mark.parametrize("center, waveforms", [(True, True), (True, False), (False, False)])
-def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms):
+@pytest.mark.parametrize(
+    "center, waveforms, more",
+    [
+        (True, True, False),
+        (True, False, False),
+        (False, False, False),
+        (True, True, True),
+        (False, False, True),
+    ],
+)
+def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms, more):
     config = small_config(sources=("a", "b"), n_fft=64, n_hop=16, max_bin=20)
     rng = np.random.default_rng(0)
     targets = rng.normal(size=(3, 2, 2, 333)).astype(np.float32)
@@ -47,12 +59,17 @@ def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms):
     mixture = targets.sum(axis=1) + rng.normal(size=(3, 1, 1)).astype(np.float32)
     found = []
     for by_nnabla in (False, True):
-        inputs = Inputs(config, 3, 333, center=center, waveforms=waveforms, by_nnabla=by_nnabla)
+        flags = {"waveforms": waveforms, "agreements": more, "residual": more}
+        inputs = Inputs(config, 3, 333, center=center, by_nnabla=by_nnabla, **flags)
         before = mixture.copy(), targets.copy()
         inputs.feed(mixture, targets)
         np.testing.assert_array_equal(mixture, before[0])
         np.testing.assert_array_equal(targets, before[1])
         variables = [inputs.mixture, *inputs.targets]
+        if more:
+            variables.append(inputs.residual)
+            pairs = zip(inputs.targets, inputs.agreements, strict=True)
+            variables += [target * agreement * inputs.mixture for target, agreement in pairs]
         if waveforms:
             # What phase says where there is (almost) nothing is of no meaning.
             variables += [inputs.mixture * inputs.cos, inputs.mixture * inputs.sin]
@@ -62,32 +79,52 @@ def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms):
     for numpy, nnabla in zip(*found, strict=True):
         np.testing.assert_allclose(numpy, nnabla, atol=2e-4)
     assert found[0][0].shape[0] == (21 if center else 17)
+    if more:
+        x, *y = (_complex(config, audio, center) for audio in (mixture, *targets.swapaxes(0, 1)))
+        np.testing.assert_allclose(found[0][3], np.abs(x - sum(y)), atol=2e-5)
+        for projection, target in zip(found[0][4:6], y, strict=True):
+            np.testing.assert_allclose(projection, (target * x.conj()).real, atol=2e-4)
     if waveforms:
         total = sum(found[0][-3:])
         np.testing.assert_allclose(total, mixture[..., : total.shape[-1]], atol=1e-6)
 
 
+def _complex(config, audio, center):
+    """(batch, channels, samples) to (frames, batch, channels, bins)."""
+    return np.stack([stft(a.T, config.n_fft, config.n_hop, center=center) for a in audio], 1).swapaxes(2, 3)
+
+
+ALL = [name for name, loss in losses.LOSSES.items() if not loss.compares]
+
+
+@pytest.mark.parametrize("names", [None, ALL], ids=["default", "all"])
 @pytest.mark.parametrize(
     "config",
     [small_config(), small_config(arch="umx", sources=("vocals",)), small_config(arch="joint")],
     ids=str,
 )
-def test_training_graphs_agree(config):
+def test_training_graphs_agree(config, names, monkeypatch):
     """Gradients of all parameters by our functions and by NNabla's; without dropout, which NNabla's lacks."""
+    monkeypatch.setattr(resolution, "WINDOWS", (32, 64))
     net = random_weights(config)
     rng = np.random.default_rng(0)
     targets = rng.normal(size=(2, len(config.sources), 2, 1500)).astype(np.float32)
+    terms = losses.terms(dict.fromkeys(names, 1.0), 10.0) if names else None
+    encoders = frozen_encoders(random_weights(config, seed=1), config, "it")
     found = []
     for ops in (cpu_ops, stock_ops):
         nn.clear_parameters()
         model.set_weights(net)
+        create_discriminators(config, np.random.RandomState(0))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(model, "LSTM_DROPOUT", 0.0)
-            objective = Objective(config, 2, 1500, ops, rng=np.random.default_rng(0))
+            objective = Objective(
+                config, 2, 1500, ops, rng=np.random.default_rng(0), terms=terms, encoders=encoders
+            )
         for parameter in nn.get_parameters().values():
             parameter.grad.zero()
         objective.feed(targets.sum(axis=1), targets)
-        values = {"loss": objective.forward()}
+        values = {"loss": objective.forward(), **objective.values()}
         objective.loss.backward(clear_buffer=True)
         values |= {name: p.g.copy() for name, p in nn.get_parameters().items()}
         values |= {
@@ -150,18 +187,21 @@ def test_the_shortest_audio_has_a_loss(config):
 
 
 @pytest.mark.parametrize(
-    "arch, training, frames",
+    "arch, loss, training, frames",
     [
-        ("x-umx", True, 24),
-        ("x-umx", False, 24),
-        ("umx", True, 20),
-        ("umx", False, 24),
-        ("joint", True, 24),
-        ("joint", False, 24),
+        ("x-umx", None, True, 24),
+        ("x-umx", None, False, 24),
+        ("x-umx", "L1freq", True, 24),
+        ("umx", None, True, 20),
+        ("umx", None, False, 24),
+        ("umx", "PSA", True, 20),
+        ("umx", "L1time", True, 24),
+        ("joint", None, True, 24),
+        ("joint", None, False, 24),
     ],
 )
-def test_where_frames_stand(monkeypatch, arch, training, frames):
-    """UMX is trained on frames without padding; all else is centred."""
+def test_where_frames_stand(monkeypatch, arch, loss, training, frames):
+    """UMX is trained on frames without padding, unless a waveform is needed; all else is centred."""
     config = small_config(arch=arch, sources=("a", "b"))
     model.set_weights(random_weights(config))
     seen = []
@@ -172,5 +212,52 @@ def test_where_frames_stand(monkeypatch, arch, training, frames):
         return estimates(magnitude, *args, **kwargs)
 
     monkeypatch.setattr(objective_module, "estimates", watched)
-    Objective(config, 2, 1500, cpu_ops, rng=np.random.default_rng(0) if training else None)
+    terms = losses.terms({loss: 1.0}, 10.0) if loss else None
+    Objective(config, 2, 1500, cpu_ops, rng=np.random.default_rng(0) if training else None, terms=terms)
     assert seen == [(frames, 2, 2, 129)]
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_only_what_the_loss_needs(name):
+    """The domain in the registry decides what is computed."""
+    config, loss = small_config(), losses.LOSSES[name]
+    model.set_weights(random_weights(config))
+    create_discriminators(config, np.random.RandomState(0))
+    encoders = frozen_encoders(random_weights(config), config, "it")
+    objective = Objective(config, 1, 800, cpu_ops, terms=losses.terms({name: 1.0}, 10.0), encoders=encoders)
+    inputs = objective.inputs
+    assert hasattr(inputs, "target_waveforms") == (loss.domain == "waveform")
+    assert hasattr(inputs, "cos") == (loss.domain == "waveform" or "agreements" in loss.extras)
+    assert hasattr(inputs, "residual") == ("residual" in loss.extras)
+    functions = []
+    objective.loss.visit(lambda f: functions.append(f.info.type_name))
+    assert functions.count("Synthesis") == (4 if loss.domain == "waveform" else 0)
+    assert objective.terms == {} and objective.values() == {}
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    config = small_config()
+    model.set_weights(random_weights(config))
+    weights = {"L1freq": 0.5, "L2mask": 1.0, "CombinationMultiDomain": 2.0, "SISDRtime": 0.25}
+    objective = Objective(config, 1, 2000, cpu_ops, terms=losses.terms(weights, 3.0))
+    targets = np.random.default_rng(0).normal(size=(1, 4, 2, 2000)).astype(np.float32)
+    objective.feed(targets.sum(axis=1), targets)
+    total, values = objective.forward(), objective.values()
+    factors = {"L1freq": 0.5, "L2mask": 1, "time": 6, "frequency": 2, "SISDRtime": 0.25}
+    assert list(values) == list(factors)
+    assert total == pytest.approx(sum(factors[name] * values[name] for name in values), rel=1e-5)
+    alone = Objective(config, 1, 2000, cpu_ops, terms=losses.terms({"L1freq": 1.0}, 3.0))
+    alone.feed(targets.sum(axis=1), targets)
+    assert alone.forward() == pytest.approx(values["L1freq"], rel=1e-5)
+
+
+def test_masks_are_the_estimates_shares_of_the_mixture():
+    config = small_config()
+    model.set_weights(random_weights(config))
+    x = nn.Variable.from_numpy_array(np.random.default_rng(0).uniform(1, 2, (9, 2, 2, 129)))
+    magnitudes = model.estimates(x, config, cpu_ops)
+    masks = model.estimates(x, config, cpu_ops, bare=True)
+    nn.forward_all([*magnitudes, *masks])
+    for magnitude, mask in zip(magnitudes, masks, strict=True):
+        assert mask.d.any()
+        np.testing.assert_allclose(magnitude.d, mask.d * x.d, rtol=1e-5)

@@ -61,13 +61,16 @@ def test_documented_defaults():
         "lr_decay_patience": 80,
         "lr_decay_gamma": 0.3,
         "weight_decay": 1e-5,
+        "loss": ("CombinationMultiDomain",),
         "mcoef": 10,
         "lr_scaling": None,
         "warmup": 0,
+        "feature_model": None,
+        "unpaired": None,
     }
     assert options.config.max_bin == 1487
     umx = new_run(*parse(["--output", "x", "--umx-train"]))
-    assert (umx.arch, umx.sources, umx.patience) == ("umx", ("vocals",), 140)
+    assert (umx.arch, umx.sources, umx.patience, umx.loss) == ("umx", ("vocals",), 140, ("MSE",))
     assert new_run(*parse(["--output", "x", "--arch", "umx", "--source", "bass"])).sources == ("bass",)
     assert (umx.hidden_size, umx.mcoef) == (512, 0)
     joint = new_run(*parse(["--output", "x", "--arch", "joint"]))
@@ -113,6 +116,7 @@ CHANGES = {
     "warmup": ("--warmup", 1),
     "weight-decay": ("--weight-decay", 0.1),
     "mcoef": ("--mcoef", 1),
+    "loss": ("--loss", "L1freq"),
     "sources": ("--sources", "drums", "bass", "vocals", "other"),
     "arch": ("--arch", "umx"),
     "joint": ("--arch", "joint"),

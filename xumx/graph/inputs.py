@@ -6,6 +6,8 @@ NNabla's STFT there multiplies by a matrix of many GB. On a GPU they come from N
 
 from __future__ import annotations
 
+from itertools import product
+
 import nnabla as nn
 import nnabla.functions as F
 import numpy as np
@@ -27,19 +29,26 @@ class Inputs:
         Whether the first frame stands at the first sample, in reflected audio.
     waveforms : bool
         Whether phase and waveforms are needed too; only with ``center``.
+    agreements, residual : bool
+        Whether these are needed.
     by_nnabla : bool
         Compute spectra by NNabla in its context, else by NumPy.
 
     Attributes
     ----------
+    center : bool
     mixture : Variable (frames, batch, channels, bins)
         Magnitude.
     targets : list of Variable (frames, batch, channels, bins)
         Magnitude of each source.
     cos, sin : Variable (frames, batch, channels, bins)
-        Of the mixture's phase, which is 0 where there is nothing. With ``waveforms`` alone.
+        Of the mixture's phase, which is 0 where there is nothing. With ``waveforms`` or ``agreements``.
+    agreements : list of Variable (frames, batch, channels, bins)
+        Cosine of the angle between the phases of each source and of the mixture. With ``agreements``.
+    residual : Variable (frames, batch, channels, bins)
+        Magnitude of what the sum of the targets lacks of the mixture. With ``residual``.
     target_waveforms : list of Variable (batch, channels, (frames - 1) · hop)
-        As much of the targets as the inverse of the STFT gives back.
+        With ``waveforms``, as the next: as much of the targets as the inverse of the STFT gives back.
     residual_waveform : Variable (batch, channels, (frames - 1) · hop)
         What the sum of the targets lacks of the mixture.
     """
@@ -52,32 +61,42 @@ class Inputs:
         *,
         center: bool = True,
         waveforms: bool = False,
+        agreements: bool = False,
+        residual: bool = False,
         by_nnabla: bool = False,
     ) -> None:
-        self._config, self._center, self._waveforms, self._by_nnabla = config, center, waveforms, by_nnabla
+        self._config, self.center, self._waveforms, self._by_nnabla = config, center, waveforms, by_nnabla
+        self._agreements, self._residual = agreements, residual
+        n, phase = len(config.sources), waveforms or agreements
         frames = 1 + (samples if center else samples - config.n_fft) // config.n_hop
         spectrum = (frames, batch, config.nb_channels, config.bins)
         self._spectra: list[nn.Variable] = []
         if by_nnabla:
-            self._audio = [
-                _input((batch, config.nb_channels, samples)) for _ in range(1 + len(config.sources))
-            ]
+            shape = (batch, config.nb_channels, samples)
+            self._audio = [_input(shape) for _ in range(1 + n + residual)]
             parts = [self._stft(audio) for audio in self._audio]
             self._spectra = [(real**2 + imag**2) ** 0.5 for real, imag in parts]
-            if waveforms:
-                phase = F.atan2(parts[0][1], parts[0][0])
-                self._spectra += [F.cos(phase), F.sin(phase)]
+            angles = [F.atan2(imag, real) for real, imag in parts[: 1 + n]]
+            if agreements:
+                self._spectra += [F.cos(angle - angles[0]) for angle in angles[1:]]
+            if phase:
+                self._spectra += [F.cos(angles[0]), F.sin(angles[0])]
             for variable in self._spectra:
                 variable.persistent = True
             # Leaves that share the values: the graph that is built on them does not reach back to the audio.
             leaves = [variable.get_unlinked_variable(need_grad=False) for variable in self._spectra]
         else:
-            leaves = [_input(spectrum) for _ in range(1 + len(config.sources) + 2 * waveforms)]
+            leaves = [_input(spectrum) for _ in range(1 + n + residual + agreements * n + 2 * phase)]
         for leaf in leaves:
             leaf.persistent = True
-        self.mixture, self.targets = leaves[0], leaves[1 : 1 + len(config.sources)]
+        self.mixture, self.targets, leaves = leaves[0], leaves[1 : 1 + n], leaves[1 + n :]
+        if residual:
+            self.residual, *leaves = leaves
+        if agreements:
+            self.agreements, leaves = leaves[:n], leaves[n:]
+        if phase:
+            self.cos, self.sin = leaves
         if waveforms:
-            self.cos, self.sin = leaves[-2:]
             shape = (batch, config.nb_channels, (frames - 1) * config.n_hop)
             self.target_waveforms = [_input(shape) for _ in config.sources]
             self.residual_waveform = _input(shape)
@@ -91,39 +110,48 @@ class Inputs:
         targets : float32 array (batch, sources, channels, samples)
         """
         signals = [mixture, *targets.swapaxes(0, 1)]
+        if self._residual:
+            signals.append(mixture - targets.sum(axis=1))
         if self._by_nnabla:
             for variable, signal in zip(self._audio, signals, strict=True):
                 new_data(variable)[...] = signal
             nn.forward_all(self._spectra, clear_buffer=True)
         else:
-            outs = [new_data(v) for v in (self.mixture, *self.targets)]
-            phase = [new_data(v) for v in (self.cos, self.sin)] if self._waveforms else []
-            jobs = [
-                (signal[b], out[:, b], [p[:, b] for p in phase] if out is outs[0] else [])
-                for signal, out in zip(signals, outs, strict=True)
-                for b in range(len(signal))
-            ]
-            parallel(self._analyze, *zip(*jobs, strict=True))
+            self._feed_by_numpy(signals)
         if self._waveforms:
             length = self.residual_waveform.shape[2]
             residual = new_data(self.residual_waveform)
             residual[...] = mixture[..., :length]
-            for variable, target in zip(self.target_waveforms, signals[1:], strict=True):
+            for variable, target in zip(self.target_waveforms, targets.swapaxes(0, 1), strict=True):
                 new_data(variable)[...] = target[..., :length]
                 residual -= target[..., :length]
 
-    def _analyze(self, audio: np.ndarray, magnitude: np.ndarray, phase: list[np.ndarray]) -> None:
-        """From (channels, samples) to magnitude, cos and sin (frames, channels, bins)."""
-        config = self._config
-        spectrum = stft(audio.T, config.n_fft, config.n_hop, center=self._center).transpose(0, 2, 1)
-        cos, sin = phase or (magnitude[:0], magnitude[:0])
-        _polar(spectrum, magnitude, cos, sin)
+    def _feed_by_numpy(self, signals: list[np.ndarray]) -> None:
+        config, batch = self._config, range(len(signals[0]))
+        variables = [self.mixture, *self.targets, *([self.residual] if self._residual else [])]
+        magnitudes = [new_data(v) for v in variables]
+        with_phase = self._waveforms or self._agreements
+        nothing = magnitudes[0][:0]
+        phase = [new_data(v) for v in (self.cos, self.sin)] if with_phase else [nothing, nothing]
+        agreements = [new_data(v) for v in self.agreements] if self._agreements else []
+
+        def analyze(k: int, b: int) -> None:
+            spectrum = stft(signals[k][b].T, config.n_fft, config.n_hop, center=self.center)
+            spectrum, magnitude = spectrum.transpose(0, 2, 1), magnitudes[k][:, b]
+            cos, sin = phase[0][:, b], phase[1][:, b]
+            _polar(spectrum, magnitude, *((cos, sin) if k == 0 else (cos[:0], sin[:0])))
+            if 0 < k <= len(agreements):
+                _agree(spectrum, magnitude, cos, sin, agreements[k - 1][:, b])
+
+        # The mixture first, as the others meet its phase.
+        for some in ([0], range(1, len(signals))):
+            parallel(analyze, *zip(*product(some, batch), strict=True))
 
     def _stft(self, audio: nn.Variable) -> tuple[nn.Variable, nn.Variable]:
         batch, channels, samples = audio.shape
         n_fft, n_hop = self._config.n_fft, self._config.n_hop
         flat = F.reshape(audio, (batch * channels, samples))
-        parts = F.stft(flat, n_fft, n_hop, n_fft, "hanning", center=self._center, pad_mode="reflect")
+        parts = F.stft(flat, n_fft, n_hop, n_fft, "hanning", center=self.center, pad_mode="reflect")
         real, imag = (F.reshape(part, (batch, channels, *part.shape[1:])) for part in parts)
         return F.transpose(real, (3, 0, 1, 2)), F.transpose(imag, (3, 0, 1, 2))
 
@@ -147,3 +175,16 @@ def _polar(spectrum: np.ndarray, magnitude: np.ndarray, cos: np.ndarray, sin: np
                 for f in range(m.size):
                     cos[t, c, f] = z[f].real / m[f] if m[f] > zero else one
                     sin[t, c, f] = z[f].imag / m[f] if m[f] > zero else zero
+
+
+@kernel
+def _agree(
+    spectrum: np.ndarray, magnitude: np.ndarray, cos: np.ndarray, sin: np.ndarray, out: np.ndarray
+) -> None:
+    """Cosine of the angle to a phase, that of nothing being 0."""
+    for t in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            z, m, o = spectrum[t, c], magnitude[t, c], out[t, c]
+            for f in range(m.size):
+                inner = z[f].real * cos[t, c, f] + z[f].imag * sin[t, c, f]
+                o[f] = inner / m[f] if m[f] > np.float32(0) else cos[t, c, f]

@@ -95,7 +95,12 @@ def get_weights(config: ModelConfig) -> Weights:
 
 
 def estimates(
-    magnitude: nn.Variable, config: ModelConfig, ops: Any, *, rng: np.random.Generator | None = None
+    magnitude: nn.Variable,
+    config: ModelConfig,
+    ops: Any,
+    *,
+    rng: np.random.Generator | None = None,
+    bare: bool = False,
 ) -> list[nn.Variable]:
     """The graph from the mixture's magnitude x to that of each source, m_s · x.
 
@@ -111,6 +116,8 @@ def estimates(
     rng : Generator, optional
         Draws the dropout. Given, the graph is one for training: dropout, and batch norm by the batch's
         own statistics, which move the running ones. Not given, it is one for inference.
+    bare : bool
+        Give the masks m_s themselves.
 
     Returns
     -------
@@ -127,7 +134,8 @@ def estimates(
         hidden = [net.trunk(magnitude, s) for s in config.sources]
     else:
         hidden = [net.trunk(magnitude, config.sources[0])] * len(config.sources)
-    return [net.head(h, s, magnitude) for h, s in zip(hidden, config.sources, strict=True)]
+    factor = _ones(magnitude.shape) if bare else magnitude
+    return [net.head(h, s, factor) for h, s in zip(hidden, config.sources, strict=True)]
 
 
 class _Network:
@@ -172,6 +180,13 @@ class _Network:
 
 def _mean(values: list[nn.Variable]) -> nn.Variable:
     return sum(values[1:], values[0]) / len(values)
+
+
+def _ones(shape: tuple[int, ...]) -> nn.Variable:
+    ones = nn.Variable(shape)
+    ones.data.fill(1)
+    ones.persistent = True
+    return ones
 
 
 def _trained(name: str) -> bool:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from operator import add
 from types import ModuleType
+from typing import Any
 
+import nnabla as nn
 import numpy as np
 
 from xumx.config import ModelConfig
 from xumx.graph import losses, stock_ops
 from xumx.graph.inputs import Inputs
+from xumx.graph.losses import Term
+from xumx.graph.losses.adversarial import discriminate
+from xumx.graph.losses.features import Encoders
 from xumx.graph.model import estimates
 
 
 class Objective:
-    """The loss of one shape of batch: of X-UMX ``mcoef · SDR + MSE`` (combination losses), else the MSE.
+    """A weighted sum of losses for one shape of batch.
 
-    Takes its parameters from the current scope.
+    Takes its parameters from the current scope, those of discriminators included.
 
     Parameters
     ----------
@@ -25,15 +33,24 @@ class Objective:
     ops : module
         See :func:`xumx.graph.ops_for`; with NNabla's own, spectra are computed by NNabla too.
     mcoef : float
-        Weight of the time-domain loss, for X-UMX.
+        Weight of the time-domain loss, for X-UMX, if there are no ``terms``.
     rng : Generator, optional
         As in :func:`xumx.graph.model.estimates`: given for training, not given for validation.
+    terms : sequence of Term, optional
+        What to sum, as :func:`xumx.graph.losses.terms` gives it. By default what the networks were published
+        with: of X-UMX ``mcoef · SDR + MSE`` (combination losses), of UMX the MSE.
+    encoders : list, optional
+        Those of a frozen network, for deep features; see
+        :func:`xumx.graph.losses.features.frozen_encoders`.
 
     Attributes
     ----------
     loss : Variable ()
     terms : dict of str to Variable ()
-        What the loss of X-UMX is the sum of, before its weights: 'time' and 'frequency'.
+        What the loss is the weighted sum of, by its labels; empty if it is a single loss as it is.
+    inputs : Inputs
+    magnitudes : list of Variable (frames, batch, channels, bins)
+        The estimates.
     """
 
     def __init__(
@@ -45,31 +62,56 @@ class Objective:
         *,
         mcoef: float = 10.0,
         rng: np.random.Generator | None = None,
+        terms: Sequence[Term] | None = None,
+        encoders: Encoders | None = None,
     ) -> None:
-        # UMX is trained, but not validated, on frames that all lie within the excerpt, as it always was.
-        center = not config.independent or rng is None
-        self._inputs = inputs = Inputs(
-            config, batch, samples, center=center, waveforms=config.crossing, by_nnabla=ops is stock_ops
+        if terms is None:
+            terms = losses.terms(losses.default(config.arch), mcoef)
+        domains = {term.loss.domain for term in terms}
+        extras = {name for term in terms for name in term.loss.extras}
+        waveforms = "waveform" in domains
+        # UMX is trained, but not validated, on frames that all lie within the excerpt, as it always was. From
+        # those there is no way back to a waveform.
+        center = not config.independent or waveforms or rng is None
+        self.inputs = inputs = Inputs(
+            config,
+            batch,
+            samples,
+            center=center,
+            waveforms=waveforms,
+            agreements="agreements" in extras,
+            residual="residual" in extras,
+            by_nnabla=ops is stock_ops,
         )
-        magnitudes = estimates(inputs.mixture, config, ops, rng=rng)
-        if config.crossing:
-            waveforms = [
-                ops.synthesis(m, inputs.cos, inputs.sin, n_fft=config.n_fft, n_hop=config.n_hop)
-                for m in magnitudes
-            ]
-            frequency = losses.combination_mse(magnitudes, inputs.targets, ops)
-            time = losses.combination_sdr(waveforms, inputs.target_waveforms, inputs.residual_waveform, ops)
-            self.loss = mcoef * time + frequency
-            self.terms = {"time": time, "frequency": frequency}
+        signals: dict[str, Any] = {}
+        if "mask" in domains:
+            masks = estimates(inputs.mixture, config, ops, rng=rng, bare=True)
+            signals["mask"] = masks, inputs.targets
+            self.magnitudes = [mask * inputs.mixture for mask in masks]
         else:
-            self.loss = losses.mse(magnitudes, inputs.targets, ops)
-            self.terms = {}
+            self.magnitudes = estimates(inputs.mixture, config, ops, rng=rng)
+        signals["magnitude"] = self.magnitudes, inputs.targets
+        if waveforms:
+            synthesis = partial(ops.synthesis, n_fft=config.n_fft, n_hop=config.n_hop)
+            found = [synthesis(m, inputs.cos, inputs.sin) for m in self.magnitudes]
+            signals["waveform"] = found, inputs.target_waveforms
+        more = {"encoders": encoders, "critics": _frozen_critics(config)}
+        values = []
+        for term in terms:
+            given = (more[name] if name in more else getattr(inputs, name) for name in term.loss.extras)
+            values.append(term.loss.function(*signals[term.loss.domain], *given, ops))
+        weighted = [
+            value if term.weight == 1 else term.weight * value
+            for term, value in zip(terms, values, strict=True)
+        ]
+        self.loss = reduce(add, weighted)
+        self.terms = dict(zip(losses.labels(terms), values))
         for variable in (self.loss, *self.terms.values()):
             variable.persistent = True
 
     def feed(self, mixture: np.ndarray, targets: np.ndarray) -> None:
         """Take a batch of audio: (batch, channels, samples) and (batch, sources, channels, samples)."""
-        self._inputs.feed(mixture, targets)
+        self.inputs.feed(mixture, targets)
 
     def forward(self) -> float:
         """The loss of the batch taken last."""
@@ -84,3 +126,7 @@ class Objective:
 def shortest(config: ModelConfig) -> int:
     """Samples below which there is no loss: a frame, and something left between the trimmed ends."""
     return max(config.n_fft, 2 * (losses.TRIM + config.n_hop))
+
+
+def _frozen_critics(config: ModelConfig) -> list[Callable[[nn.Variable], nn.Variable]]:
+    return [partial(discriminate, source=source, frozen=True) for source in config.sources]

@@ -19,6 +19,7 @@ __all__ = [
     "lstm",
     "mask",
     "normalized_affine",
+    "spectral_distance",
     "synthesis",
 ]
 
@@ -116,9 +117,22 @@ def error_gram(estimates: list[nn.Variable], targets: list[nn.Variable]) -> nn.V
     return F.affine(stacked, F.transpose(stacked, (1, 0))) / stacked.shape[1]
 
 
+def spectral_distance(
+    estimate: nn.Variable, target: nn.Variable, *, n_fft: int, n_hop: int, floor: float = 1e-7
+) -> nn.Variable:
+    powers = []
+    for signal in (estimate, _constant(target)):
+        flat = F.reshape(signal, (-1, signal.shape[2]))
+        parts = F.stft(flat, n_fft, n_hop, n_fft, "hanning", center=True, pad_mode="constant")
+        powers.append(F.maximum_scalar(sum(part**2 for part in parts), floor))
+    square = F.sum((powers[0] ** 0.5 - powers[1] ** 0.5) ** 2)
+    logarithm = F.sum(F.abs(F.log(powers[0]) - F.log(powers[1]))) / 2
+    return F.stack(square, F.sum(powers[1]), logarithm)
+
+
 def _row(values: nn.Variable) -> nn.Variable:
     return F.reshape(values, (1, 1, 1, -1))
 
 
 def _constant(values: nn.Variable) -> nn.Variable:
-    return values.get_unlinked_variable(need_grad=False)
+    return values.get_unlinked_variable(need_grad=False) if values.need_grad else values

@@ -135,4 +135,23 @@ def _add_optimisation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--weight-decay", type=float, default=1e-5, help="gradient of the squared weights, times this"
     )
-    group.add_argument("--mcoef", type=float, help="weight of the time-domain loss of x-umx (default: 10)")
+    group.add_argument(
+        "--loss",
+        nargs="+",
+        metavar="NAME[=WEIGHT]",
+        help="what to minimise: losses of docs/losses.md, their weighted sum if there are several "
+        "(default: MSE for umx, CombinationMultiDomain for x-umx)",
+    )
+    group.add_argument(
+        "--mcoef",
+        type=float,
+        help="weight of the time-domain loss in MultiDomain and CombinationMultiDomain (default: 10)",
+    )
+    group.add_argument(
+        "--feature-model", metavar="PATH", help="weights (.h5) whose encoder listens, for --loss DeepFeatures"
+    )
+    group.add_argument(
+        "--unpaired",
+        metavar="DIR",
+        help="folders <source> of recordings, in place of the targets as what is real to discriminators",
+    )

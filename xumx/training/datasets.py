@@ -14,6 +14,7 @@ from xumx.data.musdb import musdb_tracks, preview_root
 from xumx.data.pieces import Pieces
 from xumx.data.source import SampleStream
 from xumx.data.track import Track
+from xumx.data.unpaired import unpaired_tracks
 from xumx.errors import UsageError, XumxError
 from xumx.graph.cpu_ops.base import THREADS
 from xumx.graph.objective import shortest
@@ -37,6 +38,8 @@ class Datasets:
         Random mixes of the training tracks.
     validation : Pieces
         The validation tracks, all of them, in pieces.
+    unpaired : SampleStream or None
+        What discriminators are shown of recordings that belong to no mixture.
 
     Raises
     ------
@@ -89,6 +92,8 @@ class Datasets:
             world=communicator.size,
         )
 
+        self.unpaired = self._unpaired(options.unpaired) if options.unpaired else None
+
     def statistics(self) -> Statistics:
         """Of the training mixtures: kept beside the data, or in the output folder if that is read-only."""
         found = None
@@ -98,6 +103,22 @@ class Datasets:
                 self._train, self._config, folders, workers=self._options.nb_workers, progress=self._progress
             )
         return Statistics(*self._communicator.broadcast(None if found is None else np.stack(found)))
+
+    def _unpaired(self, folder: str) -> SampleStream:
+        options, stream = self._options, self.stream
+        tracks = unpaired_tracks(folder, self._config.sources, self._config.sample_rate)
+        needed = -(-options.batch_size * stream.world // len(tracks))  # for one batch of each rank
+        return SampleStream(
+            tracks,
+            [s for s in self._config.sources if any(s in track.recordings for track in tracks)],
+            stream.samples,
+            channels=stream.channels,
+            samples_per_track=max(options.samples_per_track, needed),
+            augmentations=augmentations(options.source_augmentations),
+            seed=options.seed,
+            rank=stream.rank,
+            world=stream.world,
+        )
 
     def _tracks(self, split: str) -> list[Track]:
         options = self._options

@@ -37,15 +37,16 @@ class MpiCommunicator(Communicator):
         self.local_rank = local.rank
         local.Free()
         self.machines = world.allgather(self.local_rank).count(0)
-        self._mean: Mean | None = None
+        self._means: dict[int, Mean] = {}
 
     def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
-        if self._mean is None or self._mean.loss is not loss:
-            self._mean = Mean(self._world, loss, parameters)
-        self._mean.begin()
-        loss.backward(clear_buffer=True, function_post_hook=self._mean.after)
+        if hash(loss) not in self._means:
+            self._means[hash(loss)] = Mean(self._world, loss, parameters)
+        mean = self._means[hash(loss)]
+        mean.begin()
+        loss.backward(clear_buffer=True, function_post_hook=mean.after)
         self.barrier()
-        self._mean.end()
+        mean.end()
 
     def gather(self, value: T) -> list[T]:
         self.barrier()

@@ -48,6 +48,7 @@ class NcclCommunicator(MpiCommunicator):
     def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
         gradients = [p.grad for p in parameters.values() if p.need_grad]
         statistics = [p.data for p in parameters.values() if not p.need_grad]
-        self._nccl.all_reduce(statistics, division=True, inplace=False)
+        if statistics:  # discriminators have none
+            self._nccl.all_reduce(statistics, division=True, inplace=False)
         callback = self._nccl.all_reduce_callback(gradients, BUCKET // 4, division=True)
         loss.backward(clear_buffer=True, communicator_callbacks=callback)

@@ -11,6 +11,7 @@ from typing import Any
 from xumx.config import SOURCES, ModelConfig, bandwidth_to_max_bin
 from xumx.data.augment import augmentations
 from xumx.errors import UsageError
+from xumx.graph import losses
 from xumx.training.args import train_parser
 
 SAMPLE_RATE = 44100
@@ -27,7 +28,16 @@ NETWORK = {
 }
 """Options that make the network, and the fields of its configuration."""
 
-FIXED = {*NETWORK, "seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "mcoef"}
+FIXED = {
+    *NETWORK,
+    "seed",
+    "seq_dur",
+    "samples_per_track",
+    "source_augmentations",
+    "batch_size",
+    "loss",
+    "mcoef",
+}
 """Those that a run which goes on cannot change: of the network, the stream of samples, the loss."""
 
 
@@ -72,9 +82,12 @@ class Options:
     lr_decay_patience: int
     lr_decay_gamma: float
     weight_decay: float
+    loss: tuple[str, ...]
     mcoef: float
     lr_scaling: str | None
     warmup: float
+    feature_model: str | None
+    unpaired: str | None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "seq_dur", "samples_per_track", "valid_dur", "batch_size", "lr"):
@@ -99,6 +112,21 @@ class Options:
                 "--is-wav says how to read --root, which is missing; the preview holds stem files"
             )
         augmentations(self.source_augmentations)
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        weights = losses.parse(self.loss)
+        losses.check(weights, self.sources)
+        terms = losses.terms(weights, self.mcoef)
+        listens = any("encoders" in term.loss.extras for term in terms)
+        if listens and not self.feature_model:
+            raise UsageError("--loss DeepFeatures needs --feature-model, weights (.h5) whose encoder listens")
+        if self.feature_model and not listens:
+            raise UsageError("--feature-model is for --loss DeepFeatures, which is not there; leave it out")
+        if self.unpaired and not any(term.loss.adversarial for term in terms):
+            raise UsageError(
+                "--unpaired is for the discriminators of LSGAN and HingeGAN, not in --loss; leave it out"
+            )
 
     @property
     def config(self) -> ModelConfig:
@@ -146,20 +174,26 @@ def new_run(values: Mapping[str, Any], given: frozenset[str]) -> Options:
             raise UsageError(f"--umx-train means --arch umx, but --arch is {values['arch']}; leave one out")
         values["arch"] = "umx"
     arch = values["arch"]
-    crossing, independent = arch == "x-umx", arch == "umx"
+    independent = arch == "umx"
     if not independent and "source" in given:
         raise UsageError(f"--source is what a umx separates; for {arch} use --sources, or add --arch umx")
     if independent and "sources" in given:
         raise UsageError("--sources is what an x-umx or joint network separates; for a umx use --source")
-    if not crossing and "mcoef" in given:
-        raise UsageError(f"--mcoef weighs the time-domain loss, which {arch} lacks; leave it out")
+    weights = losses.default(values["arch"]) if values["loss"] is None else losses.parse(values["loss"])
+    several_domains = any(name in losses.SUMS for name in weights)
+    if "mcoef" in given and not several_domains:
+        raise UsageError(
+            f"--mcoef weighs the time-domain loss of {' and '.join(losses.SUMS)}, and the loss here is "
+            f"{' '.join(losses.spell(weights))}; leave it out"
+        )
+    values["loss"] = losses.spell(weights)
     values["sources"] = (source or "vocals",) if independent else tuple(sources or SOURCES)
     if values["hidden_size"] is None:
         values["hidden_size"] = 1024 if arch == "joint" else 512
     if values["mcoef"] is None:
-        values["mcoef"] = 10.0 if crossing else 0.0
+        values["mcoef"] = 10.0 if several_domains else 0.0
     if values["patience"] is None:
-        values["patience"] = 0 if crossing else 140
+        values["patience"] = 0 if arch == "x-umx" else 140
     if not values["output"]:
         raise UsageError("--output is missing: the folder of the new run")
     values["source_augmentations"] = tuple(values["source_augmentations"])
@@ -212,7 +246,13 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
     UsageError
         If one was given that cannot be changed.
     """
+    # Runs from before these options did what is the default now.
+    loss = list(losses.spell(losses.default(stored["arch"])))
+    before = {"loss": loss, "feature_model": None, "unpaired": None}
+    stored = {**before, **stored}
     wanted = {name: values[name] for name in given}
+    if "loss" in wanted:
+        wanted["loss"] = losses.spell(losses.parse(wanted["loss"]))
     if wanted.pop("umx_train", False):
         wanted["arch"] = "umx"
     if "source" in wanted:
@@ -225,7 +265,7 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
                 "leave it out, or start a new run"
             )
     merged = {**stored, **wanted, "model": values["model"]}
-    for name in ("sources", "source_augmentations"):
+    for name in ("sources", "source_augmentations", "loss"):
         merged[name] = tuple(merged[name])
     return Options(**merged)
 

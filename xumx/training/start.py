@@ -13,10 +13,12 @@ import nnabla as nn
 from nnabla.ext_utils import get_extension_context
 
 from xumx import weights
+from xumx.config import ModelConfig
 from xumx.engines import cudnn_works
 from xumx.errors import UsageError, XumxError
 from xumx.files import locked, replacing
 from xumx.graph import ops_for
+from xumx.graph.losses.features import Encoders, frozen_encoders
 from xumx.training import checkpoint
 from xumx.training.checkpoint import Checkpoint
 from xumx.training.communicator import Communicator
@@ -69,10 +71,16 @@ def prepare(
     if context == "cudnn" and ranks.size > 1:
         ranks = nccl(world, get_extension_context(context, device_id=options.device_id))
     ops = ops_for(context, stock=options.stock_ops)
-    data = Datasets(options, start.config if start else options.config, ranks)
+    config = start.config if start else options.config
+    encoders = _encoders(options.feature_model, config) if options.feature_model else None
+    data = Datasets(options, config, ranks)
     if ranks.rank == 0:
         _claim(Path(options.output), found if isinstance(start, Checkpoint) else None, stack)
-    return options, Trainer(options, data, ranks, context, ops, lines, start)
+    return options, Trainer(options, data, ranks, context, ops, lines, start, encoders)
+
+
+def _encoders(path: str, config: ModelConfig) -> Encoders:
+    return frozen_encoders(weights.load(path), config, f"--feature-model {path}")
 
 
 def communicator(world: Any) -> Communicator:

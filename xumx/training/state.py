@@ -101,15 +101,15 @@ class State:
         }
 
 
-def solver_arrays(solver: S.Adam) -> tuple[dict[str, dict[str, np.ndarray]], int]:
-    """What the solver remembers of each parameter, and its number of updates."""
-    states = solver.get_states()
+def solver_arrays(solvers: Sequence[S.Adam]) -> tuple[dict[str, dict[str, np.ndarray]], int]:
+    """What solvers, which take turns, remember of each parameter, and their number of updates."""
+    states = {name: state for solver in solvers for name, state in solver.get_states().items()}
     arrays = {name: {key: v.d for key, v in state.pstate.items()} for name, state in states.items()}
     return arrays, max(state.t for state in states.values())
 
 
 def restore_solver(solver: S.Adam, saved: Checkpoint) -> None:
-    """Let it remember what it did at the checkpoint."""
+    """Let a solver remember what it did at the checkpoint."""
     states = solver.get_states()
     for name, state in states.items():
         state.t = saved.solver_steps

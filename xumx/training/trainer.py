@@ -20,9 +20,12 @@ from tqdm import tqdm
 
 from xumx import weights
 from xumx.errors import UsageError, XumxError
-from xumx.graph import model
+from xumx.graph import losses, model
+from xumx.graph.losses.adversarial import SCOPE, create_discriminators
+from xumx.graph.losses.features import Encoders
 from xumx.graph.objective import Objective
 from xumx.training import checkpoint
+from xumx.training.adversary import Adversary
 from xumx.training.checkpoint import Checkpoint
 from xumx.training.communicator import Communicator
 from xumx.training.data_iterator import StreamIterator
@@ -55,6 +58,8 @@ class Trainer:
         Where warnings of this process wait for rank 0.
     start : Checkpoint or Weights, optional
         What to resume, or what to start from in place of random weights.
+    encoders : list, optional
+        Those of a frozen network, for deep features.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Trainer:
         ops: ModuleType,
         lines: Lines,
         start: Checkpoint | Weights | None = None,
+        encoders: Encoders | None = None,
     ) -> None:
         self._options, self._data, self._communicator, self._ops = options, data, communicator, ops
         self._lines = lines
@@ -81,6 +87,8 @@ class Trainer:
         self.position = self._state.position
         self._scaling = options.lr_scaling or ("linear" if communicator.size > 1 else "none")
         self._scale = scale(self._scaling, options.batch_size * communicator.size)
+        terms = losses.terms(losses.parse(options.loss), options.mcoef)
+        judged = [term.label for term in terms if term.loss.adversarial]
         with self._entered():
             if isinstance(start, Checkpoint):
                 for name, values in start.parameters.items():
@@ -90,23 +98,31 @@ class Trainer:
             else:
                 rng = np.random.RandomState(options.seed)
                 model.create_parameters(self._config, rng, **self._state.statistics)
-            self._parameters = nn.get_parameters(grad_only=False)
-            first = communicator.broadcast({name: p.d for name, p in self._parameters.items()})
-            for name, p in self._parameters.items():
+            if judged and not isinstance(start, Checkpoint):
+                create_discriminators(self._config, np.random.RandomState([options.seed, 1]))
+            parameters = nn.get_parameters(grad_only=False)
+            first = communicator.broadcast({name: p.d for name, p in parameters.items()})
+            for name, p in parameters.items():
                 p.d = first[name]
+            self._parameters = {n: p for n, p in parameters.items() if not n.startswith(SCOPE)}
             self._solver = S.Adam(options.lr)
-            self._solver.set_parameters(nn.get_parameters())
-            if isinstance(start, Checkpoint):
-                restore_solver(self._solver, start)
+            self._solver.set_parameters({n: p for n, p in self._parameters.items() if p.need_grad})
             self._objective = Objective(
                 self._config,
                 options.batch_size,
                 data.stream.samples,
                 ops,
-                mcoef=options.mcoef,
                 rng=self._state.rng,
+                terms=terms,
+                encoders=encoders,
             )
-        self._validation = Validation(data.validation, self._config, ops, options.mcoef, communicator)
+            args = self._config, self._objective, ops, communicator, data.unpaired, options.nb_workers
+            self._adversary = Adversary(judged[0], *args) if judged else None
+            self._solvers = [self._solver, *([self._adversary.solver] if self._adversary else [])]
+            if isinstance(start, Checkpoint):
+                for solver in self._solvers:
+                    restore_solver(solver, start)
+        self._validation = Validation(data.validation, self._config, ops, terms, communicator, encoders)
 
     def run(self) -> dict[str, Any]:
         """Train to the last epoch or until early stopping; the results in a few numbers.
@@ -135,7 +151,8 @@ class Trainer:
         leads = ranks.rank == 0
         quiet = options.quiet or not leads
         epochs = tqdm(total=options.epochs, initial=at.epoch, desc="epochs", unit="epoch", disable=quiet)
-        with self._entered(), stream, epochs:
+        reading = self._adversary.reading() if self._adversary else contextlib.nullcontext()
+        with self._entered(), stream, epochs, reading:
             record = Record(self._output, fields(options), at.history, ranks.size) if leads else None
             if not quiet:
                 rate = self._state.plateau.rate * self._scale
@@ -171,7 +188,7 @@ class Trainer:
                 self._diverged(f"{name} holds values that are not finite")
         progress = self._state.progress(self._options, random)
         whole = Checkpoint(
-            self._config, parameters, *solver_arrays(self._solver), self._state.statistics, progress
+            self._config, parameters, *solver_arrays(self._solvers), self._state.statistics, progress
         )
         checkpoint.save(self._output / checkpoint.NAME, whole)
 
@@ -200,14 +217,14 @@ class Trainer:
                 mixture, target = stream.next()
                 shape = (len(target), len(self._config.sources), *mixture.shape[1:])
                 self._solver.set_learning_rate(self._rate(at.samples + batch))
-                losses = self._step(mixture, target.reshape(shape))
+                values = self._step(mixture, target.reshape(shape))
                 due = time.monotonic() - saved >= 60 * options.checkpoint_every
-                losses, due = self._meet(losses, due)
-                for name, value in losses.items():
+                values, due = self._meet(values, due)
+                for name, value in values.items():
                     at.sums[name] = at.sums.get(name, 0.0) + value * batch
                 at.samples += batch
                 at.seconds = before + time.monotonic() - began
-                bar.set_postfix({name: f"{value:.4g}" for name, value in losses.items()}, refresh=False)
+                bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
                 bar.update(batch)
                 if due and step + 1 < steps:
                     self.save()
@@ -220,17 +237,19 @@ class Trainer:
         loss = self._objective.forward()
         if not math.isfinite(loss):
             self._diverged(f"the loss is {loss}")
-        losses = {"loss": loss, **self._objective.values()}
+        values = {"loss": loss, **self._objective.values()}
         self._communicator.backward(self._objective.loss, self._parameters)
         self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
-        return losses
+        if self._adversary:
+            values["discriminator"] = self._adversary.step(self._solver.learning_rate())
+        return values
 
-    def _meet(self, losses: dict[str, float], due: bool) -> tuple[dict[str, float], bool]:
+    def _meet(self, values: dict[str, float], due: bool) -> tuple[dict[str, float], bool]:
         """After each step: the mean losses of all ranks, and whether rank 0 holds a checkpoint due."""
-        found = self._communicator.gather((losses, due, self._lines.take()))
+        found = self._communicator.gather((values, due, self._lines.take()))
         for _, _, lines in found:
             self._lines.show(lines)
-        means = {name: sum(theirs[name] for theirs, _, _ in found) / len(found) for name in losses}
+        means = {name: sum(theirs[name] for theirs, _, _ in found) / len(found) for name in values}
         return means, found[0][1]
 
     def _rate(self, samples: int) -> float:

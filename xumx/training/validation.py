@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from types import ModuleType
 
 import nnabla as nn
@@ -12,6 +13,9 @@ from tqdm import tqdm
 from xumx.config import ModelConfig
 from xumx.data.pieces import Pieces
 from xumx.errors import XumxError
+from xumx.graph import losses
+from xumx.graph.losses import Term
+from xumx.graph.losses.features import Encoders
 from xumx.graph.objective import Objective, shortest
 from xumx.training.communicator import Communicator
 
@@ -28,16 +32,25 @@ class Validation:
     config : ModelConfig
     ops : module
         See :func:`xumx.graph.ops_for`.
-    mcoef : float
-        Weight of the time-domain loss.
+    terms : sequence of Term
+        Of the loss; those of discriminators, whose opinion changes, are left out.
     communicator : Communicator
+    encoders : list, optional
+        See :class:`xumx.graph.objective.Objective`.
     """
 
     def __init__(
-        self, pieces: Pieces, config: ModelConfig, ops: ModuleType, mcoef: float, communicator: Communicator
+        self,
+        pieces: Pieces,
+        config: ModelConfig,
+        ops: ModuleType,
+        terms: Sequence[Term],
+        communicator: Communicator,
+        encoders: Encoders | None = None,
     ) -> None:
-        self._pieces, self._config, self._ops, self._mcoef = pieces, config, ops, mcoef
-        self._communicator = communicator
+        self._pieces, self._config, self._ops, self._communicator = pieces, config, ops, communicator
+        self._terms = [term for term in terms if not term.loss.adversarial]
+        self._encoders = encoders
         self._graphs: OrderedDict[int, Objective] = OrderedDict()
 
     def run(self, *, progress: bool = True) -> dict[str, float]:
@@ -49,7 +62,7 @@ class Validation:
             If no piece can be read.
         """
         # Named before there is a piece, as a rank may have none.
-        names = ["loss", "time", "frequency"] if self._config.crossing else ["loss"]
+        names = ["loss", *losses.labels(self._terms)]
         sums, weight = dict.fromkeys(names, 0.0), 0
         for piece, sample in tqdm(
             self._pieces, "validation", unit="piece", leave=False, disable=not progress
@@ -74,6 +87,8 @@ class Validation:
             while len(self._graphs) >= _SHAPES:
                 self._graphs.popitem(last=False)
             with nn.no_grad():
-                self._graphs[samples] = Objective(self._config, 1, samples, self._ops, mcoef=self._mcoef)
+                self._graphs[samples] = Objective(
+                    self._config, 1, samples, self._ops, terms=self._terms, encoders=self._encoders
+                )
         self._graphs.move_to_end(samples)
         return self._graphs[samples]

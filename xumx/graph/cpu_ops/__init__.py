@@ -11,6 +11,7 @@ from xumx.graph.cpu_ops.fourier import synthesis
 from xumx.graph.cpu_ops.gram import error_gram, gram
 from xumx.graph.cpu_ops.lstm import lstm
 from xumx.graph.cpu_ops.norm import batch_norm, mask
+from xumx.graph.cpu_ops.spectral import spectral_distance
 
 __all__ = [
     "adam_step",
@@ -21,5 +22,6 @@ __all__ = [
     "lstm",
     "mask",
     "normalized_affine",
+    "spectral_distance",
     "synthesis",
 ]

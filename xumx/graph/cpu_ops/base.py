@@ -63,6 +63,12 @@ def grad(variable: Any) -> Array:
     return variable.grad.get_data("r", np.float32)
 
 
+def constant(variable: Any) -> Any:
+    """The same values, as an input that gets no gradient."""
+    # What needs none anyway may be computed in the graph, which an unlinked variable is not.
+    return variable.get_unlinked_variable(need_grad=False) if variable.need_grad else variable
+
+
 def rows(array: Array) -> Array:
     """View of an array with all axes but the last in one."""
     return array.reshape(-1, array.shape[-1])

@@ -60,7 +60,7 @@ class _Synthesis(Function):
         outputs[0].reset_shape((batch, channels, (frames - 1) * self._n_hop), True)
         window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._n_fft) / self._n_fft)).astype(np.float32)
         total = np.zeros(outputs[0].shape[2], np.float32)
-        _overlap_add(np.tile(window**2, (frames, 1)), self._n_hop, total)
+        overlap_add(np.tile(window**2, (frames, 1)), self._n_hop, total)
         self._window, self._inverse = window, 1 / total
 
     def forward_impl(self, inputs: Variables, outputs: Variables) -> None:
@@ -74,7 +74,7 @@ class _Synthesis(Function):
             frames = scipy.fft.irfft(spectrum, self._n_fft, overwrite_x=True)
             frames *= self._window
             waveform[b, c] = 0
-            _overlap_add(frames, self._n_hop, waveform[b, c])
+            overlap_add(frames, self._n_hop, waveform[b, c])
             waveform[b, c] *= self._inverse
 
         parallel(synthesize, *_pairs(magnitude))
@@ -90,7 +90,7 @@ class _Synthesis(Function):
         def fill(out: Array) -> None:
             def analyze(b: int, c: int) -> None:
                 frames = np.empty((len(out), self._n_fft), np.float32)
-                _cut(dy[b, c] * self._inverse, self._n_hop, self._window, frames)
+                cut(dy[b, c] * self._inverse, self._n_hop, self._window, frames)
                 spectrum = scipy.fft.rfft(frames, overwrite_x=True)
                 np.multiply(spectrum.real, real[:, b, c], out=out[:, b, c])
                 # Those of the first and last bin are zero for real frames: nothing needs to be left out.
@@ -109,21 +109,25 @@ def _pairs(spectrogram: Array) -> tuple[list[int], list[int]]:
 
 
 @kernel
-def _overlap_add(frames: Array, hop: int, out: Array) -> None:
+def overlap_add(frames: Array, hop: int, out: Array) -> None:
     """Add frame t to ``out`` from sample t · hop - n_fft/2 on; what lies outside is dropped."""
     for t in range(frames.shape[0]):
         start = t * hop - frames.shape[1] // 2
         first, last = max(0, -start), min(frames.shape[1], out.size - start)
-        for j in range(first, last):
-            out[start + j] += frames[t, j]
+        inside, piece = out[start + first : start + last], frames[t, first:last]
+        for j in range(inside.size):
+            inside[j] += piece[j]
 
 
 @kernel
-def _cut(signal: Array, hop: int, window: Array, frames: Array) -> None:
-    """Adjoint of windowing and :func:`_overlap_add`."""
+def cut(signal: Array, hop: int, window: Array, frames: Array) -> None:
+    """Adjoint of windowing and :func:`overlap_add`."""
     for t in range(frames.shape[0]):
         start = t * hop - window.size // 2
         first, last = max(0, -start), min(window.size, signal.size - start)
-        frames[t] = 0
-        for j in range(first, last):
-            frames[t, j] = signal[start + j] * window[j]
+        row = frames[t]
+        row[:first] = 0
+        row[last:] = 0
+        inside, piece, w = row[first:last], signal[start + first : start + last], window[first:last]
+        for j in range(inside.size):
+            inside[j] = piece[j] * w[j]

@@ -10,6 +10,7 @@ from xumx.graph.cpu_ops.base import (
     Flags,
     Function,
     Variables,
+    constant,
     data,
     fill_grads,
     grad,
@@ -51,14 +52,14 @@ def error_gram(estimates: list[nn.Variable], targets: list[nn.Variable]) -> nn.V
     Parameters
     ----------
     estimates, targets : lists of K Variable, all of one shape
-        The targets are constants: they get no gradient.
+        The targets are constants, or computed of constants: they get no gradient.
 
     Returns
     -------
     Variable (K, K)
         The means over all values of e_i · e_j.
     """
-    return _ErrorGram()(*estimates, *(t.get_unlinked_variable(need_grad=False) for t in targets))
+    return _ErrorGram()(*estimates, *map(constant, targets))
 
 
 class _Gram(Function):

@@ -40,6 +40,10 @@ def subsets(n):
     return [c for size in range(1, max(n, 2)) for c in combinations(range(n), size)]
 
 
+def singles(n):
+    return [(j,) for j in range(n)]
+
+
 @pytest.fixture(scope="module")
 def golden():
     with h5py.File(DATA / "losses.h5") as file:
@@ -92,11 +96,11 @@ def test_mse_is_the_mean_over_subsets(n, ops):
     )
 
 
-def explicit_sdr(x, y, mixture):
+def explicit_sdr(x, y, mixture, subsets):
     """The definition, a subset at a time, in double precision; and its gradient by the chain rule."""
     x, y, mixture = (a[..., losses.TRIM : -losses.TRIM].astype(np.float64) for a in (x, y, mixture))
     total, gradient, rows = 0.0, np.zeros_like(x), mixture[..., 0].size
-    for c in map(list, subsets(len(x))):
+    for c in map(list, subsets):
         estimate, target = x[c].sum(axis=0), y[c].sum(axis=0)
         parts = [(estimate, target, 1), (mixture - estimate, mixture - target, -1)]
         energies = [(b * b).sum(-1, keepdims=True) for _, b, _ in parts]
@@ -108,14 +112,19 @@ def explicit_sdr(x, y, mixture):
             total -= (weight * product / norm).sum()
             slope = b / norm - product / norm**2 * root * a / np.sqrt(square + 1e-10)
             gradient[c] -= sign * weight * slope
-    count = rows * len(subsets(len(x)))
+    count = rows * len(subsets)
     return 1 + total / count, np.pad(gradient / count, [(0, 0)] * 3 + [(losses.TRIM, losses.TRIM)])
 
 
 @both_ops
 @pytest.mark.parametrize("silent", [False, True], ids=["all", "one-silent"])
 @pytest.mark.parametrize("n", range(1, 7))
-def test_sdr_is_the_mean_over_subsets(n, silent, ops):
+@pytest.mark.parametrize(
+    "sdr, members",
+    [(losses.combination_sdr, subsets), (losses.weighted_sdr, singles)],
+    ids=["subsets", "singles"],
+)
+def test_sdr_is_the_mean_over_subsets(sdr, members, n, silent, ops):
     """With a silent source too, whose complement leaves nothing of the mixture."""
     rng = np.random.default_rng(n)
     shape = (2, rng.integers(1, 3), 1000)
@@ -123,11 +132,10 @@ def test_sdr_is_the_mean_over_subsets(n, silent, ops):
     if silent:
         y[0] = 0
     mixture = y.sum(axis=0)
-    wanted, gradient = explicit_sdr(x, y, mixture)
+    wanted, gradient = explicit_sdr(x, y, mixture, members(n))
     estimates = variables(x, need_grad=True)
     (residual,) = variables([mixture - y.sum(axis=0)])
-    loss = losses.combination_sdr(estimates, variables(y), residual, ops)
-    value, gradients = value_and_gradients(loss, estimates)
+    value, gradients = value_and_gradients(sdr(estimates, variables(y), residual, ops), estimates)
     assert value == pytest.approx(wanted, abs=1e-5), f"{n} sources {shape}"
     np.testing.assert_allclose(
         gradients, gradient, atol=1e-5 * np.abs(gradient).max(), err_msg=f"{n} {shape}"

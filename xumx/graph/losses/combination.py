@@ -1,4 +1,4 @@
-"""The losses of training: the combination losses of X-UMX in closed form, and UMX's squared error.
+"""The losses of UMX and X-UMX: squared error, weighted SDR, and both of sums of sources.
 
 A combination loss averages a loss over sums of sources: over every subset of 1 to n-1 of the n sources
 (1 of 1), estimates and targets being summed over the subset [1]_. Both losses here are made of inner
@@ -9,6 +9,8 @@ References
 ----------
 .. [1] Sawata, Uhlich, Takahashi & Mitsufuji, "All for One and One for All: Improving Music Separation by
    Bridging Networks", ICASSP 2021, arXiv:2010.04228.
+.. [2] Kim, Yoo, Chun, Kim & Ha, "Multi-Domain Processing via Hybrid Denoising Networks for Speech
+   Enhancement", 2018, arXiv:1812.08914.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ _EPS = 1e-10
 
 
 def mse(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -> nn.Variable:
-    """Mean squared error over all values of all sources, the loss of UMX.
+    """``1/n Σ_j mean (x_j − y_j)²``: mean squared error over all values of all sources, the loss of UMX.
 
     Parameters
     ----------
@@ -71,7 +73,7 @@ def combination_mse(estimates: list[nn.Variable], targets: list[nn.Variable], op
 def combination_sdr(
     estimates: list[nn.Variable], targets: list[nn.Variable], residual: nn.Variable, ops: Any
 ) -> nn.Variable:
-    """1 minus the weighted SDR (Kim et al., 2018) of sums of sources, averaged over all subsets.
+    """1 minus the weighted SDR [2]_ of sums of sources, averaged over all subsets, batch and channels.
 
     For a subset c with the mixture m, the estimate x = Σ_c x_i, the target t = Σ_c t_i, and what should be
     and is left of the mixture, v = m - t and w = m - x, each without ``TRIM`` samples at both ends::
@@ -97,11 +99,35 @@ def combination_sdr(
     Variable ()
         From 0, for perfect estimates, to 2.
     """
+    n = len(estimates)
+    members = np.array([c for c in product((0, 1), repeat=n) if 0 < sum(c) < max(n, 2)])
+    return _weighted_sdr(estimates, targets, residual, members, ops)
+
+
+def weighted_sdr(
+    estimates: list[nn.Variable], targets: list[nn.Variable], residual: nn.Variable, ops: Any
+) -> nn.Variable:
+    """``1/n Σ_j loss_{j}``: the loss of :func:`combination_sdr` of each source by itself, averaged.
+
+    Parameters, returns
+    -------------------
+    As :func:`combination_sdr`.
+    """
+    members = np.eye(len(estimates), dtype=int)
+    return _weighted_sdr(estimates, targets, residual, members, ops)
+
+
+def _weighted_sdr(
+    estimates: list[nn.Variable],
+    targets: list[nn.Variable],
+    residual: nn.Variable,
+    members: np.ndarray,
+    ops: Any,
+) -> nn.Variable:
+    """The mean over subsets, each a row of 0 and 1 in ``members`` (subsets, n)."""
     gram = ops.gram([*estimates, *targets, residual], trim=TRIM)
     batch, channels, size, _ = gram.shape
-    products = F.affine(
-        F.reshape(gram, (batch * channels, size**2)), _constant(_subset_products(len(estimates)))
-    )
+    products = F.affine(F.reshape(gram, (batch * channels, size**2)), _constant(_subset_products(members)))
     # What should be a square is never less than one, whatever rounding did to the differences in w.
     xt, wv, *squares = F.split(F.reshape(products, (batch * channels, 6, -1)), axis=1)
     xx, tt, ww, vv = (F.relu(square) for square in squares)
@@ -113,12 +139,11 @@ def _cosine(product: nn.Variable, square: nn.Variable, other: nn.Variable) -> nn
     return product / ((square + _EPS) ** 0.5 * (other + _EPS) ** 0.5 + _EPS)
 
 
-def _subset_products(n: int) -> np.ndarray:
+def _subset_products(members: np.ndarray) -> np.ndarray:
     """Matrix from the flat Gram matrix of (x_1..x_n, t_1..t_n, r) to ⟨x,t⟩, ⟨w,v⟩, |x|², |t|², |w|², |v|².
 
     Shape ((2n+1)², 6 · subsets), the six products outermost.
     """
-    members = np.array([c for c in product((0, 1), repeat=n) if 0 < sum(c) < max(n, 2)])
     nothing, one = np.zeros_like(members), np.ones((len(members), 1))
     x = np.hstack([members, nothing, 0 * one])
     t = np.hstack([nothing, members, 0 * one])
