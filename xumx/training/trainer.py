@@ -100,13 +100,13 @@ class Trainer:
                 model.create_parameters(self._config, rng, **self._state.statistics)
             if judged and not isinstance(start, Checkpoint):
                 create_discriminators(self._config, np.random.RandomState([options.seed, 1]))
-            parameters = nn.get_parameters(grad_only=False)
-            first = communicator.broadcast({name: p.d for name, p in parameters.items()})
-            for name, p in parameters.items():
+            self._parameters = nn.get_parameters(grad_only=False)
+            first = communicator.broadcast({name: p.d for name, p in self._parameters.items()})
+            for name, p in self._parameters.items():
                 p.d = first[name]
-            self._parameters = {n: p for n, p in parameters.items() if not n.startswith(SCOPE)}
+            self._separator = {n: p for n, p in self._parameters.items() if not n.startswith(SCOPE)}
             self._solver = S.Adam(options.lr)
-            self._solver.set_parameters({n: p for n, p in self._parameters.items() if p.need_grad})
+            self._solver.set_parameters({n: p for n, p in self._separator.items() if p.need_grad})
             self._objective = Objective(
                 self._config,
                 options.batch_size,
@@ -238,7 +238,7 @@ class Trainer:
         if not math.isfinite(loss):
             self._diverged(f"the loss is {loss}")
         values = {"loss": loss, **self._objective.values()}
-        self._communicator.backward(self._objective.loss, self._parameters)
+        self._communicator.backward(self._objective.loss, self._separator)
         self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
         if self._adversary:
             values["discriminator"] = self._adversary.step(self._solver.learning_rate())
