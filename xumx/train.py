@@ -14,18 +14,23 @@ from xumx.training.args import train_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as ``argv`` says; 0 if it went to its end, 1 if it failed, 2 for wrong usage."""
+    """Train as ``argv`` says, or check the data; 0 if all is well, 1 if it failed, 2 for wrong usage."""
     return run(_main, argv)
 
 
 def _main(argv: Sequence[str] | None) -> int:
     # First of all, so that --help and wrong options answer at once.
-    train_parser().parse_args(argv)
-    for package in ("nnabla", "yaml", "soundfile", "matplotlib"):
+    only_check = train_parser().parse_args(argv).check_data is not None
+    for package in ("yaml", "soundfile") if only_check else ("nnabla", "yaml", "soundfile", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
                 f"training needs {package}, which is not installed; pip install 'xumx[train]' on Python 3.10"
             )
+    if only_check:
+        from xumx.training.check import check_data
+        from xumx.training.options import parse
+
+        return check_data(*parse(argv))
     logging.disable(logging.INFO)  # NNabla greets on import
     from xumx.training.start import prepare
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from xumx.config import SOURCES
 from xumx.errors import XumxError
 from xumx.evaluation.bsseval import METRICS as SCORED
 from xumx.evaluation.scores import Scores, read_scores
@@ -113,7 +114,7 @@ def summary(table: pd.DataFrame, name: str) -> str:
     )
     columns = [*(target for target in medians.index if target != "mean"), "mean"]
     rows = {name: medians["SDR"].to_dict()}
-    for published, values in PUBLISHED.items():
+    for published, values in PUBLISHED.items() if set(columns) & set(SOURCES) else ():
         rows[published] = {**values, "mean": float(np.mean(list(values.values())))}
     beside = markdown(
         ["SDR, dB", *columns],

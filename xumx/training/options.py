@@ -11,7 +11,9 @@ from typing import Any
 from xumx.config import SOURCES, ModelConfig, bandwidth_to_max_bin
 from xumx.data.augment import augmentations
 from xumx.errors import UsageError
+from xumx.training import dataset_options
 from xumx.training.args import train_parser
+from xumx.training.dataset_options import DatasetOptions
 
 SAMPLE_RATE = 44100
 
@@ -27,12 +29,18 @@ NETWORK = {
 }
 """Options that make the network, and the fields of its configuration."""
 
-FIXED = {*NETWORK, "seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "mcoef"}
+DATASET = {field.name: field.default for field in dataclasses.fields(DatasetOptions)}
+"""Options that say what the data is, with their defaults."""
+
+FIXED = {
+    *(*NETWORK, *DATASET),
+    *("seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "mcoef"),
+}
 """Those that a run which goes on cannot change: of the network, the stream of samples, the loss."""
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(DatasetOptions):
     """Options of ``python -m xumx.train``, each with a value; its help describes them.
 
     Raises
@@ -96,6 +104,7 @@ class Options:
                 "--is-wav says how to read --root, which is missing; the preview holds stem files"
             )
         augmentations(self.source_augmentations)
+        dataset_options.check(self)
 
     @property
     def config(self) -> ModelConfig:
@@ -137,11 +146,12 @@ def new_run(values: Mapping[str, Any], given: frozenset[str]) -> Options:
         For an option that is wrong, missing, or would do nothing.
     """
     values = dict(values)
-    source, sources, umx_train = (values.pop(name) for name in ("source", "sources", "umx_train"))
-    if umx_train:
+    if values.pop("umx_train"):
         if "arch" in given and values["arch"] != "umx":
             raise UsageError(f"--umx-train means --arch umx, but --arch is {values['arch']}; leave one out")
         values["arch"] = "umx"
+    values = dataset_options.complete(values, given)
+    source, sources, _ = (values.pop(name) for name in ("source", "sources", "check_data"))
     crossing = values["arch"] == "x-umx"
     if crossing and "source" in given:
         raise UsageError("--source is what a umx separates; for an x-umx use --sources, or add --arch umx")
@@ -206,6 +216,7 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
     UsageError
         If one was given that cannot be changed.
     """
+    stored = {**DATASET, **stored}  # a run from before there were these
     wanted = {name: values[name] for name in given}
     if wanted.pop("umx_train", False):
         wanted["arch"] = "umx"
@@ -219,7 +230,8 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
                 "leave it out, or start a new run"
             )
     merged = {**stored, **wanted, "model": values["model"]}
-    for name in ("sources", "source_augmentations"):
+    tuples = ("sources", "source_augmentations", *(k for k, v in DATASET.items() if isinstance(v, tuple)))
+    for name in tuples:
         merged[name] = tuple(merged[name])
     return Options(**merged)
 

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from xumx.config import ModelConfig
-from xumx.data.pieces import Pieces
+from xumx.data.pieces import Mixes, Pieces
 from xumx.errors import XumxError
 from xumx.graph.objective import Objective, shortest
 from xumx.training.communicator import Communicator
@@ -23,7 +23,7 @@ class Validation:
 
     Parameters
     ----------
-    pieces : Pieces
+    pieces : Pieces or Mixes
         This rank's share.
     config : ModelConfig
     ops : module
@@ -34,7 +34,12 @@ class Validation:
     """
 
     def __init__(
-        self, pieces: Pieces, config: ModelConfig, ops: ModuleType, mcoef: float, communicator: Communicator
+        self,
+        pieces: Pieces | Mixes,
+        config: ModelConfig,
+        ops: ModuleType,
+        mcoef: float,
+        communicator: Communicator,
     ) -> None:
         self._pieces, self._config, self._ops, self._mcoef = pieces, config, ops, mcoef
         self._communicator = communicator
