@@ -18,8 +18,8 @@ def noise(seconds: float, seed: int | Sequence[int] = 0, rate: int = RATE, chann
     rng = np.random.default_rng(seed)
     samples = round(seconds * rate)
     level = np.interp(np.linspace(0, 20, samples), np.arange(21), rng.uniform(0, 1, 21) ** 2)
-    audio = np.cumsum(rng.uniform(-1, 1, (channels, samples)), axis=1)  # more of it at low frequencies
-    audio -= np.array([np.convolve(row, np.full(99, 1 / 99), "same") for row in audio])
+    white = rng.uniform(-1, 1, (channels, samples))
+    audio = np.array([np.convolve(row, np.hanning(24), "same") for row in white])  # below some 4 kHz
     return (0.3 * level * audio / np.abs(audio).max()).astype(np.float32)
 
 

@@ -69,7 +69,10 @@ def test_files_of_one_song_stay_on_one_side(tmp_path: Path) -> None:
             path.touch()
     finders = [partial(sourcefolder, source=s, extensions=[".wav", ".flac"]) for s in ("vocals", "drums")]
     train, valid = names(split(tmp_path, finders, 0.3))
-    songs = {source: {Path(name).stem for name in valid if name.startswith(source)} for source in ("vocals", "drums")}
+    songs = {
+        source: {Path(name).stem for name in valid if name.startswith(source)}
+        for source in ("vocals", "drums")
+    }
     assert songs["vocals"] == songs["drums"] != set() and len(train) + len(valid) == 120
 
 

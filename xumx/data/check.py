@@ -29,7 +29,7 @@ APART = 0.1
 MIXED = -12.0
 """Decibels of the mixture by which it may differ from the sum: some of MUSDB18's do by -15."""
 
-BINS = 256
+BINS = 64
 """Parts of a track whose levels tell whether another may be the same."""
 
 
@@ -183,15 +183,15 @@ def _faults(track: Track, meters: Mapping[str, _Meter]) -> Iterator[tuple[str, s
 
 def _recut(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The same (channels, samples) in blocks of one length, the last one shorter."""
-    kept: list[np.ndarray] = []
+    rest: np.ndarray | None = None
     for block in blocks:
-        kept.append(block)
-        while sum(part.shape[1] for part in kept) >= BLOCK:
-            whole = np.concatenate(kept, axis=1)
-            yield whole[:, :BLOCK]
-            kept = [whole[:, BLOCK:]]
-    if kept and kept[-1].shape[1]:
-        yield np.concatenate(kept, axis=1)
+        rest = block if rest is None else np.concatenate([rest, block], axis=1)
+        whole = rest.shape[1] // BLOCK * BLOCK
+        for start in range(0, whole, BLOCK):
+            yield rest[:, start : start + BLOCK]
+        rest = rest[:, whole:]
+    if rest is not None and rest.shape[1]:
+        yield rest
 
 
 def _level(
@@ -217,7 +217,7 @@ def _levels(power: np.ndarray) -> np.ndarray | None:
 def _duplicates(train: Sequence[_Examined], valid: Sequence[_Examined]) -> Iterator[Problem]:
     """Tracks to validate on that are to be learned from too, at whatever level and in whatever format.
 
-    Those of the same length whose levels run alike are compared sample by sample.
+    Those of about the same length whose levels mostly run alike are compared by their waveforms.
     """
     known = [one for one in train if one.levels is not None]
     levels = (
@@ -227,11 +227,10 @@ def _duplicates(train: Sequence[_Examined], valid: Sequence[_Examined]) -> Itera
     for other in valid:
         if other.levels is None:
             continue
-        distance = np.sqrt(np.square(levels - other.levels).mean(axis=1))
         allowed = max(0.01 * other.track.samples, 0.2 * other.track.sample_rate)
-        near = (distance < 1) & (np.abs(lengths - other.track.samples) < allowed)
-        candidates = np.flatnonzero(near)
-        for index in candidates[np.argsort(distance[candidates])][:10]:
+        near = np.flatnonzero(np.abs(lengths - other.track.samples) < allowed)
+        distance = np.median(np.abs(levels[near] - other.levels), axis=1)
+        for index in near[np.argsort(distance)][: min(10, np.count_nonzero(distance < 1))]:
             if _same(known[index].track, other.track, int(other.levels.argmax())):
                 what = f"the same audio as {known[index].track.name} to train on"
                 yield Problem("duplicate", other.track.name, what)
