@@ -293,6 +293,25 @@ def test_broken_audio_of_a_group_is_replaced_whole(
     assert len(caplog.records) == 1
 
 
+def test_plain_mixtures_are_of_the_same_tracks(
+    coded_tracks: CodedTracks, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = augmentations(["gain"])
+    stream = SampleStream(
+        coded_tracks([500, 40, 700], ["one"]), ["one"], 50, augmentations=chosen, rank=1, world=2, size=8
+    )
+    plain = stream.plain()
+    assert len(caplog.records) == 1, "short tracks are named once"
+    drawn = [where(plain.sample(0, position).mixture) for position in range(8)]
+    assert all(track in (0, 1, 2) for _, track, _ in drawn) and plain.sample(0, 7).targets.shape == (0, 2, 50)
+    with_gain = [stream.sample(0, position) for position in range(4)]
+    assert stream.targets == ("one",) and all(sample.targets.shape == (1, 2, 50) for sample in with_gain)
+    for index, (_, track, start) in enumerate(drawn):
+        length = 40 if track == 1 else 50
+        raised = np.diff(np.abs(plain.sample(0, index).mixture[0, :length]))
+        assert np.array_equal(raised, np.ones(length - 1)), (track, start)
+
+
 def test_the_size_of_an_epoch_may_be_given(coded_tracks: CodedTracks) -> None:
     stream = SampleStream(coded_tracks([500] * 3), SOURCES, 10, size=7)
     drawn = [where(stream.sample(0, i).targets[0])[1] for i in range(7)]

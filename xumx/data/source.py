@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -127,6 +128,12 @@ class SampleStream:
         if short:
             seconds = samples / tracks[0].sample_rate
             logger.warning("shorter than a sample of %g s, padded with silence: %s", seconds, listing(short))
+
+    def plain(self) -> SampleStream:
+        """Mixtures of the same tracks alone: no targets, no augmentation, and all of them in one rank."""
+        other = copy(self)
+        other.targets, other._augmentations, other.rank, other.world = (), (), 0, 1
+        return other
 
     def steps(self, batch_size: int) -> int:
         """Full batches that each rank has in an epoch.

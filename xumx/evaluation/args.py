@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xumx.args import Parser, add_model, add_separation, separator_options
+from xumx.args import Parser, add_model, add_separation, extension, separator_options
 from xumx.config import SOURCES
 from xumx.data import folders
 from xumx.data.musdb import SPLITS, SUBSETS, musdb_tracks
@@ -45,6 +45,7 @@ def eval_parser() -> Parser:
     )
     group.add_argument(
         "--ext",
+        type=extension,
         nargs="+",
         metavar="EXT",
         help="trackfolder_fix: what the names of audio files end with (default: .wav)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from xumx.args import Parser
+from xumx.args import Parser, extension
 
 KINDS = ("musdb", "aligned", "sourcefolder", "trackfolder_var", "trackfolder_fix")
 """What ``--dataset`` takes; the others than musdb are those of :mod:`xumx.data.folders`."""
@@ -117,6 +117,7 @@ def _add_own_data(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--ext",
+        type=extension,
         nargs="+",
         metavar="EXT",
         help="sourcefolder, trackfolder: what the names of audio files end with (default: .wav)",

@@ -98,8 +98,7 @@ def complete(values: Mapping[str, Any], given: frozenset[str]) -> dict[str, Any]
         if values["ext"]:
             raise UsageError("--ext does nothing with --target-file, which has an extension: leave it out")
     elif kind in OWN["ext"]:
-        extensions = values["ext"] or (".wav",)
-        values["ext"] = tuple(ext if "." in ext else f".{ext}" for ext in extensions)
+        values["ext"] = values["ext"] or (".wav",)
     for name in ("output_file", "interferer_dirs", "interferer_files", "ext"):
         values[name] = tuple(values[name] or ())
     return values

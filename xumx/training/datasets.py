@@ -61,7 +61,6 @@ class Datasets:
         self.stream = self._mixes(
             self._train,
             options.seq_dur,
-            targets=config.sources,
             size=options.nb_train_samples,
             together=self._data.together,
             recorded=self._data.recorded,
@@ -71,9 +70,7 @@ class Datasets:
         self.stream.steps(options.batch_size)
         self.validation: Pieces | Mixes
         if options.nb_valid_samples:
-            held = self._mixes(
-                valid, options.valid_dur, targets=config.sources, size=options.nb_valid_samples, **ranks
-            )
+            held = self._mixes(valid, options.valid_dur, size=options.nb_valid_samples, **ranks)
             self.validation = Mixes(held, workers=options.nb_workers)
         else:
             self.validation = Pieces(
@@ -92,15 +89,12 @@ class Datasets:
         found = None
         options = self._options
         if self._communicator.rank == 0:
-            mixes = None
-            if options.nb_train_samples:
-                stream = self._mixes(self._train, options.seq_dur, targets=(), size=options.nb_train_samples)
-                mixes = Mixes(stream, workers=options.nb_workers)
+            drawn = options.nb_train_samples is not None
             found = load_or_compute(
                 self._train,
                 self._config,
                 [self._data.root, Path(options.output)],
-                mixes=mixes,
+                mixes=Mixes(self.stream.plain(), workers=options.nb_workers) if drawn else None,
                 workers=options.nb_workers,
                 progress=self._progress,
             )
@@ -112,6 +106,7 @@ class Datasets:
             tracks,
             self._data.sources,
             round(seconds * config.sample_rate),
+            targets=config.sources,
             channels=config.nb_channels,
             samples_per_track=options.samples_per_track,
             seed=options.seed,
