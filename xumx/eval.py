@@ -100,9 +100,10 @@ def _score(args: argparse.Namespace) -> int:
     if scores:
         table = table_of(scores)
         write_table(folder / TABLE, table)
-        write_report(folder / "report", table, run_name(args))
+        published = args.dataset == "musdb"
+        write_report(folder / "report", table, run_name(args), published=published)
         if not args.quiet:
-            print(summary(table, run_name(args)), end="")
+            print(summary(table, run_name(args), published=published), end="")
             print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
     if failed:
         print(

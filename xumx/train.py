@@ -21,16 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     # First of all, so that --help and wrong options answer at once.
     only_check = train_parser().parse_args(argv).check_data is not None
-    for package in ("yaml", "soundfile") if only_check else ("nnabla", "yaml", "soundfile", "matplotlib"):
-        if importlib.util.find_spec(package) is None:
-            raise XumxError(
-                f"training needs {package}, which is not installed; pip install 'xumx[train]' on Python 3.10"
-            )
     if only_check:
+        _need("yaml", "soundfile", what="--check-data", advice="pip install 'xumx[data]'")
         from xumx.training.check import check_data
         from xumx.training.options import parse
 
         return check_data(*parse(argv))
+    packages = ("nnabla", "yaml", "soundfile", "matplotlib")
+    _need(*packages, what="training", advice="pip install 'xumx[train]' on Python 3.10")
     logging.disable(logging.INFO)  # NNabla greets on import
     from xumx.training.start import prepare
 
@@ -38,15 +36,23 @@ def _main(argv: Sequence[str] | None) -> int:
     logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
     logger, lines = logging.getLogger("xumx"), _Lines()
     logger.addHandler(lines)
+    logger.propagate = False  # NNabla prints whatever comes to the root
     try:
         options, trainer = prepare(argv)
         results = trainer.run()
     finally:
         logger.removeHandler(lines)
+        logger.propagate = True
     if not options.quiet:
         best = f"epoch {results['best_epoch']} with validation loss {results['best_validation_loss']:.5g}"
         print(f"best: {best}, in {Path(options.output) / 'best.h5'}")
     return 0
+
+
+def _need(*packages: str, what: str, advice: str) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise XumxError(f"{what} needs {package}, which is not installed; {advice}")
 
 
 class _Lines(logging.Handler):

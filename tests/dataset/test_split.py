@@ -78,7 +78,7 @@ def test_files_of_one_song_stay_on_one_side(tmp_path: Path) -> None:
 
 def test_a_share_that_divides_nothing_is_refused_with_one_that_does(tmp_path: Path) -> None:
     empty_tracks(tmp_path, ["a", "b", "c"])
-    for share, what in ((1e-9, "none of the 3 tracks"), (1 - 1e-9, "all tracks")):
+    for share, what in ((1e-9, "none of the 3 tracks"), (1 - 1e-9, "all 3 tracks")):
         with pytest.raises(UsageError, match=what) as caught:
             split(tmp_path, FINDERS, share)
         advice = re.search(r"one such as (0\.\d+)", str(caught.value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from xumx.data.headers import NAME
 from xumx.data.pieces import Mixes
 from xumx.data.source import SampleStream
 from xumx.data.split import SHARE
+from xumx.errors import XumxError
 from xumx.train import main
 from xumx.training.args import train_parser
-from xumx.training.options import new_run, parse
+from xumx.training.options import DATASET, fields, new_run, parse, resumed
 from xumx.training.statistics import compute
 from xumx.training.tracks import open_dataset
 
@@ -168,6 +170,19 @@ def test_short_tracks_may_be_left_out(root: Path, tmp_path: Path, capfd: pytest.
     assert "--min-chunk-duration 9: all tracks are shorter" in capfd.readouterr().err
 
 
+def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: Any, capfd: Any) -> None:
+    """Whatever NNabla's handler at the root of all loggers would print too."""
+
+    def prepare(argv: object) -> None:
+        logging.getLogger("xumx.data.track").warning("careful")
+        raise XumxError("the end")
+
+    monkeypatch.setattr("xumx.training.start.prepare", prepare)
+    assert main(["--output", "x"]) == 1
+    assert capfd.readouterr().err == "warning: careful\nerror: the end\n"
+    assert not caplog.messages and logging.getLogger("xumx").propagate
+
+
 def test_a_hashed_split_without_a_folder_valid(root: Path, tmp_path: Path) -> None:
     data = write_tracks(tmp_path / "data", {".": 8}, FILES, 0.3)
     _, found = opened(data, *FIX, "--valid-share", 0.4)
@@ -303,6 +318,13 @@ def test_a_run_that_goes_on_cannot_change_its_samples(
         assert f"error: {change[0]}" in capfd.readouterr().err
     assert main(["--model", str(tmp_path / "run"), "--epochs", "2", "--is-wav"]) == 2
     assert "error: --is-wav" in capfd.readouterr().err
+
+
+def test_a_run_from_before_there_were_kinds_goes_on() -> None:
+    options = fields(new_run(*parse(["--output", "x"])))
+    stored = {name: value for name, value in options.items() if name not in DATASET}
+    values, given = parse(["--model", "x"])
+    assert fields(resumed(values, given, stored)) == {**options, "model": "x"}
 
 
 def test_weights_of_other_sources_are_refused(

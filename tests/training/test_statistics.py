@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,26 @@ def test_equals_numpy_on_all_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = compute(tracks, config, workers=2, progress=False)
     np.testing.assert_allclose(found.mean, magnitude.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found.scale, magnitude.std(axis=0), rtol=1e-5)
+
+
+def test_hours_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks = tracks_of(tmp_path, [64 * 400, 700])
+    whole = compute(tracks, CONFIG, progress=False)
+    read: list[int] = []
+    monkeypatch.setattr(Track, "read", spy(Track.read, read))
+    monkeypatch.setattr(statistics, "_LONGEST", 64 * 100 / 44100)
+    parts = compute(tracks, CONFIG, progress=False)
+    assert read == [6400] * 4 + [700]
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=0.02)
+    np.testing.assert_allclose(parts.scale, whole.scale, rtol=0.05)
+
+
+def spy(read: Callable[..., np.ndarray], lengths: list[int]) -> Callable[..., np.ndarray]:
+    def reading(self: Track, source: str, start: int, length: int, channels: int) -> np.ndarray:
+        lengths.append(length)
+        return read(self, source, start, length, channels)
+
+    return reading
 
 
 def test_mixes_take_the_place_of_tracks(tmp_path: Path) -> None:

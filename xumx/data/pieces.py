@@ -93,12 +93,18 @@ class Pieces:
 
     def _read(self, piece: Piece) -> tuple[Piece, Sample | None]:
         track, start, length = piece
+        mixture = np.zeros((self._channels, length), np.float32)
         targets = np.zeros((len(self._targets), self._channels, length), np.float32)
+        recorded = MIXTURE in track.recordings
         try:
-            mixture = track.read(MIXTURE, start, length, self._channels)
-            for target, source in zip(targets, self._targets, strict=True):
-                if source in track.recordings:
-                    target[...] = track.read(source, start, length, self._channels)
+            for source in track.recordings:
+                if recorded and source != MIXTURE and source not in self._targets:
+                    continue
+                audio = track.read(source, start, length, self._channels)
+                if recorded == (source == MIXTURE):
+                    mixture += audio
+                if source in self._targets:
+                    targets[self._targets.index(source)] = audio
         except AudioError as error:
             self._warn(track.name, f"{error}; what cannot be read is left out")
             return piece, None

@@ -52,7 +52,7 @@ class Recording:
     stream : int
         Which of its audio streams.
     samples : int
-        Length, as the file's header states it.
+        Length at that rate, as the file's header states it.
     channels : int
         Audio channels.
     sample_rate : int
@@ -155,11 +155,12 @@ class Recording:
             with soundfile.SoundFile(_plain(self.path)) as file:
                 file.seek(start)
                 audio = file.read(length, dtype="float32", always_2d=True)
+                real = file.subtype in ("FLOAT", "DOUBLE")
         except (OSError, soundfile.SoundFileError) as error:
             raise AudioError(f"{self.path}: cannot be read: {_reason(error)}") from error
         if len(audio) < length:
             raise AudioError(f"{self.path}: ends before its stated length")
-        if first_non_finite(audio) is not None:
+        if real and first_non_finite(audio) is not None:
             raise AudioError(f"{self.path}: holds NaN or infinite samples")
         return np.ascontiguousarray(audio.T)
 

@@ -93,9 +93,9 @@ def _divided(found: Found, share: float, folder: Path) -> tuple[Found, Found]:
     if not valid or not train:
         places = sorted(map(position, found))
         one = sum(places[:2] if train else places[-2:]) / 2
-        what = f"none of the {len(found)} tracks" if train else "all tracks"
+        what = f"none of the {len(found)} tracks" if train else f"all {len(found)} tracks"
         raise UsageError(
-            f"--valid-share {share:g} sets {what} of {folder} apart for validation; give one such as "
-            f"{one:.4f}, or make a folder 'valid'"
+            f"--valid-share {share:g} sets {what} of {folder} ({listing(found, 2)}) apart for validation; "
+            f"give one such as {one:.4f}, or make a folder 'valid'"
         )
     return train, valid

@@ -14,7 +14,8 @@ from xumx.training.args import KINDS
 if TYPE_CHECKING:
     from xumx.training.options import Options
 
-_FOLDERS, _TRACKS = KINDS[1:], KINDS[3:]
+_FOLDERS = tuple(kind for kind in KINDS if kind != "musdb")
+_TRACKS = ("trackfolder_var", "trackfolder_fix")
 
 OWN = {
     "is_wav": ("musdb",),

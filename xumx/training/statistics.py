@@ -25,6 +25,8 @@ from xumx.signal.stft import stft
 FLOOR = 1e-4
 """Least deviation, as a share of the greatest: bins that hold nothing are not blown up."""
 
+_LONGEST = 15 * 60  # seconds of a track at a time: songs are whole, and memory has an end
+
 _BLOCK = 512  # frames at a time, so that a track's spectrogram is never held whole
 
 logger = logging.getLogger(__name__)
@@ -93,10 +95,16 @@ def compute(
     workers: int = 0,
     progress: bool = True,
 ) -> Statistics:
-    """Over all frames of the centred STFT of all mixtures; see :func:`load_or_compute`."""
+    """Over all frames of the centred STFT of all mixtures, or of their parts where they last for hours.
+
+    See :func:`load_or_compute`.
+    """
     frames, mean, squares = 0, np.zeros(config.bins), np.zeros(config.bins)
-    pieces = mixes or Pieces(tracks, (), channels=config.nb_channels, workers=workers)
-    with tqdm(pieces, "statistics", unit="track", disable=not progress, leave=False) as bar:
+    longest = round(_LONGEST * config.sample_rate)
+    pieces = mixes or Pieces(
+        tracks, (), longest, shortest=config.n_fft, channels=config.nb_channels, workers=workers
+    )
+    with tqdm(pieces, "statistics", unit="piece", disable=not progress, leave=False) as bar:
         for _, sample in bar:
             for block in _blocks(sample.mixture, config):
                 magnitude = np.abs(stft(block.T, config.n_fft, config.n_hop, center=False)).mean(axis=2)
