@@ -175,7 +175,7 @@ def _named(files: Mapping[str, Path], names: Mapping[str, Sequence[str]], *, opt
     """The one file of each source."""
     found: Files = {}
     for source, possible in names.items():
-        there = [name for name in map(_spelt, possible) if name in files]
+        there = [name for name in dict.fromkeys(map(_spelt, possible)) if name in files]
         if len(there) > 1:
             raise AudioError(f"holds {' and '.join(there)}; keep one of them")
         if there:

@@ -63,18 +63,12 @@ def text(report: Report) -> str:
         [name, part.tracks, f"{part.hours:.2f}", part.recordings, _rates(part.rates)]
         for name, part in report.parts.items()
     ]
-    count = len(report.problems)
-    return "\n".join(
-        [
-            *_table([["", "tracks", "hours", "files", "rates"], *parts]),
-            "",
-            *(
-                _table([["problem", "track", f"{count} found"], *report.problems])
-                if count
-                else ["no problems"]
-            ),
-        ]
-    )
+    lines = [*_table([["", "tracks", "hours", "files", "rates"], *parts]), ""]
+    if report.problems:
+        lines += _table([["problem", "track", f"{len(report.problems)} found"], *report.problems])
+    else:
+        lines.append("no problems")
+    return "\n".join(lines)
 
 
 def write(path: Path, report: Report) -> None:

@@ -38,7 +38,7 @@ OWN = {
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetOptions:
-    """Those of them that a run which goes on cannot change; None or empty where they mean nothing."""
+    """What a run that goes on cannot change of its data; None or empty where it means nothing."""
 
     dataset: str = "musdb"
     input_file: str | None = None
@@ -88,10 +88,8 @@ def complete(values: Mapping[str, Any], given: frozenset[str]) -> dict[str, Any]
             raise UsageError(
                 "--samples-per-track: --dataset sourcefolder has no tracks; use --nb-train-samples"
             )
-        values["nb_train_samples"] = (
-            1000 if values["nb_train_samples"] is None else values["nb_train_samples"]
-        )
-        values["nb_valid_samples"] = 100 if values["nb_valid_samples"] is None else values["nb_valid_samples"]
+        for name, default in (("nb_train_samples", 1000), ("nb_valid_samples", 100)):
+            values[name] = default if values[name] is None else values[name]
         _of_target(values, given, single, "target_dir")
     elif kind in _TRACKS:
         _of_target(values, given, single, "target_file")
