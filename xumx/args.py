@@ -191,6 +191,11 @@ def test_parser() -> Parser:
     return parser
 
 
+def extension(text: str) -> str:
+    """What a file's name ends with: ``mp3`` is the same as ``.mp3``."""
+    return text if "." in text else f".{text}"
+
+
 def _aggregate(text: str) -> dict[str, list[str]]:
     try:
         value = json.loads(text)

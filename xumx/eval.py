@@ -1,4 +1,4 @@
-"""``python -m xumx.eval``: score the separation of MUSDB18."""
+"""``python -m xumx.eval``: score the separation of MUSDB18, or of your own tracks."""
 
 from __future__ import annotations
 
@@ -55,15 +55,16 @@ def _compare(folders: Sequence[str]) -> int:
 def _score(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from xumx.data.track import with_warnings
     from xumx.evaluation import session
-    from xumx.evaluation.args import kept_estimates, make_estimator, run_name, settings
+    from xumx.evaluation.args import find_tracks, kept_estimates, make_estimator, run_name, settings
     from xumx.evaluation.report import write_report
     from xumx.evaluation.tables import TABLE, summary, table_of, write_table
     from xumx.evaluation.tracks import evaluate_all, finished, threads_for
     from xumx.ranks import Rank
 
     rank = Rank.detect()
-    tracks, left_out = session.tracks_of(args.root, args.subset, args.split, is_wav=args.is_wav)
+    tracks, left_out = with_warnings(find_tracks(args))
     members = _members(args, tracks)
     folder = Path(args.evaldir)
     if rank.rank == 0:
@@ -101,9 +102,10 @@ def _score(args: argparse.Namespace) -> int:
     if scores:
         table = table_of(scores)
         write_table(folder / TABLE, table)
-        write_report(folder / "report", table, run_name(args))
+        published = args.dataset == "musdb"
+        write_report(folder / "report", table, run_name(args), published=published)
         if not args.quiet:
-            print(summary(table, run_name(args)), end="")
+            print(summary(table, run_name(args), published=published), end="")
             print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
     if failed:
         print(
@@ -137,7 +139,9 @@ def _members(args: argparse.Namespace, tracks: list[Track]) -> dict[str, tuple[s
         members = session.network_members(separator.config.sources, separator.stems, args.aggregate, sources)
         others = [stem for stem in separator.stems if stem not in members]
     if others:
-        print(f"warning: not scored, since MUSDB18 has no truth for it: {', '.join(others)}", file=sys.stderr)
+        print(
+            f"warning: not scored, since the data has no truth for it: {', '.join(others)}", file=sys.stderr
+        )
     session.check_scorable(members)
     return members
 

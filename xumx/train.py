@@ -18,23 +18,34 @@ from xumx.training.job import together
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as ``argv`` says; 0 if it went to its end, 1 if it failed, 2 for wrong usage."""
+    """Train as ``argv`` says, or check the data; 0 if all is well, 1 if it failed, 2 for wrong usage."""
     return run(_main, argv)
 
 
 def _main(argv: Sequence[str] | None) -> int:
     # First of all, so that --help and wrong options answer at once.
-    train_parser().parse_args(argv)
+    only_check = train_parser().parse_args(argv).check_data is not None
     for package in ("nnabla", "yaml", "soundfile", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
                 f"training needs {package}, which is not installed; pip install 'xumx[train]' on Python 3.10"
             )
+    if only_check:
+        return _check(argv)
     rank = Rank.detect()
     if rank.size == 1:
         return _train(argv, None)
     with together(rank) as world:
         return _train(argv, world)
+
+
+def _check(argv: Sequence[str] | None) -> int:
+    logging.disable(logging.INFO)  # NNabla greets on import
+    from xumx.training.check import check_data
+    from xumx.training.options import parse
+
+    logging.disable(logging.NOTSET)
+    return check_data(*parse(argv))
 
 
 def _train(argv: Sequence[str] | None, world: Any) -> int:
@@ -48,6 +59,8 @@ def _train(argv: Sequence[str] | None, world: Any) -> int:
     logger, lines = logging.getLogger("xumx"), Lines(prints=leads)
     with ExitStack() as stack:
         logger.addHandler(lines)
+        logger.propagate = False  # NNabla prints whatever comes to the root
+        stack.callback(setattr, logger, "propagate", True)
         stack.callback(logger.removeHandler, lines)
         options, trainer = prepare(argv, world, lines, stack)
         try:

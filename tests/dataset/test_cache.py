@@ -13,7 +13,7 @@ from xumx.data.cache import cached
 from xumx.data.musdb import musdb_tracks
 from xumx.data.recording import Recording, recordings
 from xumx.data.source import SampleStream, batches
-from xumx.data.track import Track
+from xumx.data.track import Track, track_at
 from xumx.errors import AudioError, XumxError
 
 
@@ -85,6 +85,17 @@ def test_nothing_clips(tmp_path: Path) -> None:
     assert np.abs(copy.read("full", 0, 3, 2) - full).max() <= 2**-16
     kinds = {np.load(copy.recordings[name].path).dtype.name for name in found}
     assert kinds == {"float32", "int16"}
+
+
+def test_resampled_audio_is_kept_resampled(tmp_path: Path) -> None:
+    audio = np.random.default_rng(1).uniform(-0.5, 0.5, (3000, 2))
+    soundfile.write(tmp_path / "a.wav", audio, 32000, subtype="PCM_16")
+    track = track_at("long name " * 30, {"source " * 30: recordings(tmp_path / "a.wav")[0]}, 44100)
+    (copy,) = cached([track], tmp_path / "cache", progress=False)
+    (recording,) = copy.recordings.values()
+    assert (recording.samples, recording.sample_rate, recording.native) == (4134, 44100, None)
+    assert_same([copy], [track], most=2**-16)
+    assert cached([track], tmp_path / "cache", progress=False) == [copy]
 
 
 def test_a_whole_cache_is_not_built_again(

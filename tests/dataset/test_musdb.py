@@ -91,23 +91,35 @@ def test_a_broken_track_is_named_and_left_out(
     assert str(broken) in messages[1] and "left out" in messages[1]
 
 
-def test_wav_tracks_that_are_incomplete_or_of_another_rate_are_left_out(
+def test_wav_tracks_that_are_incomplete_are_left_out(
     wav_root: Path, copy_of: Callable[[Path], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     root = copy_of(wav_root)
     (root / "train" / "Track 0 - Take 0" / "bass.wav").unlink()
-    drums = root / "train" / "Track 1 - Take 1" / "drums.wav"
-    drums.unlink()
-    soundfile.write(drums, np.zeros((100, 2)), 48000)
+    (root / "train" / "Track 1 - Take 1" / "drums.wav").unlink()
     vocals = root / "train" / "ANiMAL - Rockshow" / "vocals.wav"
     vocals.unlink()
     soundfile.write(vocals, np.zeros((0, 2)), 44100)
     with pytest.raises(XumxError, match=r"none of the tracks in .* can be used: ANiMAL - Rockshow, Track 0"):
         musdb_tracks(root, is_wav=True)
     messages = [record.getMessage() for record in caplog.records]
-    expected = ["vocals.wav: holds no audio samples", "bass.wav: cannot be read", "48000 Hz, not 44100 Hz"]
+    expected = ["vocals.wav: holds no audio samples", "bass.wav: cannot be read", "drums.wav: cannot be read"]
     assert len(messages) == 3, messages
     assert all(part in message for part, message in zip(expected, messages, strict=True)), messages
+
+
+def test_recordings_at_another_rate_are_resampled(
+    wav_root: Path, copy_of: Callable[[Path], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    root = copy_of(wav_root)
+    drums = root / "train" / "Track 1 - Take 1" / "drums.wav"
+    drums.unlink()
+    time = np.arange(96000) / 32000
+    soundfile.write(drums, np.stack([np.sin(2 * np.pi * 440 * time)] * 2, axis=1) / 2, 32000)
+    track = next(track for track in musdb_tracks(root, is_wav=True) if track.name.startswith("Track 1"))
+    assert track.sample_rate == 44100 and track.samples == 3 * 44100 and not caplog.records
+    expected = np.sin(2 * np.pi * 440 * np.arange(50_000, 60_000) / 44100) / 2
+    assert np.abs(track.read("drums", 50_000, 10_000, 2) - expected).max() < 1e-4
 
 
 def test_folders_without_tracks_are_refused(stems_root: Path, wav_root: Path, tmp_path: Path) -> None:

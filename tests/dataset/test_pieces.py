@@ -8,7 +8,8 @@ import pytest
 from tests.dataset.conftest import SOURCES, CodedTracks
 from tests.dataset.test_source import broken
 from xumx.data.musdb import musdb_tracks
-from xumx.data.pieces import Pieces, cut
+from xumx.data.pieces import Mixes, Pieces, cut
+from xumx.data.source import SampleStream
 from xumx.errors import UsageError
 
 
@@ -78,6 +79,33 @@ def test_broken_audio_is_left_out_and_named_once(
         assert [piece.track.name for piece, _ in pieces] == ["track0"] * 4
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 1 and "/nowhere/track1.npy" in messages[0] and "left out" in messages[0]
+
+
+def test_a_missing_target_may_be_silent(coded_tracks: CodedTracks) -> None:
+    (track,) = coded_tracks([90], ("drums", "other"))
+    for piece, sample in Pieces([track], ["vocals", "drums"], 40, silence_missing=True):
+        assert not sample.targets[0].any()
+        assert np.array_equal(sample.targets[1], track.read("drums", piece.start, piece.length, 2))
+        assert np.array_equal(sample.mixture, track.read("mixture", piece.start, piece.length, 2))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("world", [1, 3, 20])
+def test_mixes_are_the_first_epoch_shared_by_ranks(
+    coded_tracks: CodedTracks, workers: int, world: int
+) -> None:
+    tracks = coded_tracks([500, 600])
+    alone = SampleStream(tracks, SOURCES, 30, size=11)
+    found = {}
+    for rank in range(world):
+        mixes = Mixes(SampleStream(tracks, SOURCES, 30, size=11, rank=rank, world=world), workers=workers)
+        for _ in range(2):
+            drawn = list(mixes)
+            assert len(drawn) == len(mixes)
+        found.update({rank + world * place: one for place, one in enumerate(drawn)})
+    assert sorted(found) == list(range(11))
+    for index, (piece, sample) in found.items():
+        assert piece[1:] == (0, 30) and np.array_equal(sample.mixture, alone.sample(0, index).mixture)
 
 
 def test_what_cannot_be_cut_is_refused(coded_tracks: CodedTracks) -> None:

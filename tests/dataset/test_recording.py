@@ -9,7 +9,9 @@ import scipy.io.wavfile
 import soundfile
 import stempeg
 
+from tests.audio.test_reader import ADPCM, KINDS, MP3, Kind, make
 from tests.musdb_set import RATE, STREAMS, generate
+from xumx.audio.samples import resample
 from xumx.data.recording import Recording, recordings
 from xumx.errors import AudioError
 
@@ -104,10 +106,92 @@ def test_lossless_stems_are_exact(tmp_path: Path) -> None:
         assert error <= 2**-16, (start, length, error)
 
 
+LOW_MP3: Kind = (*MP3[:4], {"b": "32k"})
+"""Its frames need what several before them hold."""
+
+ADTS: Kind = ("aac", "adts", "aac", "fltp", {"aac_pns": "0"})
+
+
+@pytest.mark.parametrize("kind", [*(k for k in KINDS if k != ADPCM), LOW_MP3, ADTS], ids=lambda k: k[0])
+def test_any_format_is_read_in_its_place(tmp_path: Path, kind: Kind) -> None:
+    """Against what FFmpeg gives when it decodes from the beginning."""
+    rate = 48000 if kind[0] == "opus" else RATE
+    audio = generate(5 * rate + 321, np.random.default_rng(6))["mixture"].T.astype(np.float32)
+    path = make(tmp_path / f"a.{kind[0]}", kind, [np.ascontiguousarray(audio)], rate)
+    (recording,) = recordings(path)
+    assert abs(recording.samples - len(audio)) < 2 * 1152, "encoders may fill up"
+    assert (recording.channels, recording.sample_rate) == (2, rate)
+    floats = av.AudioResampler("fltp", "stereo", rate)
+    with av.open(str(path)) as container:
+        frames = [part.to_ndarray() for f in container.decode(audio=0) for part in floats.resample(f)]
+    whole = np.concatenate(frames, axis=1)[:, : recording.samples]
+    for start, length in excerpts(recording.samples - 2000, 6):
+        error = np.abs(recording.read(start, length) - whole[:, start : start + length]).max(initial=0)
+        assert error < 1e-6, (kind[0], start, length, error)
+    together = np.concatenate(list(recording.blocks()), axis=1)
+    assert np.abs(together[:, : whole.shape[1]] - whole[:, : together.shape[1]]).max() < 1e-6
+
+
+def test_the_length_of_an_mp3_without_a_header_is_counted(tmp_path: Path) -> None:
+    """FFmpeg guesses it from the bit rate of the first frame, which is that of silence here."""
+    audio = np.zeros((2, 6 * RATE), np.float32)
+    audio[:, 3 * RATE :] = generate(3 * RATE, np.random.default_rng(7))["mixture"]
+    with av.open(str(tmp_path / "a.mp3"), "w", options={"write_xing": "0"}) as container:
+        stream = container.add_stream("libmp3lame", rate=RATE, options={"compression_level": "9"})
+        assert isinstance(stream, av.AudioStream)
+        stream.codec_context.flags |= 1 << 1  # variable bit rate
+        stream.codec_context.global_quality = 0
+        frame = av.AudioFrame.from_ndarray(audio, "fltp", "stereo")
+        frame.sample_rate, frame.pts = RATE, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "a.mp3")) as container:
+        guess = container.duration / 1e6
+    assert abs(guess - 6) > 1, guess
+    (recording,) = recordings(tmp_path / "a.mp3")
+    assert 6 * RATE <= recording.samples <= 6 * RATE + 3 * 1152
+    assert recording.read(recording.samples - 5000, 5000).shape == (2, 5000)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 32000, 48000, 96000, 44101])
+@pytest.mark.parametrize("wanted", [44100, 48000])
+def test_a_resampled_excerpt_is_that_of_the_resampled_whole(tmp_path: Path, rate: int, wanted: int) -> None:
+    audio = np.random.default_rng(8).uniform(-1, 1, (2 * rate + 123, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", audio, rate, subtype="FLOAT")
+    (native,) = recordings(tmp_path / "a.wav")
+    recording = native.at(wanted)
+    if rate == wanted:
+        assert recording == native
+        return
+    whole = resample(audio, rate, wanted).T
+    assert (recording.samples, recording.sample_rate) == (whole.shape[1], wanted)
+    assert recording.at(rate) == native and native.at(wanted).at(44100) == native.at(44100)
+    last = recording.samples
+    ends = [(0, 1), (last - 1, 1), (last - 700, 700), (last - 5, 5), (0, last), (wanted, 3)]
+    for start, length in [*excerpts(last, 8), *ends]:
+        ours = recording.read(start, length)
+        assert ours.shape == (2, length) and ours.dtype == np.float32 and ours.flags["C_CONTIGUOUS"]
+        error = np.abs(ours - whole[:, start : start + length]).max(initial=0)
+        assert error < 1e-5, (rate, wanted, start, length, error)
+    with pytest.raises(ValueError, match=f"of {last}"):
+        recording.read(last - 5, 6)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+    audio = np.zeros((9000, 2), np.float32)
+    audio[5000, 1] = np.nan
+    soundfile.write(tmp_path / "a.wav", audio, RATE, subtype="FLOAT")
+    (recording,) = recordings(tmp_path / "a.wav")
+    assert not recording.read(0, 5000).any()
+    with pytest.raises(AudioError, match=r"a\.wav: holds NaN or infinite samples"):
+        recording.read(4000, 2000)
+
+
 def test_files_that_are_no_audio_are_named(tmp_path: Path) -> None:
-    for name in ("text.mp4", "text.wav", "empty.mp4"):
+    for name in ("text.mp4", "text.wav", "text.mp3", "empty.mp4", "empty.ogg"):
         (tmp_path / name).write_text("no audio" if "text" in name else "")
-    for name in ("text.mp4", "text.wav", "empty.mp4", "missing.mp4", "missing.wav"):
+    missing = ("missing.mp4", "missing.wav", "missing.mp3")
+    for name in ("text.mp4", "text.wav", "text.mp3", "empty.mp4", "empty.ogg", *missing):
         with pytest.raises(AudioError, match=name) as caught:
             recordings(tmp_path / name)
         assert "\n" not in str(caught.value)

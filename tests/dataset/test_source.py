@@ -229,6 +229,99 @@ def test_tracks_need_not_have_all_sources(coded_tracks: CodedTracks) -> None:
     assert {two for _, two in drawn} == {0}
 
 
+def test_sources_that_belong_together_come_from_one_place(coded_tracks: CodedTracks) -> None:
+    tracks = coded_tracks([500, 700, 900])
+    stream = SampleStream(tracks, SOURCES, 50, together=[SOURCES], samples_per_track=7)
+    places = []
+    for position in range(stream.size):
+        sample = stream.sample(0, position)
+        found = [where(target) for target in sample.targets]
+        assert [source for source, _, _ in found] == [0, 1, 2, 3]
+        assert len({place[1:] for place in found}) == 1, found
+        assert np.array_equal(sample.mixture, sum(sample.targets))
+        places.append(found[0][1:])
+    assert np.bincount([track for track, _ in places]).tolist() == [7] * 3 and len(set(places)) > 18
+
+
+def test_groups_come_from_places_of_their_own(coded_tracks: CodedTracks) -> None:
+    tracks = coded_tracks([5000] * 4)
+    groups = [("vocals", "bass"), ("drums", "other")]
+    stream = SampleStream(tracks, SOURCES, 50, together=groups, samples_per_track=5)
+    apart = 0
+    for position in range(stream.size):
+        bass, drums, vocals, other = (where(target)[1:] for target in stream.sample(1, position).targets)
+        assert bass == vocals and drums == other
+        apart += bass != drums
+    assert apart >= 18
+
+
+def test_what_a_track_lacks_of_its_group_is_silent(coded_tracks: CodedTracks) -> None:
+    both, alone = coded_tracks([400, 400])
+    tracks = [both, Track("alone", {"drums": alone.recordings["drums"]})]
+    stream = SampleStream(tracks, NAMES, 50, targets=["vocals", "drums"], together=[NAMES])
+    for position in range(stream.size):
+        out = Sample(np.full((2, 50), np.nan, np.float32), np.full((2, 2, 50), np.nan, np.float32))
+        vocals, drums = stream.sample(0, position, out=out).targets
+        if where(drums)[1] == 1:
+            assert not vocals.any() and np.array_equal(out.mixture, drums)
+        else:
+            assert where(vocals)[1:] == where(drums)[1:]
+
+
+def test_a_recorded_mixture_is_given_as_it_is(coded_tracks: CodedTracks) -> None:
+    """Whatever the sum of the targets may be."""
+    tracks = coded_tracks([400, 30, 900], ("mixture", "vocals", "noise"))
+    stream = SampleStream(tracks, ["vocals"], 50, recorded=True, samples_per_track=9)
+    assert stream.sources == stream.targets == ("vocals",)
+    for position in range(stream.size):
+        mixture, (vocals,) = stream.sample(0, position)
+        assert where(mixture)[0] == 0 and where(vocals)[0] == 1 and where(mixture)[1:] == where(vocals)[1:]
+        assert np.array_equal(mixture[:, 30:], np.zeros((2, 20))) == (where(mixture)[1] == 1)
+    with pytest.raises(UsageError, match="cannot be augmented where the mixture is a recording"):
+        SampleStream(tracks, ["vocals"], 50, recorded=True, augmentations=augmentations(["gain"]))
+
+
+def test_broken_audio_of_a_group_is_replaced_whole(
+    coded_tracks: CodedTracks, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = coded_tracks([500, 500, 500])
+    tracks = [good[0], broken(good[1], "vocals"), good[2]]
+    stream = SampleStream(tracks, SOURCES, 100, samples_per_track=6, together=[SOURCES])
+    for position in range(18):
+        found = [where(target)[1:] for target in stream.sample(0, position).targets]
+        assert len(set(found)) == 1 and found[0][0] != 1, found
+    assert len(caplog.records) == 1
+
+
+def test_plain_mixtures_are_of_the_same_tracks(
+    coded_tracks: CodedTracks, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = augmentations(["gain"])
+    stream = SampleStream(
+        coded_tracks([500, 40, 700], ["one"]), ["one"], 50, augmentations=chosen, rank=1, world=2, size=8
+    )
+    plain = stream.plain()
+    assert len(caplog.records) == 1, "short tracks are named once"
+    drawn = [where(plain.sample(0, position).mixture) for position in range(8)]
+    assert all(track in (0, 1, 2) for _, track, _ in drawn) and plain.sample(0, 7).targets.shape == (0, 2, 50)
+    with_gain = [stream.sample(0, position) for position in range(4)]
+    assert stream.targets == ("one",) and all(sample.targets.shape == (1, 2, 50) for sample in with_gain)
+    for index, (_, track, start) in enumerate(drawn):
+        length = 40 if track == 1 else 50
+        raised = np.diff(np.abs(plain.sample(0, index).mixture[0, :length]))
+        assert np.array_equal(raised, np.ones(length - 1)), (track, start)
+
+
+def test_the_size_of_an_epoch_may_be_given(coded_tracks: CodedTracks) -> None:
+    stream = SampleStream(coded_tracks([500] * 3), SOURCES, 10, size=7)
+    drawn = [where(stream.sample(0, i).targets[0])[1] for i in range(7)]
+    assert stream.size == 7 and sorted(np.bincount(drawn)) == [2, 2, 3]
+    with pytest.raises(IndexError):
+        stream.sample(0, 7)
+    with pytest.raises(UsageError, match="size must be positive, not 0"):
+        SampleStream(coded_tracks([500]), SOURCES, 10, size=0)
+
+
 @pytest.mark.parametrize("is_wav", [False, True])
 def test_real_files(stems_root: Path, wav_root: Path, is_wav: bool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)

@@ -67,6 +67,21 @@ def test_documented_defaults():
         "warmup": 0,
         "feature_model": None,
         "unpaired": None,
+        "dataset": "musdb",
+        "input_file": None,
+        "output_file": (),
+        "target_dir": None,
+        "interferer_dirs": (),
+        "nb_train_samples": None,
+        "nb_valid_samples": None,
+        "target_file": None,
+        "interferer_files": (),
+        "random_track_mix": False,
+        "random_interferer_mix": False,
+        "silence_missing": False,
+        "ext": (),
+        "valid_share": None,
+        "min_chunk_duration": 0,
     }
     assert options.config.max_bin == 1487
     umx = new_run(*parse(["--output", "x", "--umx-train"]))

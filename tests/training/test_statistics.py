@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.networks import small_config
+from xumx.data.pieces import Mixes
 from xumx.data.recording import Recording
+from xumx.data.source import SampleStream
 from xumx.data.track import Track
 from xumx.errors import XumxError
 from xumx.signal.stft import stft
@@ -37,6 +40,42 @@ def test_equals_numpy_on_all_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found = compute(tracks, config, workers=2, progress=False)
     np.testing.assert_allclose(found.mean, magnitude.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found.scale, magnitude.std(axis=0), rtol=1e-5)
+
+
+def test_hours_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks = tracks_of(tmp_path, [64 * 400, 700])
+    whole = compute(tracks, CONFIG, progress=False)
+    read: list[int] = []
+    monkeypatch.setattr(Track, "read", spy(Track.read, read))
+    monkeypatch.setattr(statistics, "_LONGEST", 64 * 100 / 44100)
+    parts = compute(tracks, CONFIG, progress=False)
+    assert read == [6400] * 4 + [700]
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=0.02)
+    np.testing.assert_allclose(parts.scale, whole.scale, rtol=0.05)
+
+
+def spy(read: Callable[..., np.ndarray], lengths: list[int]) -> Callable[..., np.ndarray]:
+    def reading(self: Track, source: str, start: int, length: int, channels: int) -> np.ndarray:
+        lengths.append(length)
+        return read(self, source, start, length, channels)
+
+    return reading
+
+
+def test_mixes_take_the_place_of_tracks(tmp_path: Path) -> None:
+    tracks = [
+        Track(t.name, {t.name: r}) for t in tracks_of(tmp_path, [5000, 7000]) for r in t.recordings.values()
+    ]
+    mixes = Mixes(SampleStream(tracks, ["0", "1"], 3000, targets=(), size=5), workers=2)
+    frames = [stft(sample.mixture.T, 256, 64) for _, sample in mixes]
+    magnitude = np.abs(np.concatenate(frames)).mean(axis=2, dtype=np.float64)
+    found = load_or_compute(tracks, CONFIG, [tmp_path], mixes=mixes, progress=False)
+    np.testing.assert_allclose(found.mean, magnitude.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found.scale, magnitude.std(axis=0), rtol=1e-5)
+    other = Mixes(SampleStream(tracks, ["0", "1"], 3000, targets=(), size=6))
+    for changed in (None, other):
+        again = load_or_compute(tracks, CONFIG, [tmp_path], mixes=changed, progress=False)
+        assert not np.array_equal(again.mean, found.mean)
 
 
 def test_empty_bins_have_a_floor(tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ _EXACT = {
     "mov": ("aac", "alac", "flac", "mp3", "opus", "pcm"),
 }
 
+# Formats that are nothing but frames in a row, whose duration FFmpeg guesses from the size of the file.
+_HEADLESS = {"aac", "ac3", "dts", "eac3", "loas", "mp3"}
+
 
 @dataclass(frozen=True)
 class AudioInfo:
@@ -138,6 +141,14 @@ class Track:
             # Counted in the LAME tag it is a whole number of samples, as a guess almost never is.
             stated = (self._stream.duration * self._tick * self._rate).denominator == 1
         return self.info.duration if stated else None
+
+    def count(self) -> int:
+        """Samples that the file holds, as it states, or as its packets add up, which are then used up."""
+        guessed = bool(self._formats & _HEADLESS) and self._promised() is None
+        if self._length is not None and not guessed:
+            return self._length
+        ticks = sum(packet.duration or 0 for packet in self._container.demux(self._stream))
+        return round(ticks * self._tick * self._rate)
 
     def blocks(self, begin: int, channels: int) -> Iterator[np.ndarray]:
         """Blocks of (samples, channels) at the file's own rate, from its sample ``begin`` on.

@@ -92,15 +92,20 @@ def cached(
 
 
 def _copy(folder: Path, track: Track, source: str, recording: Recording) -> Recording:
-    """The decoded recording as it will be: same length, another file."""
+    """The decoded and resampled recording as it will be: same length, another file."""
     try:
         status = recording.path.stat()
     except OSError as error:
         raise AudioError(f"{recording.path}: cannot be read: {error.strerror}") from error
     which = _digest(recording.path.resolve(), recording.stream)
     state = _digest(FORMAT, status.st_size, status.st_mtime_ns, recording.samples, recording.channels)
-    safe = re.sub(r"[^\w .,&'()-]", "_", track.name)
-    return replace(recording, path=folder / safe / f"{source}-{which}-{state}{ARRAY_SUFFIX}", stream=0)
+    path = folder / _safe(track.name) / f"{_safe(source)}-{which}-{state}{ARRAY_SUFFIX}"
+    return replace(recording, path=path, stream=0, native=None)
+
+
+def _safe(name: str) -> str:
+    """Of a track or source, as part of a file name, which may have 255 bytes."""
+    return re.sub(r"[^\w .,&'()-]", "_", name)[:50]
 
 
 def _digest(*values: object) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from xumx.data.recording import Recording, recordings
-from xumx.data.track import MIXTURE, Track, listing, logger
+from xumx.data.track import MIXTURE, Track, listing, logger, track_at
 from xumx.errors import AudioError, UsageError, XumxError
 
 STEM_SUFFIX = ".stem.mp4"
@@ -41,8 +41,7 @@ def musdb_tracks(
 ) -> list[Track]:
     """The tracks of a folder, by name.
 
-    A track that cannot be used is left out with one warning: a broken stem file, a missing wav file, a
-    wrong sample rate.
+    A track that cannot be used is left out with one warning: a broken stem file, a missing wav file.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ def musdb_tracks(
     is_wav : bool
         Expect a folder of wav files a track (decoded MUSDB18, MUSDB18-HQ) in place of ``.stem.mp4`` files.
     sample_rate : int
-        In Hz.
+        In Hz; recordings at another rate are resampled as they are read.
 
     Raises
     ------
@@ -168,9 +167,4 @@ def _track(name: str, path: Path, is_wav: bool, sample_rate: int) -> Track:
         if len(streams) <= max(numbers.values()):
             raise AudioError(f"{path}: holds {len(streams)} audio streams, not the {len(numbers)} of stems")
         found = {source: streams[number] for source, number in numbers.items()}
-    for recording in found.values():
-        if recording.sample_rate != sample_rate:
-            raise AudioError(f"{recording.path}: is of {recording.sample_rate} Hz, not {sample_rate} Hz")
-        if recording.samples == 0:
-            raise AudioError(f"{recording.path}: holds no audio samples")
-    return Track(name, found)
+    return track_at(name, found, sample_rate)

@@ -1,4 +1,7 @@
-"""Whole tracks in order, in pieces: for validation and for statistics, where nothing may be left out."""
+"""Whole tracks in order, in pieces: for validation and for statistics, where nothing may be left out.
+
+Where there are no whole tracks, mixes that were drawn once and for all take their place.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xumx.data.source import Sample
+from xumx.data.source import Sample, SampleStream
 from xumx.data.track import MIXTURE, Track, WarnOnce
 from xumx.errors import AudioError, UsageError
 from xumx.prefetch import prefetch
@@ -38,6 +41,8 @@ class Pieces:
         Length of all pieces but the last of a track; by default a track is one piece.
     shortest : int
         A last piece that would be shorter is joined to the one before.
+    silence_missing : bool
+        A target that a track lacks is silent.
     channels : int
         Audio channels.
     workers : int
@@ -58,6 +63,7 @@ class Pieces:
         samples: int | None = None,
         *,
         shortest: int = 1,
+        silence_missing: bool = False,
         channels: int = 2,
         workers: int = 0,
         rank: int = 0,
@@ -65,7 +71,7 @@ class Pieces:
     ) -> None:
         if samples is not None and samples < 1:
             raise UsageError(f"the length of a piece must be positive, not {samples}")
-        for track in tracks:
+        for track in () if silence_missing else tracks:
             for target in targets:
                 if target not in track.sources:
                     known = ", ".join(track.sources)
@@ -87,15 +93,50 @@ class Pieces:
 
     def _read(self, piece: Piece) -> tuple[Piece, Sample | None]:
         track, start, length = piece
-        targets = np.empty((len(self._targets), self._channels, length), np.float32)
+        mixture = np.zeros((self._channels, length), np.float32)
+        targets = np.zeros((len(self._targets), self._channels, length), np.float32)
+        recorded = MIXTURE in track.recordings
         try:
-            mixture = track.read(MIXTURE, start, length, self._channels)
-            for target, source in zip(targets, self._targets, strict=True):
-                target[...] = track.read(source, start, length, self._channels)
+            for source in track.recordings:
+                if recorded and source != MIXTURE and source not in self._targets:
+                    continue
+                audio = track.read(source, start, length, self._channels)
+                if recorded == (source == MIXTURE):
+                    mixture += audio
+                if source in self._targets:
+                    targets[self._targets.index(source)] = audio
         except AudioError as error:
             self._warn(track.name, f"{error}; what cannot be read is left out")
             return piece, None
         return piece, Sample(mixture, targets)
+
+
+class Mixes:
+    """The first epoch of a stream, over and over, in place of pieces of tracks.
+
+    Iterating gives pairs ``(Piece, Sample)``, the piece of a track that has no recordings.
+
+    Parameters
+    ----------
+    stream : SampleStream
+        It knows its rank.
+    workers : int
+        Threads that draw ahead, as many mixes as they are; 0 draws in the calling thread.
+    """
+
+    def __init__(self, stream: SampleStream, *, workers: int = 0) -> None:
+        self.stream = stream
+        self._workers = workers
+
+    def __len__(self) -> int:
+        return len(range(self.stream.rank, self.stream.size, self.stream.world))
+
+    def __iter__(self) -> Generator[tuple[Piece, Sample], None, None]:
+        yield from prefetch(self._draw, range(len(self)), workers=self._workers, ahead=self._workers)
+
+    def _draw(self, position: int) -> tuple[Piece, Sample]:
+        piece = Piece(Track(f"mix {position}", {}), 0, self.stream.samples)
+        return piece, self.stream.sample(0, position)
 
 
 def cut(track: Track, samples: int, shortest: int = 1) -> list[Piece]:

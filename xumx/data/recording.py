@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -13,10 +15,15 @@ import av
 import numpy as np
 import soundfile
 
+from xumx.audio.samples import BLOCK, cropped, first_non_finite, resample
+from xumx.audio.track import Track as Media
 from xumx.errors import AudioError
 
 PCM_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".w64"})
 """Formats that are read by libsndfile, in which a seek costs nothing; FFmpeg's libraries read the rest."""
+
+MP4_SUFFIXES = frozenset({".mp4", ".m4a"})
+"""Formats with an index of all frames, in which a seek needs no long run-in."""
 
 ARRAY_SUFFIX = ".npy"
 """Decoded audio (channels, samples), int16 or float32, as :mod:`xumx.data.cache` writes it."""
@@ -27,13 +34,16 @@ PREROLL = 4096
 SHORTAGE = 4096
 """Samples that may be missing of an excerpt: stated lengths of coded audio are off by up to a few frames."""
 
+MARGIN = 1024
+"""Samples at the lower rate that are resampled around an excerpt; the filter reaches over less than 256."""
+
 # Tags need not be in the UTF-8 that they should be in; later versions never mind.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 18 else {}
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One audio stream of one file.
+    """One audio stream of one file, at the file's own rate or at another.
 
     Parameters
     ----------
@@ -42,11 +52,13 @@ class Recording:
     stream : int
         Which of its audio streams.
     samples : int
-        Length at the file's own rate, as its header states it.
+        Length at that rate, as the file's header states it.
     channels : int
         Audio channels.
     sample_rate : int
         In Hz.
+    native : Recording, optional
+        The same at the file's own rate, if it is another.
     """
 
     path: Path
@@ -54,6 +66,15 @@ class Recording:
     samples: int
     channels: int
     sample_rate: int
+    native: Recording | None = None
+
+    def at(self, sample_rate: int) -> Recording:
+        """The same recording, resampled as it is read; itself if it has that rate."""
+        native = self.native or self
+        if sample_rate == native.sample_rate:
+            return native
+        samples = (2 * native.samples * sample_rate + native.sample_rate) // (2 * native.sample_rate)
+        return replace(native, samples=samples, sample_rate=sample_rate, native=native)
 
     def read(self, start: int, length: int) -> np.ndarray:
         """Samples ``start`` to ``start + length``.
@@ -75,12 +96,51 @@ class Recording:
         """
         if not 0 <= start <= start + length <= self.samples:
             raise ValueError(f"samples {start} to {start + length} of {self.samples} in {self.path}")
+        if self.native is not None:
+            return self._read_resampled(self.native, start, length)
         suffix = self.path.suffix.lower()
         if suffix == ARRAY_SUFFIX:
             return self._read_array(start, length)
         if suffix in PCM_SUFFIXES:
             return self._read_pcm(start, length)
-        return self._decode(start, length)
+        if suffix in MP4_SUFFIXES:
+            return self._decode(start, length)
+        return self._stream(start, length)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All of it from front to back at the file's own rate, (channels, samples) float32 a block.
+
+        Coded audio ends where its frames do, whatever length the file states.
+
+        Raises
+        ------
+        AudioError
+            If the file cannot be decoded.
+        """
+        if self.native is not None:
+            yield from self.native.blocks()
+        elif self.path.suffix.lower() in PCM_SUFFIXES | {ARRAY_SUFFIX}:
+            for start in range(0, self.samples, BLOCK):
+                yield self.read(start, min(BLOCK, self.samples - start))
+        else:
+            with Media(self.path, self.stream) as media:
+                for block in media.blocks(0, self.channels):
+                    yield np.ascontiguousarray(block.T)
+
+    def _read_resampled(self, native: Recording, start: int, length: int) -> np.ndarray:
+        """An excerpt of what resampling the whole would give.
+
+        Both rates share an instant each ``1 / gcd`` of a second. From one of these on, and with the reach
+        of the filter on either side, the resampler walks the same grid as from the beginning.
+        """
+        rate, own = self.sample_rate, native.sample_rate
+        grid = math.gcd(rate, own)
+        margin = MARGIN * max(rate, own) // own
+        step = max(0, start - margin) * grid // rate
+        first, skip = step * (own // grid), start - step * (rate // grid)
+        end = min(native.samples, -(-(start + length + margin) * own // rate))
+        audio = resample(native.read(first, end - first).T, own, rate, samples=skip + length)
+        return np.ascontiguousarray(audio[skip:].T)
 
     def _read_array(self, start: int, length: int) -> np.ndarray:
         try:
@@ -92,13 +152,16 @@ class Recording:
 
     def _read_pcm(self, start: int, length: int) -> np.ndarray:
         try:
-            with soundfile.SoundFile(self.path) as file:
+            with soundfile.SoundFile(_plain(self.path)) as file:
                 file.seek(start)
                 audio = file.read(length, dtype="float32", always_2d=True)
+                real = file.subtype in ("FLOAT", "DOUBLE")
         except (OSError, soundfile.SoundFileError) as error:
             raise AudioError(f"{self.path}: cannot be read: {_reason(error)}") from error
         if len(audio) < length:
             raise AudioError(f"{self.path}: ends before its stated length")
+        if real and first_non_finite(audio) is not None:
+            raise AudioError(f"{self.path}: holds NaN or infinite samples")
         return np.ascontiguousarray(audio.T)
 
     def _decode(self, start: int, length: int) -> np.ndarray:
@@ -129,9 +192,23 @@ class Recording:
             raise AudioError(f"{self.path}: stream {self.stream} is shorter than it states")
         return audio
 
+    def _stream(self, start: int, length: int) -> np.ndarray:
+        """Of formats in which seeking takes more care."""
+        audio = np.zeros((self.channels, length), np.float32)
+        found = 0
+        with Media(self.path, self.stream) as media:
+            for block in cropped(media.blocks(start, self.channels), 0, length):
+                audio[:, found : found + len(block)] = block.T
+                found += len(block)
+        if found < length - SHORTAGE:
+            raise AudioError(f"{self.path}: stream {self.stream} is shorter than it states")
+        return audio
+
 
 def recordings(path: str | os.PathLike[str]) -> tuple[Recording, ...]:
-    """The audio streams of a file, from its header alone.
+    """The audio streams of a file, from its header; of other formats than MP4, the first one.
+
+    The packets of a file that has no header to state its length are counted.
 
     Raises
     ------
@@ -141,8 +218,11 @@ def recordings(path: str | os.PathLike[str]) -> tuple[Recording, ...]:
     path = Path(path)
     try:
         if path.suffix.lower() in PCM_SUFFIXES:
-            info = soundfile.info(path)
+            info = soundfile.info(_plain(path))
             return (Recording(path, 0, info.frames, info.channels, info.samplerate),)
+        if path.suffix.lower() not in MP4_SUFFIXES:
+            with Media(path, 0) as media:
+                return (Recording(path, 0, media.count(), media.info.channels, media.info.sample_rate),)
         with _open(path) as container:
             found = tuple(
                 Recording(path, index, _length(stream, container.duration), stream.channels, stream.rate)
@@ -158,6 +238,11 @@ def recordings(path: str | os.PathLike[str]) -> tuple[Recording, ...]:
 @lru_cache(maxsize=4096)
 def _mapped(path: Path) -> np.ndarray:
     return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def _plain(path: Path) -> str | bytes:
+    """As libsndfile's wrapper takes any name: on Linux and macOS it may hold bytes that are no text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _open(path: Path) -> av.container.InputContainer:

@@ -1,4 +1,4 @@
-"""The endless stream of training samples: mixtures made of excerpts of random tracks.
+"""The endless stream of training samples: mixtures made of excerpts of random tracks, or of one track each.
 
 A sample is a function of the seed, the epoch and its index in the epoch alone. It does not depend on the
 samples drawn before it, so that a run can resume anywhere, that any number of threads can draw, and that
@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from copy import copy
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,7 +40,8 @@ class SampleStream:
 
     In an epoch each source takes an excerpt of each track equally often, at random positions and in an
     order of its own, so that the sources of a sample come from different tracks. The mixture is the sum
-    of the augmented excerpts.
+    of the augmented excerpts. Sources that belong together are taken from one track at one position;
+    those that it lacks are silent.
 
     Parameters
     ----------
@@ -55,6 +57,12 @@ class SampleStream:
         Audio channels.
     samples_per_track : int
         An epoch has this many samples a track, over all ranks.
+    size : int, optional
+        Samples of an epoch, over all ranks, in place of as many a track.
+    together : sequence of sequence of str, optional
+        Groups of sources that belong together; by default each source is alone.
+    recorded : bool
+        The mixture is the one that was recorded, with which all sources belong together.
     augmentations : sequence of Augmentation
         Applied to each excerpt, in this order.
     seed : int
@@ -65,7 +73,8 @@ class SampleStream:
     Raises
     ------
     UsageError
-        If there is nothing to draw from, or a source that no track has.
+        If there is nothing to draw from, a source that no track has, or an augmentation of what a recorded
+        mixture holds unchanged.
     """
 
     def __init__(
@@ -77,38 +86,54 @@ class SampleStream:
         targets: Sequence[str] | None = None,
         channels: int = 2,
         samples_per_track: int = 64,
+        size: int | None = None,
+        together: Sequence[Sequence[str]] | None = None,
+        recorded: bool = False,
         augmentations: Sequence[Augmentation] = (),
         seed: int = 42,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        for name, value in (("sample length", samples), ("samples per track", samples_per_track)):
+        if not tracks:
+            raise UsageError("there are no tracks to draw samples from")
+        size = len(tracks) * samples_per_track if size is None else size
+        lengths = {"sample length": samples, "samples per track": samples_per_track, "size": size}
+        for name, value in lengths.items():
             if value < 1:
                 raise UsageError(f"the {name} must be positive, not {value}")
         if seed < 0:
             raise UsageError(f"the seed must not be negative, as {seed} is")
-        if not tracks:
-            raise UsageError("there are no tracks to draw samples from")
+        if recorded and augmentations:
+            raise UsageError("sources cannot be augmented where the mixture is a recording")
         self.sources = tuple(sources)
         self.targets = self.sources if targets is None else tuple(targets)
         self.samples = samples
         self.channels = channels
-        self.size = len(tracks) * samples_per_track
+        self.size = size
         """Samples of an epoch, over all ranks."""
         self.rank = rank
         self.world = world
         self._augmentations = tuple(augmentations)
-        self._seed = seed
-        self._pools = [_tracks_with(source, tracks) for source in self.sources]
+        self.seed = seed
+        groups = [self.sources] if recorded else together or [(source,) for source in self.sources]
+        mixture = {MIXTURE} if recorded else set()
+        self._pools = [(frozenset(mixture.union(group)), _tracks_with(group, tracks)) for group in groups]
+        self._recorded = recorded
         self._order = lru_cache(maxsize=2)(self._draw_order)
         self._warn = WarnOnce()
         for target in self.targets:
             if target not in self.sources:
-                raise UsageError(f"the target {target!r} is none of the sources {', '.join(self.sources)}")
+                raise UsageError(f"the target {target!r} is none of the sources {listing(self.sources)}")
         short = [track.name for track in tracks if track.samples < samples]
         if short:
             seconds = samples / tracks[0].sample_rate
             logger.warning("shorter than a sample of %g s, padded with silence: %s", seconds, listing(short))
+
+    def plain(self) -> SampleStream:
+        """Mixtures of the same tracks alone: no targets, no augmentation, and all of them in one rank."""
+        other = copy(self)
+        other.targets, other._augmentations, other.rank, other.world = (), (), 0, 1
+        return other
 
     def steps(self, batch_size: int) -> int:
         """Full batches that each rank has in an epoch.
@@ -151,31 +176,39 @@ class SampleStream:
         if out is None:
             out = Sample(*_empty((), self))
         out.mixture[...] = 0
-        rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(epoch, index)))
-        for source, pool, first in zip(self.sources, self._pools, self._order(epoch)[:, index], strict=True):
-            excerpt = self._excerpt(source, pool, first, rng)
-            for augment in self._augmentations:
-                excerpt = augment(excerpt, rng)
-            length = excerpt.shape[-1]
-            out.mixture[:, :length] += excerpt
-            if source in self.targets:
-                target = out.targets[self.targets.index(source)]
-                target[:, :length], target[:, length:] = excerpt, 0
+        silent = dict(zip(self.targets, out.targets, strict=True))
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, index)))
+        for (group, pool), first in zip(self._pools, self._order(epoch)[:, index], strict=True):
+            for source, excerpt in self._excerpts(group, pool, first, rng).items():
+                for augment in self._augmentations:
+                    excerpt = augment(excerpt, rng)
+                length = excerpt.shape[-1]
+                if (source == MIXTURE) == self._recorded:
+                    out.mixture[:, :length] += excerpt
+                if source in silent:
+                    target = silent.pop(source)
+                    target[:, :length], target[:, length:] = excerpt, 0
+        for target in silent.values():
+            target[...] = 0
         return out
 
     def _draw_order(self, epoch: int) -> np.ndarray:
-        """Which track of its pool each source takes first: (sources, size)."""
-        rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(epoch,)))
-        return np.stack([rng.permutation(self.size) % len(pool) for pool in self._pools])
+        """Which track of its pool each group takes first: (groups, size)."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch,)))
+        return np.stack([rng.permutation(self.size) % len(pool) for _, pool in self._pools])
 
-    def _excerpt(self, source: str, pool: list[Track], choice: int, rng: np.random.Generator) -> np.ndarray:
-        """As long as a sample, or the whole of a shorter track."""
+    def _excerpts(
+        self, group: frozenset[str], pool: list[Track], choice: int, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """By source, as long as a sample, or the whole of a shorter track."""
         for _ in range(ATTEMPTS):
             track = pool[choice]
             length = min(self.samples, track.samples)
             start = int(rng.integers(track.samples - length + 1))
+            # In the order of the track, as a set has none.
+            members = [source for source in track.recordings if source in group]
             try:
-                return track.read(source, start, length, self.channels)
+                return {source: track.read(source, start, length, self.channels) for source in members}
             except AudioError as error:
                 failure = error
                 self._warn(track.name, f"{error}; other tracks take its place")
@@ -243,11 +276,12 @@ def _empty(front: tuple[int, ...], stream: SampleStream) -> tuple[np.ndarray, np
     return np.empty((*front, *shape), np.float32), np.empty((*front, len(stream.targets), *shape), np.float32)
 
 
-def _tracks_with(source: str, tracks: Sequence[Track]) -> list[Track]:
-    found = [track for track in tracks if source in track.recordings]
-    if not found or source == MIXTURE:
-        known = sorted({name for track in tracks for name in track.sources})
-        near = difflib.get_close_matches(source, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"they have {', '.join(known)}"
-        raise UsageError(f"no track has the source {source!r}; {hint}")
-    return found
+def _tracks_with(group: Sequence[str], tracks: Sequence[Track]) -> list[Track]:
+    """Those that have any of the sources, each of which must be in one of them."""
+    known = {name for track in tracks for name in track.sources}
+    for source in group:
+        if source not in known:
+            near = difflib.get_close_matches(source, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"they have {listing(sorted(known))}"
+            raise UsageError(f"no track has the source {source!r}; {hint}")
+    return [track for track in tracks if not track.recordings.keys().isdisjoint(group)]

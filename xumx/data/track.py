@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
 from xumx.data.recording import Recording
-from xumx.errors import AudioError
+from xumx.errors import AudioError, XumxError
 
 MIXTURE = "mixture"
 """Name of the recording that is no source but the mix of them; a track may lack it."""
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,21 @@ class Track:
         return to_channels(recording.read(start, length), channels, recording)
 
 
+def track_at(name: str, recordings: Mapping[str, Recording], sample_rate: int) -> Track:
+    """A track whose recordings are read at one rate.
+
+    Raises
+    ------
+    AudioError
+        If one of them is empty.
+    """
+    resampled = {source: recording.at(sample_rate) for source, recording in recordings.items()}
+    for recording in resampled.values():
+        if recording.samples == 0:
+            raise AudioError(f"{recording.path}: holds no audio samples")
+    return Track(name, resampled)
+
+
 def to_channels(audio: np.ndarray, channels: int, recording: Recording) -> np.ndarray:
     """One channel from the mean of all, several from a copy of one; otherwise the number must agree."""
     if len(audio) == channels:
@@ -92,6 +110,29 @@ class WarnOnce:
             self._known.add(subject)
         if new:
             logger.warning("%s", message, extra={"subject": subject})
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def with_warnings(find: Callable[[], Result]) -> tuple[Result, list[str]]:
+    """What a function that looks for tracks gives, and its warnings, the first also in its error."""
+    handler = _Lines()
+    logger.addHandler(handler)
+    try:
+        return find(), handler.lines
+    except XumxError as error:
+        if handler.lines:
+            raise type(error)(f"{error}; the first: {handler.lines[0]}") from None
+        raise
+    finally:
+        logger.removeHandler(handler)
 
 
 def listing(names: Iterable[str], most: int = 5) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xumx.args import Parser, add_model, add_separation, separator_options
-from xumx.data.musdb import SPLITS, SUBSETS
+from xumx.args import Parser, add_model, add_separation, extension, separator_options
+from xumx.config import SOURCES
+from xumx.data import folders
+from xumx.data.musdb import SPLITS, SUBSETS, musdb_tracks
+from xumx.data.track import Track
 from xumx.errors import UsageError
 from xumx.pretrained import resolve
 
@@ -20,13 +24,32 @@ def eval_parser() -> Parser:
     """``python -m xumx.eval``."""
     parser = Parser(
         prog="python -m xumx.eval",
-        description="Score the separation of MUSDB18 with BSS Eval v4, as museval does, or compare scores.",
+        description="Score separation with BSS Eval v4, as museval does, or compare scores.",
     )
     group = parser.add_argument_group("data")
-    group.add_argument("--root", metavar="DIR", help="MUSDB18: the folder that holds train and test")
-    group.add_argument("--is-wav", action="store_true", help="of wav files (MUSDB18-HQ), not stems")
-    group.add_argument("--subset", choices=SUBSETS, default="test", help="tracks to score")
+    group.add_argument("--root", metavar="DIR", help="the folder that holds train and test")
+    group.add_argument(
+        "--dataset",
+        choices=("musdb", "trackfolder_fix"),
+        default="musdb",
+        help="what it holds: MUSDB18, or your own <subset>/<track>/<source>.wav",
+    )
+    group.add_argument("--is-wav", action="store_true", help="musdb of wav files (MUSDB18-HQ), not stems")
+    group.add_argument("--subset", choices=(*SUBSETS, "valid"), default="test", help="tracks to score")
     group.add_argument("--split", choices=SPLITS, help="part of the subset train")
+    group.add_argument(
+        "--sources",
+        nargs="+",
+        metavar="STEM",
+        help=f"trackfolder_fix: those whose sum the mixture is (default: {' '.join(SOURCES)})",
+    )
+    group.add_argument(
+        "--ext",
+        type=extension,
+        nargs="+",
+        metavar="EXT",
+        help="trackfolder_fix: what the names of audio files end with (default: .wav)",
+    )
     group = parser.add_argument_group("what is scored, if not a network").add_mutually_exclusive_group()
     group.add_argument(
         "--estimates", metavar="DIR", help="estimates of any system: DIR/<subset>/<track>/<stem>.wav"
@@ -83,7 +106,10 @@ def check(parser: Parser, args: argparse.Namespace) -> None:
             raise UsageError("--compare needs the scores of two runs or more")
         useless += [
             "root",
+            "dataset",
             "is_wav",
+            "sources",
+            "ext",
             "subset",
             "split",
             "evaldir",
@@ -99,7 +125,10 @@ def check(parser: Parser, args: argparse.Namespace) -> None:
         if getattr(args, name) != parser.get_default(name):
             raise UsageError(f"--{name.replace('_', '-')} does nothing with --{chosen}: leave it out")
     if chosen != "compare" and not args.root:
-        raise UsageError("--root: give the folder of MUSDB18, which holds train and test")
+        raise UsageError("--root: give the folder of MUSDB18 or of your own data, which holds train and test")
+    for name in ("sources", "ext") if args.dataset == "musdb" else ("is_wav", "split"):
+        if getattr(args, name):
+            raise UsageError(f"--{name.replace('_', '-')} does nothing with --dataset {args.dataset}")
     if args.cores < 1:
         raise UsageError(f"--cores must be 1 or more, not {args.cores}")
 
@@ -111,7 +140,10 @@ def kept_estimates(args: argparse.Namespace) -> Path | None:
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """What makes the scores of two runs those of one: all but where and how fast."""
-    shared = {name: getattr(args, name) for name in ("subset", "split", "is_wav", "fast")}
+    names = ["subset", "split", "is_wav", "fast"]
+    if args.dataset != "musdb":
+        names += ["dataset", "sources", "ext"]
+    shared = {name: getattr(args, name) for name in names}
     if args.estimates:
         return {"estimates": str(Path(args.estimates).resolve()), **shared}
     if args.oracle or args.baseline:
@@ -127,6 +159,23 @@ def _digest(weights: Path) -> str:
     for path in sorted(weights.glob("*.h5")) if weights.is_dir() else [weights]:
         sha1.update(path.read_bytes())
     return sha1.hexdigest()
+
+
+def find_tracks(args: argparse.Namespace) -> Callable[[], list[Track]]:
+    """The function that lists the tracks to score."""
+    if args.dataset == "musdb":
+        return partial(musdb_tracks, args.root, args.subset, args.split, is_wav=args.is_wav)
+    return partial(_own_tracks, Path(args.root).expanduser(), args)
+
+
+def _own_tracks(root: Path, args: argparse.Namespace) -> list[Track]:
+    folder = root / args.subset
+    if not folder.is_dir():
+        raise UsageError(f"--root {root} has no folder {args.subset!r}; --subset names another")
+    extensions = args.ext or [".wav"]
+    names = {source: [source + ext for ext in extensions] for source in args.sources or SOURCES}
+    found = folders.trackfolder_fix(folder, names, extensions)
+    return folders.tracks_of(found, root, [root, Path(args.evaldir)], progress=not args.quiet)
 
 
 def make_estimator(args: argparse.Namespace) -> partial[Any]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xumx.data.musdb import musdb_tracks
-from xumx.data.track import MIXTURE, Track, logger
+from xumx.data.track import MIXTURE, Track
 from xumx.errors import UsageError, XumxError
 from xumx.evaluation.estimators import stem_files
 from xumx.evaluation.scenario import Members, members_of, scenarios
@@ -49,29 +47,6 @@ def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
         raise XumxError(f"--evaldir {folder}: cannot be written ({error.strerror})") from None
     except (json.JSONDecodeError, AttributeError):
         raise XumxError(f"{path}: is damaged; --force replaces it") from None
-
-
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
-def tracks_of(root: str, subset: str, split: str | None, *, is_wav: bool) -> tuple[list[Track], list[str]]:
-    """What :func:`xumx.data.musdb.musdb_tracks` finds, and a line for each track that it leaves out."""
-    handler = _Lines()
-    logger.addHandler(handler)
-    try:
-        return musdb_tracks(root, subset, split, is_wav=is_wav), handler.lines
-    except XumxError as error:
-        if handler.lines:
-            raise XumxError(f"{error}; the first: {handler.lines[0]}") from None
-        raise
-    finally:
-        logger.removeHandler(handler)
 
 
 def tasks_of(

@@ -104,27 +104,31 @@ def ranking(table: pd.DataFrame) -> pd.Series:
     return means.sort_values(ascending=False, na_position="last")
 
 
-def summary(table: pd.DataFrame, name: str) -> str:
-    """Markdown: all metrics of a run, and its SDR over the published ones."""
+def summary(table: pd.DataFrame, name: str, *, published: bool = True) -> str:
+    """Markdown: all metrics of a run, and its SDR over the published ones, which are of MUSDB18."""
     medians = by_target(table)
     all_metrics = markdown(
         ["dB", *METRICS],
         ([target, *map(_number, row)] for target, row in zip(medians.index, medians.to_numpy())),
     )
-    columns = [*(target for target in medians.index if target != "mean"), "mean"]
-    rows = {name: medians["SDR"].to_dict()}
-    for published, values in PUBLISHED.items():
-        rows[published] = {**values, "mean": float(np.mean(list(values.values())))}
-    beside = markdown(
-        ["SDR, dB", *columns],
-        ([row, *(_number(values.get(column, np.nan)) for column in columns)] for row, values in rows.items()),
-    )
     empty, frames = unscored(table)
     tracks = table["track"].nunique()
-    return (
+    text = (
         f"{all_metrics}\n\nMedian over {tracks} track{'s' * (tracks != 1)} of the median over frames of 1 s. "
         f"{empty} of {frames} frames have no score: "
-        f"a truth or an estimate is silent there.\n\n{beside}\n"
+        "a truth or an estimate is silent there.\n"
+    )
+    return f"{text}\n{_beside_published(medians, name)}\n" if published else text
+
+
+def _beside_published(medians: pd.DataFrame, name: str) -> str:
+    columns = [*(target for target in medians.index if target != "mean"), "mean"]
+    rows = {name: medians["SDR"].to_dict()}
+    for other, values in PUBLISHED.items():
+        rows[other] = {**values, "mean": float(np.mean(list(values.values())))}
+    return markdown(
+        ["SDR, dB", *columns],
+        ([row, *(_number(values.get(column, np.nan)) for column in columns)] for row, values in rows.items()),
     )
 
 

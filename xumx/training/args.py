@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 
-from xumx.args import Parser
+from xumx.args import Parser, extension
 from xumx.config import ARCHITECTURES
 from xumx.training.schedule import SCALINGS
+
+KINDS = ("musdb", "aligned", "sourcefolder", "trackfolder_var", "trackfolder_fix")
+"""What ``--dataset`` takes; the others than musdb are those of :mod:`xumx.data.folders`."""
 
 
 def train_parser() -> Parser:
     """``python -m xumx.train``. A default that depends on other options is None, and said in the help."""
-    parser = Parser(prog="python -m xumx.train", description="Train a network on MUSDB18.")
+    parser = Parser(
+        prog="python -m xumx.train", description="Train a network on MUSDB18 or your own data."
+    )
     _add_run(parser)
     _add_data(parser)
+    _add_own_data(parser)
     _add_network(parser)
     _add_optimisation(parser)
     return parser
@@ -60,7 +66,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--root",
         metavar="DIR",
-        help="MUSDB18, the folder of train and test; without it, a preview of 7 s a track is downloaded",
+        help="folder of the data; for musdb that of train and test, or else a preview of 7 s is downloaded",
     )
     group.add_argument(
         "--is-wav", action="store_true", help="the tracks are folders of wav files, not stem files"
@@ -87,6 +93,82 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         default=10.0,
         metavar="SECONDS",
         help="of a piece in validation",
+    )
+    group.add_argument(
+        "--min-chunk-duration",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="leave out tracks that are shorter; others than these are filled with silence",
+    )
+    group.add_argument(
+        "--check-data",
+        nargs="?",
+        const="",
+        metavar="CSV",
+        help="no training: read all data, and print what is wrong with it; also write it to a file",
+    )
+
+
+def _add_own_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("your own data, in folders train and valid")
+    group.add_argument("--dataset", choices=KINDS, default="musdb", help="what --root holds")
+    group.add_argument(
+        "--valid-share",
+        type=float,
+        metavar="FRACTION",
+        help="of the tracks, to validate on, where there is no folder valid (default: 0.1)",
+    )
+    group.add_argument(
+        "--ext",
+        type=extension,
+        nargs="+",
+        metavar="EXT",
+        help="sourcefolder, trackfolder: what the names of audio files end with (default: .wav)",
+    )
+    group.add_argument(
+        "--input-file", metavar="FILE", help="aligned: name of the mixtures (default: mixture.wav)"
+    )
+    group.add_argument(
+        "--output-file",
+        nargs="+",
+        metavar="FILE",
+        help="aligned: names of what to separate, such as vocals.wav",
+    )
+    group.add_argument(
+        "--target-file", metavar="FILE", help="trackfolder: what a umx separates, as a file name"
+    )
+    group.add_argument(
+        "--interferer-files",
+        nargs="+",
+        metavar="FILE",
+        help="trackfolder_fix: what else is in the mixtures, as file names",
+    )
+    group.add_argument(
+        "--random-track-mix", action="store_true", help="trackfolder_fix: mix sources of different tracks"
+    )
+    group.add_argument(
+        "--random-interferer-mix",
+        action="store_true",
+        help="trackfolder_var: mix the targets of one track with all else of another",
+    )
+    group.add_argument(
+        "--silence-missing",
+        action="store_true",
+        help="trackfolder_var: a target that a track lacks is silent",
+    )
+    group.add_argument("--target-dir", metavar="DIR", help="sourcefolder: what a umx separates, as a folder")
+    group.add_argument(
+        "--interferer-dirs",
+        nargs="+",
+        metavar="DIR",
+        help="sourcefolder: what else is in the mixtures, as folders",
+    )
+    group.add_argument(
+        "--nb-train-samples", type=int, metavar="N", help="sourcefolder: samples of an epoch (default: 1000)"
+    )
+    group.add_argument(
+        "--nb-valid-samples", type=int, metavar="N", help="sourcefolder: mixes to validate on (default: 100)"
     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xumx.config import ModelConfig
 from xumx.data.augment import augmentations
 from xumx.data.cache import cached
-from xumx.data.musdb import musdb_tracks, preview_root
-from xumx.data.pieces import Pieces
+from xumx.data.musdb import preview_root
+from xumx.data.pieces import Mixes, Pieces
 from xumx.data.source import SampleStream
 from xumx.data.track import Track
 from xumx.data.unpaired import unpaired_tracks
@@ -21,6 +22,7 @@ from xumx.graph.objective import shortest
 from xumx.training.communicator import Communicator
 from xumx.training.options import Options
 from xumx.training.statistics import Statistics, load_or_compute
+from xumx.training.tracks import open_dataset
 
 
 class Datasets:
@@ -35,9 +37,9 @@ class Datasets:
     Attributes
     ----------
     stream : SampleStream
-        Random mixes of the training tracks.
-    validation : Pieces
-        The validation tracks, all of them, in pieces.
+        Mixes of the training tracks.
+    validation : Pieces or Mixes
+        The validation tracks, all of them, in pieces; or mixes where there are no tracks.
     unpaired : SampleStream or None
         What discriminators are shown of recordings that belong to no mixture.
 
@@ -52,6 +54,7 @@ class Datasets:
     def __init__(self, options: Options, config: ModelConfig, communicator: Communicator) -> None:
         self._options, self._config, self._communicator = options, config, communicator
         self._progress = not options.quiet and communicator.rank == 0
+        ranks = {"rank": communicator.rank, "world": communicator.size}
         needed = shortest(config)
         for name, seconds in (("--seq-dur", options.seq_dur), ("--valid-dur", options.valid_dur)):
             if seconds * config.sample_rate < needed:
@@ -59,50 +62,75 @@ class Datasets:
                     f"{name} {seconds:g} is too short for windows of {config.n_fft} samples; "
                     f"it must be at least {needed / config.sample_rate:.3f}"
                 )
-        self._root = Path(options.root).expanduser() if options.root else self._preview()
-        self._train, valid = self._tracks("train"), self._tracks("valid")
-        known = [(track.name, track.samples, track.sources) for track in (*self._train, *valid)]
+        if not options.root:
+            self._preview()
+        self._data = open_dataset(options, config, output=options.output, progress=self._progress)
+        known = [
+            [(track.name, track.samples, track.sources) for track in tracks]
+            for tracks in (self._data.train, self._data.valid)
+        ]
         if others := communicator.differing(known):
             raise XumxError(
-                f"--root {self._root}: {others} found other tracks there than rank 0; all need the same set"
+                f"--root {self._data.root}: {others} found other tracks there than rank 0; all need the same "
+                "set"
             )
-        # Everything there is goes into the mixtures, whatever is to be separated from them.
-        sources = tuple(dict.fromkeys(source for track in self._train for source in track.sources))
-        self.stream = SampleStream(
+        self._train, valid = self._cached(self._data.train), self._cached(self._data.valid)
+        self.stream = self._mixes(
             self._train,
-            sources,
-            round(options.seq_dur * config.sample_rate),
-            targets=config.sources,
-            channels=config.nb_channels,
-            samples_per_track=options.samples_per_track,
+            options.seq_dur,
+            size=options.nb_train_samples,
+            together=self._data.together,
+            recorded=self._data.recorded,
             augmentations=augmentations(options.source_augmentations),
-            seed=options.seed,
-            rank=communicator.rank,
-            world=communicator.size,
+            **ranks,
         )
         self.stream.steps(options.batch_size)
-        self.validation = Pieces(
-            valid,
-            config.sources,
-            round(options.valid_dur * config.sample_rate),
-            shortest=needed,
-            channels=config.nb_channels,
-            workers=options.nb_workers,
-            rank=communicator.rank,
-            world=communicator.size,
-        )
+        self.validation: Pieces | Mixes
+        if options.nb_valid_samples:
+            held = self._mixes(valid, options.valid_dur, size=options.nb_valid_samples, **ranks)
+            self.validation = Mixes(held, workers=options.nb_workers)
+        else:
+            self.validation = Pieces(
+                valid,
+                config.sources,
+                round(options.valid_dur * config.sample_rate),
+                shortest=needed,
+                silence_missing=options.silence_missing,
+                channels=config.nb_channels,
+                workers=options.nb_workers,
+                **ranks,
+            )
 
         self.unpaired = self._unpaired(options.unpaired) if options.unpaired else None
 
     def statistics(self) -> Statistics:
         """Of the training mixtures: kept beside the data, or in the output folder if that is read-only."""
         found = None
+        options = self._options
         if self._communicator.rank == 0:
-            folders = [self._root, Path(self._options.output)]
+            drawn = options.nb_train_samples is not None
             found = load_or_compute(
-                self._train, self._config, folders, workers=self._options.nb_workers, progress=self._progress
+                self._train,
+                self._config,
+                [self._data.root, Path(options.output)],
+                mixes=Mixes(self.stream.plain(), workers=options.nb_workers) if drawn else None,
+                workers=options.nb_workers,
+                progress=self._progress,
             )
         return Statistics(*self._communicator.broadcast(None if found is None else np.stack(found)))
+
+    def _mixes(self, tracks: list[Track], seconds: float, **changes: Any) -> SampleStream:
+        options, config = self._options, self._config
+        return SampleStream(
+            tracks,
+            self._data.sources,
+            round(seconds * config.sample_rate),
+            targets=config.sources,
+            channels=config.nb_channels,
+            samples_per_track=options.samples_per_track,
+            seed=options.seed,
+            **changes,
+        )
 
     def _unpaired(self, folder: str) -> SampleStream:
         options, stream = self._options, self.stream
@@ -120,14 +148,10 @@ class Datasets:
             world=stream.world,
         )
 
-    def _tracks(self, split: str) -> list[Track]:
-        options = self._options
-        tracks = musdb_tracks(
-            self._root, "train", split, is_wav=options.is_wav, sample_rate=self._config.sample_rate
-        )
+    def _cached(self, tracks: list[Track]) -> list[Track]:
+        options, ranks = self._options, self._communicator
         if not options.cache_dir:
             return tracks
-        ranks = self._communicator
         workers = None
         if ranks.size > 1:
             workers = THREADS
@@ -137,10 +161,8 @@ class Datasets:
             ranks.barrier()
         return cached(tracks, options.cache_dir, workers=workers, progress=self._progress)
 
-    def _preview(self) -> Path:
+    def _preview(self) -> None:
         """Downloaded by one process a machine."""
         if self._communicator.local_rank == 0:
             preview_root()
         self._communicator.barrier()
-        return preview_root()
-

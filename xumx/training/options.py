@@ -12,7 +12,9 @@ from xumx.config import SOURCES, ModelConfig, bandwidth_to_max_bin
 from xumx.data.augment import augmentations
 from xumx.errors import UsageError
 from xumx.graph import losses
+from xumx.training import dataset_options
 from xumx.training.args import train_parser
+from xumx.training.dataset_options import DatasetOptions
 
 SAMPLE_RATE = 44100
 
@@ -28,21 +30,18 @@ NETWORK = {
 }
 """Options that make the network, and the fields of its configuration."""
 
+DATASET = {field.name: field.default for field in dataclasses.fields(DatasetOptions)}
+"""Options that say what the data is, with their defaults."""
+
 FIXED = {
-    *NETWORK,
-    "seed",
-    "seq_dur",
-    "samples_per_track",
-    "source_augmentations",
-    "batch_size",
-    "loss",
-    "mcoef",
+    *(*NETWORK, *DATASET),
+    *("seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "loss", "mcoef"),
 }
 """Those that a run which goes on cannot change: of the network, the stream of samples, the loss."""
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(DatasetOptions):
     """Options of ``python -m xumx.train``, each with a value; its help describes them.
 
     Raises
@@ -112,6 +111,7 @@ class Options:
                 "--is-wav says how to read --root, which is missing; the preview holds stem files"
             )
         augmentations(self.source_augmentations)
+        dataset_options.check(self)
         self._check_loss()
 
     def _check_loss(self) -> None:
@@ -168,11 +168,12 @@ def new_run(values: Mapping[str, Any], given: frozenset[str]) -> Options:
         For an option that is wrong, missing, or would do nothing.
     """
     values = dict(values)
-    source, sources, umx_train = (values.pop(name) for name in ("source", "sources", "umx_train"))
-    if umx_train:
+    if values.pop("umx_train"):
         if "arch" in given and values["arch"] != "umx":
             raise UsageError(f"--umx-train means --arch umx, but --arch is {values['arch']}; leave one out")
         values["arch"] = "umx"
+    values = dataset_options.complete(values, given)
+    source, sources, _ = (values.pop(name) for name in ("source", "sources", "check_data"))
     arch = values["arch"]
     independent = arch == "umx"
     if not independent and "source" in given:
@@ -249,7 +250,7 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
     # Runs from before these options did what is the default now.
     loss = list(losses.spell(losses.default(stored["arch"])))
     before = {"loss": loss, "feature_model": None, "unpaired": None}
-    stored = {**before, **stored}
+    stored = {**DATASET, **before, **stored}
     wanted = {name: values[name] for name in given}
     if "loss" in wanted:
         wanted["loss"] = losses.spell(losses.parse(wanted["loss"]))
@@ -265,7 +266,8 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
                 "leave it out, or start a new run"
             )
     merged = {**stored, **wanted, "model": values["model"]}
-    for name in ("sources", "source_augmentations", "loss"):
+    tuples = (name for name, default in DATASET.items() if isinstance(default, tuple))
+    for name in ("sources", "source_augmentations", "loss", *tuples):
         merged[name] = tuple(merged[name])
     return Options(**merged)
 

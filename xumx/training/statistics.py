@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from xumx.config import ModelConfig
-from xumx.data.pieces import Pieces
+from xumx.data.pieces import Mixes, Pieces
 from xumx.data.recording import Recording
 from xumx.data.track import MIXTURE, Track
 from xumx.errors import XumxError
@@ -24,6 +24,8 @@ from xumx.signal.stft import stft
 
 FLOOR = 1e-4
 """Least deviation, as a share of the greatest: bins that hold nothing are not blown up."""
+
+_LONGEST = 15 * 60  # seconds of a track at a time: songs are whole, and memory has an end
 
 _BLOCK = 512  # frames at a time, so that a track's spectrogram is never held whole
 
@@ -42,6 +44,7 @@ def load_or_compute(
     config: ModelConfig,
     folders: Sequence[Path],
     *,
+    mixes: Mixes | None = None,
     workers: int = 0,
     progress: bool = True,
 ) -> Statistics:
@@ -56,6 +59,8 @@ def load_or_compute(
         FFT size, hop and channels.
     folders : sequence of path
         Where to look; the first that can be written to gets the file.
+    mixes : Mixes, optional
+        Mixtures of these tracks, in place of one a track.
     workers : int
         Threads that read ahead.
     progress : bool
@@ -66,12 +71,12 @@ def load_or_compute(
     XumxError
         If no track can be read.
     """
-    name = f"xumx-statistics-{_key(tracks, config)}.npz"
+    name = f"xumx-statistics-{_key(tracks, config, mixes)}.npz"
     for folder in folders:
         found = _load(folder / name, config)
         if found is not None:
             return found
-    statistics = compute(tracks, config, workers=workers, progress=progress)
+    statistics = compute(tracks, config, mixes=mixes, workers=workers, progress=progress)
     for folder in folders:
         try:
             with replacing(folder / name) as aside, open(aside, "wb") as file:
@@ -83,12 +88,23 @@ def load_or_compute(
 
 
 def compute(
-    tracks: Sequence[Track], config: ModelConfig, *, workers: int = 0, progress: bool = True
+    tracks: Sequence[Track],
+    config: ModelConfig,
+    *,
+    mixes: Mixes | None = None,
+    workers: int = 0,
+    progress: bool = True,
 ) -> Statistics:
-    """Over all frames of the centred STFT of all mixtures; see :func:`load_or_compute`."""
+    """Over all frames of the centred STFT of all mixtures, or of their parts where they last for hours.
+
+    See :func:`load_or_compute`.
+    """
     frames, mean, squares = 0, np.zeros(config.bins), np.zeros(config.bins)
-    pieces = Pieces(tracks, (), channels=config.nb_channels, workers=workers)
-    with tqdm(pieces, "statistics", unit="track", disable=not progress, leave=False) as bar:
+    longest = round(_LONGEST * config.sample_rate)
+    pieces = mixes or Pieces(
+        tracks, (), longest, shortest=config.n_fft, channels=config.nb_channels, workers=workers
+    )
+    with tqdm(pieces, "statistics", unit="piece", disable=not progress, leave=False) as bar:
         for _, sample in bar:
             for block in _blocks(sample.mixture, config):
                 magnitude = np.abs(stft(block.T, config.n_fft, config.n_hop, center=False)).mean(axis=2)
@@ -117,7 +133,7 @@ def _blocks(audio: np.ndarray, config: ModelConfig) -> list[np.ndarray]:
     ]
 
 
-def _key(tracks: Sequence[Track], config: ModelConfig) -> str:
+def _key(tracks: Sequence[Track], config: ModelConfig, mixes: Mixes | None) -> str:
     """Of what the statistics depend on; names and sizes, not paths, so that a set may move."""
     mixtures = [
         (track.name, track.samples, [r.path.stat().st_size for r in _mixture_recordings(track)])
@@ -125,6 +141,9 @@ def _key(tracks: Sequence[Track], config: ModelConfig) -> str:
     ]
     version = 1  # of what is computed
     identity = [version, config.n_fft, config.n_hop, config.nb_channels, mixtures]
+    if mixes is not None:
+        stream = mixes.stream
+        identity += [stream.size, stream.samples, stream.seed, stream.sources]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from xumx.config import ModelConfig
-from xumx.data.pieces import Pieces
+from xumx.data.pieces import Mixes, Pieces
 from xumx.errors import XumxError
 from xumx.graph import losses
 from xumx.graph.losses import Term
@@ -27,7 +27,7 @@ class Validation:
 
     Parameters
     ----------
-    pieces : Pieces
+    pieces : Pieces or Mixes
         This rank's share.
     config : ModelConfig
     ops : module
@@ -41,7 +41,7 @@ class Validation:
 
     def __init__(
         self,
-        pieces: Pieces,
+        pieces: Pieces | Mixes,
         config: ModelConfig,
         ops: ModuleType,
         terms: Sequence[Term],
