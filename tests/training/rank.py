@@ -87,10 +87,10 @@ def drifting(change: Set) -> None:
 
 def elsewhere(change: Set) -> None:
     """Rank 1 finds a track less."""
-    from xumx.training import datasets
+    from xumx.training import tracks
 
-    tracks = datasets.musdb_tracks
-    change(datasets, "musdb_tracks", lambda *a, **k: tracks(*a, **k)[int(os.environ["PMI_RANK"]) :])
+    found = tracks.musdb_tracks
+    change(tracks, "musdb_tracks", lambda *a, **k: found(*a, **k)[int(os.environ["PMI_RANK"]) :])
 
 
 def stalling(change: Set) -> None:

@@ -173,7 +173,7 @@ def test_short_tracks_may_be_left_out(root: Path, tmp_path: Path, capfd: pytest.
 def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: Any, capfd: Any) -> None:
     """Whatever NNabla's handler at the root of all loggers would print too."""
 
-    def prepare(argv: object) -> None:
+    def prepare(*_: object) -> None:
         logging.getLogger("xumx.data.track").warning("careful")
         raise XumxError("the end")
 
