@@ -24,7 +24,7 @@ def _main(argv: Sequence[str] | None) -> int:
     for package in ("nnabla", "yaml", "soundfile", "matplotlib", "pandas"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
-                f"a study needs {package}, which is not installed; pip install 'xumx[train,eval]' on Python 3.10"
+                f"a study needs {package}, which is missing; pip install 'xumx[train,eval]' on Python 3.10"
             )
     logging.disable(logging.INFO)  # NNabla greets on import
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -36,7 +36,8 @@ def _main(argv: Sequence[str] | None) -> int:
     with logging_redirect_tqdm([logging.getLogger("xumx")]):
         errors = study(args)
     if errors:
-        print(f"error: {len(errors)} failed; the others are compared in {Path(args.output) / 'study.md'}:", file=sys.stderr)
+        page = Path(args.output) / "study.md"
+        print(f"error: {len(errors)} failed; the others are compared in {page}:", file=sys.stderr)
         for line in errors:
             print(f"  {line}", file=sys.stderr)
     elif not args.quiet:

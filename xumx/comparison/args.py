@@ -35,18 +35,20 @@ def study_parser() -> Parser:
     """``python -m xumx.study``."""
     parser = Parser(
         prog="python -m xumx.study",
-        description="Train a network with each of many losses, score them all, and compare them. What is done "
-        "already is not done again.",
+        description="Train a network with each of many losses, score them all, and compare them. "
+        "What is done already is not done again.",
     )
     group = parser.add_argument_group("study")
     group.add_argument("--root", metavar="DIR", required=True, help="MUSDB18, the folder of train and test")
     group.add_argument("--is-wav", action="store_true", help="of wav files (MUSDB18-HQ), not stems")
-    group.add_argument("--output", metavar="DIR", default="study", help="folder of the study; one to go on with")
+    group.add_argument(
+        "--output", metavar="DIR", default="study", help="folder of the study, new or to go on with"
+    )
     group.add_argument(
         "--losses",
         nargs="+",
         metavar="NAME[=WEIGHT][+NAME...]",
-        help="a run each; sums are written with +, as L2freq+LSGAN=0.01 (default: all that need nothing else)",
+        help="a run each; sums as in L2freq+LSGAN=0.01 (default: all that need nothing else)",
     )
     group.add_argument(
         "--arch", nargs="+", default=["x-umx"], metavar="ARCH", help="of xumx.train; a umx is a run a source"
@@ -55,7 +57,7 @@ def study_parser() -> Parser:
         "--sources", nargs="+", metavar="STEM", help="to separate (default: bass drums vocals other)"
     )
     group.add_argument(
-        "--lr", type=float, help="learning rate of all runs (default: that of the published study for each loss)"
+        "--lr", type=float, help="learning rate of all runs (default: the published study's of each loss)"
     )
     group.add_argument("--quiet", "-q", action="store_true", help="print warnings and errors only")
     group = parser.add_argument_group("as in xumx.train, with its defaults")
@@ -80,10 +82,11 @@ def train_argv(args: argparse.Namespace) -> list[str]:
             argv += [f"--{name}", value]
     if args.source_augmentations is not None:
         argv += ["--source-augmentations", *args.source_augmentations]
-    return argv + [f"--{name}" for name in ("is-wav", "unidirectional") if getattr(args, name.replace("-", "_"))]
+    flags = {"--is-wav": args.is_wav, "--unidirectional": args.unidirectional}
+    return argv + [flag for flag, given in flags.items() if given]
 
 
 def eval_argv(args: argparse.Namespace) -> list[str]:
     """What the scoring of all runs has in common, as ``python -m xumx.eval`` takes it."""
-    argv = ["--root", args.root]
-    return argv + [f"--{name.replace('_', '-')}" for name in ("is_wav", "fast") if getattr(args, name)]
+    flags = {"--is-wav": args.is_wav, "--fast": args.fast}
+    return ["--root", args.root, *(flag for flag, given in flags.items() if given)]

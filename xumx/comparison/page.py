@@ -65,8 +65,8 @@ def _data(study: Mapping[str, Any], runs: pd.DataFrame, tracks: Mapping[str, Seq
     seconds = runs["seconds"].sum()
     return (
         f"{commands}\n\n{len(tracks['train'])} tracks to train on, {len(tracks['valid'])} to validate with, "
-        f"{len(tracks['test'])} to score. {len(runs)} configurations, trained for {seconds:.0f} s in all, the "
-        f"median for {runs['seconds'].median():.0f} s, validation included. Settings: {settings}."
+        f"{len(tracks['test'])} to score. {len(runs)} configurations, trained for {seconds:.0f} s in all, "
+        f"the median for {runs['seconds'].median():.0f} s, validation included. Settings: {settings}."
     )
 
 
@@ -85,7 +85,7 @@ def _architecture(arch: str, scores: pd.DataFrame, runs: pd.DataFrame, test: Seq
         for loss, values in zip(sdr.index, sdr.to_numpy(float))
     ]
     reference = sdr_table(scores, REFERENCE).reindex(columns=sdr.columns)
-    extra = {str(name): dict(zip(sdr.columns, row)) for name, row in zip(reference.index, reference.to_numpy(float))}
+    extra = {str(name): row.to_dict() for name, row in reference.iterrows()}
     if len(test) == MUSDB18[0] and MUSDB18[1] in test:
         extra |= {name: {**v, "mean": float(np.mean(list(v.values())))} for name, v in PUBLISHED.items()}
     for name, published in extra.items():
@@ -93,8 +93,8 @@ def _architecture(arch: str, scores: pd.DataFrame, runs: pd.DataFrame, test: Seq
     header = ["SDR, dB", *sdr.columns, "rate", "epochs", "best", "seconds"]
     lacking = [f"{loss} {n}" for loss, n in zip(runs["loss"], runs["tracks"]) if 0 < n < len(test)]
     note = (
-        f"Medians over {len(test)} tracks of medians over frames of 1 s (BSS Eval v4), of the best epoch by each "
-        "loss's own validation, which 'best' counts from 1; seconds of training."
+        f"Medians over {len(test)} tracks of medians over frames of 1 s (BSS Eval v4), of the best epoch by "
+        "each loss's own validation, which 'best' counts from 1; seconds of training."
     )
     if lacking:
         note += f" Fewer tracks have a score of {', '.join(lacking)}: an estimate is silent there."
@@ -112,7 +112,7 @@ def _architecture(arch: str, scores: pd.DataFrame, runs: pd.DataFrame, test: Seq
         f"## {arch}: SDR by loss",
         markdown(header, rows),
         note,
-        f"![SDR by loss and source](boxes-{arch}.png)",
+        *([f"![SDR by loss and source](boxes-{arch}.png)"] if runs["tracks"].any() else []),
         f"### {arch}: training",
         f"![Training curves](curves-{arch}.png)",
         f"### {arch}: all metrics",
@@ -128,15 +128,17 @@ def _cross(arch: str, table: pd.DataFrame, correlations: pd.DataFrame) -> list[s
         "spearman_tracks": "Spearman, within tracks",
     }  # fmt: skip
     ranking = [
-        [str(row["metric"]), *(_number(row[column]) for column in columns)] for _, row in correlations.iterrows()
+        [str(metric), *map(_number, row)]
+        for metric, row in zip(correlations["metric"], correlations[columns].to_numpy(float))
     ]
     values = [
-        [str(metric), *(f"{value:.3g}" for value in row)] for metric, row in zip(table.index, table.to_numpy(float))
+        [str(metric), *(f"{value:.3g}" for value in row)]
+        for metric, row in zip(table.index, table.to_numpy(float))
     ]
     return [
         f"### {arch}: which losses track SDR",
-        "Every loss as a metric of every model, on the test tracks, against SDR (the mean over sources): -1 is a "
-        f"loss that falls whenever SDR rises. {correlations['models'].max()} models.",
+        "Every loss as a metric of every model, on the test tracks, against SDR (the mean over sources): -1 "
+        f"is a loss that falls whenever SDR rises. {correlations['models'].max()} models.",
         markdown(["metric", *(titles[column] for column in columns)], ranking),
         f"![Ranks of the models by each loss](cross-{arch}.png)",
         "Values, means over tracks; a row a loss as metric, a column a loss of training, the best SDR first:",

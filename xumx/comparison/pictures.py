@@ -33,10 +33,18 @@ def boxes(tracks: pd.DataFrame, arch: str, order: Sequence[str]) -> Figure:
             if len(values):
                 line, fill = {"color": colour}, {"facecolor": colour, "alpha": 0.3}
                 axes.boxplot(
-                    values, positions=[place], widths=0.7, vert=False, patch_artist=True, boxprops=fill,
-                    medianprops={"color": "k"}, whiskerprops=line, capprops=line, flierprops={"markersize": 2},
+                    values,
+                    positions=[place],
+                    widths=0.7,
+                    vert=False,
+                    patch_artist=True,
+                    boxprops=fill,
+                    medianprops={"color": "k"},
+                    whiskerprops=line,
+                    capprops=line,
+                    flierprops={"markersize": 2},
                     manage_ticks=False,
-                )  # fmt: skip
+                )
         axes.set(title=source, xlabel="SDR, dB")
         axes.grid(axis="x", alpha=0.3)
     grid[0].set_yticks(range(len(names)), names)
@@ -45,7 +53,7 @@ def boxes(tracks: pd.DataFrame, arch: str, order: Sequence[str]) -> Figure:
 
 
 def curves(histories: Mapping[str, Mapping[str, History]]) -> Figure:
-    """Validation (solid) and training (dotted) loss of each configuration in a plot and on a scale of its own.
+    """Validation (solid) and training (dotted) loss of each configuration, each on a scale of its own.
 
     Parameters
     ----------
@@ -59,11 +67,11 @@ def curves(histories: Mapping[str, Mapping[str, History]]) -> Figure:
     for axes, (name, runs) in zip(grid, histories.items()):
         for number, (source, history) in enumerate(runs.items()):
             epochs = [1 + epoch["epoch"] for epoch in history]
-            style = "." if len(history) == 1 else ""
+            marker = "o" if len(history) == 1 else None
             for key, line in (("validation_loss", "-"), ("training_loss", ":")):
                 values = [epoch[key] for epoch in history]
                 label = source if line == "-" and source else None
-                axes.plot(epochs, values, line + style, color=f"C{number}", linewidth=1, label=label)
+                axes.plot(epochs, values, line, marker=marker, color=f"C{number}", linewidth=1, label=label)
         if len(runs) > 1:
             axes.legend(fontsize=6)
         axes.set_title(name, fontsize=9)

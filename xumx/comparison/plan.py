@@ -30,9 +30,9 @@ DEFAULT = (*_ALONE, "CombinationMultiDomain")
 """Losses that need neither a companion nor another network."""
 
 _SHARED = (
-    "seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "hidden_size", "unidirectional",
-    "nfft", "nhop", "bandwidth", "nb_channels", "valid_dur", "patience", "lr_decay_patience", "lr_decay_gamma",
-    "weight_decay",
+    "seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "hidden_size",
+    "unidirectional", "nfft", "nhop", "bandwidth", "nb_channels", "valid_dur", "patience",
+    "lr_decay_patience", "lr_decay_gamma", "weight_decay",
 )  # fmt: skip
 """Options of training that all runs of a study share."""
 
@@ -110,7 +110,8 @@ def runs(args: argparse.Namespace, configuration: Configuration) -> list[Run]:
     """The trainings of a configuration: one, or of a umx one a source."""
     folder = Path(args.output) / "runs" / configuration.path
     rate = configuration.rate if args.lr is None else args.lr
-    common = [*train_argv(args), "--arch", configuration.arch, "--lr", repr(rate), "--loss", *configuration.losses]
+    common = [*train_argv(args), "--arch", configuration.arch, "--lr", repr(rate)]
+    common += ["--loss", *configuration.losses]
     if args.feature_model and "DeepFeatures" in losses.parse(configuration.losses):
         common += ["--feature-model", args.feature_model]
     if configuration.arch != "umx":
@@ -146,7 +147,7 @@ def check(every: Iterable[Configuration], args: argparse.Namespace) -> None:
                 Datasets(options, options.config, Communicator())
             listened.add((run.configuration.arch, run.source))
     if args.feature_model and not any("DeepFeatures" in losses.parse(c.losses) for c in every):
-        raise UsageError("--feature-model is for the loss DeepFeatures, which is not in --losses; leave it out")
+        raise UsageError("--feature-model is for the loss DeepFeatures, not in --losses; leave it out")
     if args.cores < 1:
         raise UsageError(f"--cores must be 1 or more, not {args.cores}")
     if args.niter < 0:
@@ -233,7 +234,8 @@ def save(folder: Path, study: dict[str, Any]) -> None:
     lists = [[c.arch, list(c.losses)] for c in study["configurations"]]
     try:
         with replacing(folder / FILE) as aside:
-            aside.write_text(json.dumps({**study, "configurations": lists}, indent=2) + "\n", encoding="utf-8")
+            text = json.dumps({**study, "configurations": lists}, indent=2)
+            aside.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise XumxError(f"--output {folder}: cannot be written ({error.strerror or error})") from None
 

@@ -32,7 +32,9 @@ REFERENCES = {
 _METRICS = "losses.json"
 
 
-def score_model(args: argparse.Namespace, model: Path, folder: Path, tracks: list[Track], local: int) -> list[str]:
+def score_model(
+    args: argparse.Namespace, model: Path, folder: Path, tracks: list[Track], local: int
+) -> list[str]:
     """Score a network on the test tracks; a line for each track that failed.
 
     ``local`` is the number of processes of this machine that score at the same time.

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from xumx.comparison import page, pictures, plan, scoring, tables, training
 from xumx.comparison.plan import Configuration
 from xumx.comparison.tables import REFERENCE, Key
-from xumx.data.musdb import musdb_tracks
+from xumx.data.musdb import SPLITS, musdb_tracks
 from xumx.data.track import Track
 from xumx.errors import XumxError
 from xumx.evaluation.ranks import Rank
@@ -111,7 +111,7 @@ def report(folder: Path, whole: Mapping[str, Any], args: argparse.Namespace, tes
             found[key] = own
             measured[key] = scoring.measured_losses(folder / "scores" / item.path)
         elif not failed:
-            failures[key] = "its estimates have no scores: they are silent"
+            failures[key] = "has no scores: it was interrupted, or its estimates are silent"
         rows.append(_row(item, args, histories[key], len(own)))
     references: dict[Key, dict[str, Scores]] = {}
     for name in scoring.REFERENCES:
@@ -132,19 +132,19 @@ def report(folder: Path, whole: Mapping[str, Any], args: argparse.Namespace, tes
     figures = {}
     for arch in dict.fromkeys(arch for arch, _ in histories):
         order = list(tables.sdr_table(scores, arch).index)
-        figures[f"boxes-{arch}"] = pictures.boxes(tracks, arch, order)
+        if any(key[0] == arch for key in found):
+            figures[f"boxes-{arch}"] = pictures.boxes(tracks, arch, order)
         past_of = {loss: histories[arch, loss] for loss in order if histories.get((arch, loss))}
         if past_of:
             figures[f"curves-{arch}"] = pictures.curves(past_of)
-        means = cross[cross["arch"] == arch].groupby(["metric", "loss"], sort=False)["value"].mean().unstack("loss")
+        groups = cross[cross["arch"] == arch].groupby(["metric", "loss"], sort=False)
+        means = groups["value"].mean().unstack("loss")
         if not means.empty:
             ranked = [m for m in correlations[correlations["arch"] == arch]["metric"] if m in means.index]
             wide[arch] = means.loc[ranked, [loss for loss in order if loss in means.columns]]
             figures[f"cross-{arch}"] = pictures.heat_map(wide[arch])
-    names = {
-        **{s: [t.name for t in musdb_tracks(args.root, "train", s, is_wav=args.is_wav)] for s in ("train", "valid")},
-        "test": [track.name for track in test],
-    }
+    parts = {split: musdb_tracks(args.root, "train", split, is_wav=args.is_wav) for split in SPLITS}
+    names = {part: [track.name for track in tracks] for part, tracks in {**parts, "test": test}.items()}
     text = page.page({**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures)
     try:
         for name, figure in figures.items():
@@ -190,6 +190,7 @@ def _line(item: Configuration, args: argparse.Namespace, test: list[Track]) -> s
     """A finished configuration in a line."""
     runs = plan.runs(args, item)
     seconds = sum(epoch["seconds"] for run in runs for epoch in training.history(run))
-    tracks = tables.tracks_table({(item.arch, item.name): scoring.scores(Path(args.output) / "scores" / item.path, test)})
-    sdr = tables.sdr_table(tables.scores_table(tracks), item.arch).iloc[0]
-    return f"{item}: SDR " + ", ".join(f"{s} {v:.2f}" for s, v in sdr.items()) + f" dB; {seconds:.0f} s of training"
+    scores = scoring.scores(Path(args.output) / "scores" / item.path, test)
+    table = tables.scores_table(tables.tracks_table({(item.arch, item.name): scores}))
+    sdr = ", ".join(f"{s} {v:.2f}" for s, v in tables.sdr_table(table, item.arch).iloc[0].items())
+    return f"{item}: SDR {sdr} dB; {seconds:.0f} s of training"

@@ -36,7 +36,7 @@ _KEEP = {"future_stack": True}  # frames without a score stay, as NaN
 def scores_table(tracks: pd.DataFrame, failed: Sequence[Key] = ()) -> pd.DataFrame:
     """A row an architecture, loss, source and metric: medians over tracks, and 'mean' over the sources.
 
-    What ``failed`` has rows too, without values.
+    What ``failed`` has rows of 'mean' without values.
     """
     order = list(dict.fromkeys(zip(tracks["arch"], tracks["loss"])))
     sources = list(dict.fromkeys(tracks["source"]))
@@ -46,7 +46,7 @@ def scores_table(tracks: pd.DataFrame, failed: Sequence[Key] = ()) -> pd.DataFra
         one = {}
         for metric in METRICS:
             found = [s for s in sources if (arch, loss, s, metric) in medians.index]
-            one = {s: float(medians[arch, loss, s, metric]) for s in found or ([] if order else sources)}
+            one = {s: float(medians[arch, loss, s, metric]) for s in found}
             # As in xumx.eval: a median that is missing does not count.
             mean = float(pd.Series(one, dtype=float).mean())
             rows += [(arch, loss, source, metric, value) for source, value in [*one.items(), ("mean", mean)]]
@@ -72,6 +72,12 @@ def cross_table(measured: Mapping[Key, Mapping[str, Mapping[str, float]]]) -> pd
     return pd.DataFrame(rows, columns=["arch", "loss", "metric", "track", "value"])
 
 
+_CORRELATIONS = [
+    "arch", "metric", "models", "spearman_models", "pearson_models", "spearman_all", "pearson_all",
+    "spearman_tracks",
+]  # fmt: skip
+
+
 def correlations(cross: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
     """How each loss as a metric goes with SDR; -1 for one that always falls as SDR rises.
 
@@ -86,8 +92,8 @@ def correlations(cross: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns arch, metric, models, spearman_models, pearson_models, spearman_all, pearson_all,
-        spearman_tracks; the most negative Spearman over models first.
+        With the columns of `_CORRELATIONS`, models being their number; of each architecture the most
+        negative Spearman over models first.
     """
     sdr = tracks[tracks["metric"] == "SDR"].groupby(["arch", "loss", "track"], sort=False)["value"].mean()
     pairs = cross.join(sdr.rename("sdr"), on=["arch", "loss", "track"]).replace([np.inf, -np.inf], np.nan)
@@ -108,8 +114,7 @@ def correlations(cross: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
                 "spearman_tracks": float(pd.Series(within, dtype=float).mean()),
             }
         )
-    columns = ["arch", "metric", "models", *(f"{k}_{o}" for o in ("models", "all") for k in ("spearman", "pearson"))]
-    table = pd.DataFrame(rows, columns=[*columns, "spearman_tracks"])
+    table = pd.DataFrame(rows, columns=_CORRELATIONS)
     return table.sort_values(["arch", "spearman_models"], kind="stable", ignore_index=True)
 
 

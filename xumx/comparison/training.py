@@ -26,16 +26,15 @@ def train(run: Run) -> None:
     XumxError
         If it fails; :func:`failure` remembers.
     """
-    if done(run):
-        return
     from xumx.training.start import prepare
 
-    known = (run.folder / checkpoint.NAME).exists()
     note = run.folder / _FAILED
     note.unlink(missing_ok=True)
     try:
-        _, trainer = prepare([*run.argv, *(["--model", str(run.folder)] if known else [])])
-        trainer.run()
+        if not done(run):
+            known = (run.folder / checkpoint.NAME).exists()
+            _, trainer = prepare([*run.argv, *(["--model", str(run.folder)] if known else [])])
+            trainer.run()
     except XumxError as error:
         try:
             with replacing(note) as aside:
@@ -57,9 +56,11 @@ def done(run: Run) -> bool:
 
 
 def history(run: Run) -> list[dict[str, Any]]:
-    """What each epoch came to; empty if none was ended."""
-    path = run.folder / checkpoint.NAME
-    return list(checkpoint.load(path).progress["position"]["history"]) if path.exists() else []
+    """What each epoch came to; empty if none was ended, or the checkpoint cannot be read."""
+    try:
+        return list(checkpoint.load(run.folder / checkpoint.NAME).progress["position"]["history"])
+    except XumxError:
+        return []
 
 
 def failure(runs: list[Run]) -> str | None:
