@@ -17,38 +17,37 @@ History = Sequence[Mapping[str, Any]]
 
 
 def boxes(tracks: pd.DataFrame, arch: str, order: Sequence[str]) -> Figure:
-    """SDR over tracks: a plot a source, a box a loss, in the given order from the top; references in grey."""
+    """SDR over tracks: a plot a source, a box a loss in the given order; references in grey."""
     rows = tracks[tracks["metric"] == "SDR"].dropna(subset=["value"])
-    own = rows[rows["arch"] == arch]
-    other = rows[(rows["arch"] == REFERENCE)]
+    own, other = (rows[rows["arch"] == name] for name in (arch, REFERENCE))
     sources = list(dict.fromkeys(own["source"]))
-    names = [*(name for name in order if name in set(own["loss"])), *dict.fromkeys(other["loss"])]
-    figure = Figure(figsize=(2 + 2.6 * len(sources), 1.2 + 0.27 * len(names)), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(1, len(sources), sharey=True))
+    names = [name for name in order if name in set(own["loss"])]
+    both = [
+        *((own, name, "C0") for name in names),
+        *((other, n, "0.5") for n in dict.fromkeys(other["loss"])),
+    ]
+    figure = Figure(figsize=(2 + 0.36 * len(both), 2 + 1.9 * len(sources)), layout="constrained")
+    grid = np.atleast_1d(figure.subplots(len(sources), 1, sharex=True))
     for axes, source in zip(grid, sources):
-        for place, name in enumerate(names):
-            part = own if name in set(own["loss"]) else other
+        for place, (part, name, colour) in enumerate(both):
             values = part[(part["loss"] == name) & (part["source"] == source)]["value"].to_numpy()
-            colour = "C0" if part is own else "0.5"
             if len(values):
-                line, fill = {"color": colour}, {"facecolor": colour, "alpha": 0.3}
+                line = {"color": colour}
                 axes.boxplot(
                     values,
                     positions=[place],
                     widths=0.7,
-                    vert=False,
                     patch_artist=True,
-                    boxprops=fill,
+                    boxprops={"facecolor": colour, "alpha": 0.3},
                     medianprops={"color": "k"},
                     whiskerprops=line,
                     capprops=line,
                     flierprops={"markersize": 2},
                     manage_ticks=False,
                 )
-        axes.set(title=source, xlabel="SDR, dB")
-        axes.grid(axis="x", alpha=0.3)
-    grid[0].set_yticks(range(len(names)), names)
-    grid[0].set_ylim(len(names) - 0.5, -0.5)
+        axes.set(ylabel=f"{source}\nSDR, dB")
+        axes.grid(axis="y", alpha=0.3)
+    grid[-1].set_xticks(range(len(both)), [name for _, name, _ in both], rotation=60, ha="right", fontsize=8)
     return figure
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from xumx.args import separator_options
 from xumx.comparison.args import eval_argv
-from xumx.comparison.plan import Run
+from xumx.comparison.plan import Run, sources_of
 from xumx.comparison.training import digest
 from xumx.data.track import Track
 from xumx.errors import UsageError, XumxError
@@ -49,10 +49,13 @@ def score_model(
 def score_reference(
     args: argparse.Namespace, name: str, folder: Path, tracks: list[Track], local: int
 ) -> list[str]:
-    """Score one of `REFERENCES`; otherwise like :func:`score_model`."""
+    """Score one of `REFERENCES` for the stems of the study's networks; otherwise like :func:`score_model`.
+
+    If that is one stem, for all that the tracks have: it cannot be scored alone.
+    """
     parsed = eval_parser().parse_args([*eval_argv(args), *REFERENCES[name]])
-    sources = tracks[0].sources
-    return _score(parsed, folder, tracks, members_of(sources, sources), args.cores, local)
+    stems = sources_of(args) if len(sources_of(args)) > 1 else tracks[0].sources
+    return _score(parsed, folder, tracks, members_of(stems, tracks[0].sources), args.cores, local)
 
 
 def _score(

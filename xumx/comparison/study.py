@@ -45,7 +45,7 @@ def study(args: argparse.Namespace) -> list[str]:
     if rank.rank == 0:
         plan.save(folder, whole)
         name = rank.announce(folder)
-    items = rank.share([*scoring.REFERENCES, *wanted])
+    items = rank.share([*wanted, *scoring.REFERENCES])
     errors = []
     with tqdm(items, "study", unit="run", disable=args.quiet or rank.rank > 0) as bar:
         for item in bar:
