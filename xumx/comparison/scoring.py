@@ -63,12 +63,14 @@ def _score(
 ) -> list[str]:
     session.check_scorable(members)
     tasks = session.tasks_of(tracks, folder, "test", None, parsed.fast)
+    # The weights say which model it is, wherever the study has been moved to.
+    wanted = {name: value for name, value in settings(parsed).items() if name != "model"}
     try:
-        session.begin(folder, settings(parsed), force=False)
+        session.begin(folder, wanted, force=False)
     except UsageError:  # scores of a model that has been trained further since
         for task in tasks:
             task.scores.unlink(missing_ok=True)
-        session.begin(folder, settings(parsed), force=True)
+        session.begin(folder, wanted, force=True)
     left = [task for task in tasks if not finished(task, members)]
     threads = threads_for(cores * local)
     outcomes = evaluate_all(left, make_estimator(parsed), members, processes=cores, threads=threads)
