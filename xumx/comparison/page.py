@@ -56,7 +56,7 @@ def page(
 
 
 def _data(study: Mapping[str, Any], runs: pd.DataFrame, tracks: Mapping[str, Sequence[str]]) -> str:
-    commands = "\n".join("    " + shlex.join(command) for command in study["commands"])
+    commands = "\n".join(dict.fromkeys("    " + shlex.join(command) for command in study["commands"]))
     settings = ", ".join(
         f"{name.replace('_', '-')} {' '.join(map(str, v)) if isinstance(v, list) else v}"
         for name, v in study["settings"].items()
@@ -113,8 +113,11 @@ def _architecture(arch: str, scores: pd.DataFrame, runs: pd.DataFrame, test: Seq
         markdown(header, rows),
         note,
         *([f"![SDR by loss and source](boxes-{arch}.png)"] if runs["tracks"].any() else []),
-        f"### {arch}: training",
-        f"![Training curves](curves-{arch}.png)",
+        *(
+            [f"### {arch}: training", f"![Training curves](curves-{arch}.png)"]
+            if runs["seconds"].any()
+            else []
+        ),
         f"### {arch}: all metrics",
         markdown(["dB", *METRICS], whole),
     ]
