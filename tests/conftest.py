@@ -7,7 +7,7 @@ the newest Python has what separating needs.
 import importlib.util
 
 NEEDS = {
-    "nnabla": ["graph", "training", "engines/test_nnabla.py"],
+    "nnabla": ["graph", "training", "comparison", "engines/test_nnabla.py"],
     "soundfile": ["dataset"],
     "museval": ["evaluation"],
     "torch": ["convert"],

@@ -1,0 +1,1 @@
+"""The loss study: many trainings of one network, scored and compared."""

@@ -1,0 +1,131 @@
+"""Scores of a study's models, and its losses as metrics; what is there already is kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xumx.args import separator_options
+from xumx.comparison.args import eval_argv
+from xumx.comparison.plan import Run, sources_of
+from xumx.comparison.training import digest
+from xumx.data.track import Track
+from xumx.errors import UsageError, XumxError
+from xumx.evaluation import session
+from xumx.evaluation.args import eval_parser, make_estimator, settings
+from xumx.evaluation.scenario import members_of
+from xumx.evaluation.scores import Scores
+from xumx.evaluation.tracks import evaluate_all, finished, threads_for
+from xumx.files import replacing
+from xumx.separator import Separator
+
+REFERENCES = {
+    "mixture as every stem": ["--baseline", "mixture"],
+    "ideal ratio mask": ["--oracle", "irm"],
+}
+"""What is scored beside the models: a floor and a ceiling."""
+
+_METRICS = "losses.json"
+
+
+def score_model(
+    args: argparse.Namespace, model: Path, folder: Path, tracks: list[Track], local: int
+) -> list[str]:
+    """Score a network on the test tracks; a line for each track that failed.
+
+    ``local`` is the number of processes of this machine that score at the same time.
+    """
+    argv = ["--model", str(model), "--niter", str(args.niter)]
+    parsed = eval_parser().parse_args([*eval_argv(args), *argv])
+    separator = Separator(**separator_options(parsed))
+    members = session.network_members(separator.config.sources, separator.stems, None, tracks[0].sources)
+    return _score(parsed, folder, tracks, members, args.cores, local)
+
+
+def score_reference(
+    args: argparse.Namespace, name: str, folder: Path, tracks: list[Track], local: int
+) -> list[str]:
+    """Score one of `REFERENCES` for the stems of the study's networks; otherwise like :func:`score_model`.
+
+    If that is one stem, for all that the tracks have: it cannot be scored alone.
+    """
+    parsed = eval_parser().parse_args([*eval_argv(args), *REFERENCES[name]])
+    stems = sources_of(args) if len(sources_of(args)) > 1 else tracks[0].sources
+    return _score(parsed, folder, tracks, members_of(stems, tracks[0].sources), args.cores, local)
+
+
+def _score(
+    parsed: argparse.Namespace, folder: Path, tracks: list[Track], members: Any, cores: int, local: int
+) -> list[str]:
+    session.check_scorable(members)
+    tasks = session.tasks_of(tracks, folder, "test", None, parsed.fast)
+    # The weights say which model it is, wherever the study has been moved to.
+    wanted = {name: value for name, value in settings(parsed).items() if name != "model"}
+    try:
+        session.begin(folder, wanted, force=False)
+    except UsageError:  # scores of a model that has been trained further since
+        for task in tasks:
+            task.scores.unlink(missing_ok=True)
+        session.begin(folder, wanted, force=True)
+    left = [task for task in tasks if not finished(task, members)]
+    threads = threads_for(cores * local)
+    outcomes = evaluate_all(left, make_estimator(parsed), members, processes=cores, threads=threads)
+    return [outcome.error for outcome in outcomes if outcome.error is not None]
+
+
+def scores(folder: Path, tracks: list[Track]) -> dict[str, Scores]:
+    """What has been scored, by track."""
+    return session.scores_of(session.tasks_of(tracks, folder, "test", None, False))
+
+
+def measure_losses(runs: Sequence[Run], folder: Path, tracks: list[Track]) -> None:
+    """Write the value of every loss for a configuration's model and each test track, unless it is there.
+
+    Of a umx, the mean over the networks of its sources.
+
+    Raises
+    ------
+    XumxError
+        If it cannot be computed or written.
+    """
+    from xumx import weights
+    from xumx.training.measure import measure, measured
+    from xumx.training.options import new_run, parse
+    from xumx.training.trainer import BEST
+
+    path = folder / _METRICS
+    models = [weights.load(run.folder / BEST) for run in runs]
+    key = {"weights": digest(list(runs)), "losses": measured(models[0].config)}
+    if path.exists() and {name: _read(path).get(name) for name in key} == key:
+        return
+    began = time.monotonic()
+    options = new_run(*parse(runs[0].argv))
+    parts = [measure(one, tracks, options) for one in models]
+    values = {
+        name: {track: sum(part[name][track] for part in parts) / len(parts) for track in parts[0][name]}
+        for name in parts[0]
+    }
+    try:
+        with replacing(path) as aside:
+            whole = {**key, "seconds": time.monotonic() - began, "values": values}
+            aside.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise XumxError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def measured_losses(folder: Path) -> dict[str, dict[str, float]]:
+    """What :func:`measure_losses` wrote, by loss and track; empty if it has not."""
+    path = folder / _METRICS
+    return dict(_read(path).get("values", {})) if path.exists() else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,54 @@
+"""``python -m xumx.study``: train a network with each of many losses, and compare them."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from xumx.args import run
+from xumx.comparison.args import study_parser
+from xumx.errors import XumxError
+from xumx.ranks import Rank
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Study as ``argv`` says; 0 if all is done, 1 if a configuration failed, 2 for wrong usage."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    # First of all, so that --help and wrong options answer at once.
+    args = study_parser().parse_args(argv)
+    for package in ("nnabla", "yaml", "soundfile", "matplotlib", "pandas"):
+        if importlib.util.find_spec(package) is None:
+            raise XumxError(
+                f"a study needs {package}, which is missing; pip install 'xumx[train,eval]' on Python 3.10"
+            )
+    rank = Rank.detect()
+    if rank.size > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(rank.threads))
+    logging.disable(logging.INFO)  # NNabla greets on import
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from xumx.comparison.study import study
+
+    logging.disable(logging.NOTSET)
+    logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
+    with logging_redirect_tqdm([logging.getLogger("xumx")]):
+        errors = study(args)
+    if errors:
+        page = Path(args.output) / "study.md"
+        print(f"error: {len(errors)} failed; the others are compared in {page}:", file=sys.stderr)
+        for line in errors:
+            print(f"  {line}", file=sys.stderr)
+    elif not args.quiet:
+        print(f"tables, pictures and study.md are in {args.output}")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
