@@ -12,6 +12,7 @@ NEEDS = {
     "museval": ["evaluation"],
     "torch": ["convert"],
     "playwright": ["report/test_browser.py"],
+    "nbclient": ["test_notebook.py"],
 }
 
 collect_ignore_glob = [

@@ -1,0 +1,131 @@
+"""notebooks/xumx.ipynb, run as Jupyter runs it, with a song that it makes and with a file of one's own.
+
+The two ways go through every line of it, so that each name that it takes from xumx is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib.image
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+from tests.networks import music
+from tests.test_frame import PROJECT, ROOT
+from xumx import audio
+from xumx.args import test_parser as separation_parser
+from xumx.config import SOURCES
+
+NOTEBOOK = ROOT / "notebooks" / "xumx.ipynb"
+
+
+@pytest.fixture(autouse=True)
+def only_this_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel is this Python with this xumx; kernels and profiles of the user's take no part."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    for variable in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+
+
+def executed(folder: Path, song: Path | None = None) -> dict[str, nbformat.NotebookNode]:
+    """The notebook's cells by their ids after a run in a folder, which raises the first error of a cell."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    cells = {cell.id: cell for cell in notebook.cells}
+    if song:
+        assert cells["song"].source.count("\nSONG = None ") == 1, "where is SONG set?"
+        cells["song"].source = cells["song"].source.replace("SONG = None", f"SONG = {str(song)!r}")
+    folder.mkdir()
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    return cells
+
+
+def outputs(cell: nbformat.NotebookNode, kind: str) -> list[str]:
+    """What a cell showed of a MIME type, its printed text being text/plain."""
+    printed = [output.text for output in cell.outputs if output.get("name") == "stdout"]
+    shown = [output.data[kind] for output in cell.outputs if kind in output.get("data", {})]
+    return printed if kind == "text/plain" else shown
+
+
+def assert_listened_and_drawn(cells: dict[str, nbformat.NotebookNode], seconds: float, rate: int) -> None:
+    players = [player for player in outputs(cells["listen"], "text/html") if "<audio" in player]
+    names = outputs(cells["listen"], "text/markdown")
+    assert names == [f"**{name}**" for name in ("mix", *SOURCES)] and len(players) == len(names)
+    for name, player in zip(names, players):
+        sound = base64.b64decode(re.search(r"data:audio/wav;base64,([^\"]+)", player)[1])
+        frames = np.frombuffer(sound[44:], np.int16).reshape(-1, 2)
+        assert len(frames) == seconds * rate and frames.any(), name
+        assert int.from_bytes(sound[24:28], "little") == rate, name
+
+    (figure,) = outputs(cells["plot"], "image/png")
+    pixels = matplotlib.image.imread(BytesIO(base64.b64decode(figure)), format="png")[..., :3]
+    height, width, _ = pixels.shape
+    assert height > 800 and width > 1200
+    # The waveforms are on the left, on white; of the spectrograms on the right little is as bright.
+    assert (pixels[:, : width // 2].min(axis=2) > 0.9).mean() > 0.5
+    assert 0.2 < (pixels[:, width // 2 :].max(axis=2) < 0.3).mean() < 0.9
+
+
+def test_a_song_that_it_makes(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    cells = executed(folder)
+    assert_listened_and_drawn(cells, 20, 44100)
+
+    (table,) = outputs(cells["score"], "text/plain")
+    rows = [line.split() for line in table.splitlines()[1:]]
+    assert [row[0] for row in rows] == list(SOURCES), table
+    for source, before, after, gain in rows:
+        assert float(after) - float(before) == pytest.approx(float(gain), abs=0.11)
+        assert float(gain) > 3, f"{source}: {table}"
+    song, rate = audio.read(folder / "song.flac")
+    for source in SOURCES:
+        stem, its_rate = audio.read(folder / "stems" / f"{source}.wav")
+        assert (stem.shape, its_rate) == (song.shape, rate), source
+    assert (folder / "stems" / "index.html").is_file()
+    (link,) = outputs(cells["file"], "text/html")
+    assert "href='stems/index.html'" in link
+
+
+def test_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "my song.wav"
+    with audio.Writer(path, 22050, 1) as writer:
+        writer.write(music(3, rate=22050, channels=1))
+    folder = tmp_path / "run"
+    cells = executed(folder, path)
+    assert_listened_and_drawn(cells, 3, 22050)
+
+    assert outputs(cells["score"], "text/plain")[0].startswith("no scores")
+    assert "my song" in (folder / "stems" / "index.html").read_text(encoding="utf-8")
+    assert {file.name for file in folder.rglob("*.*")} == {"index.html", *(f"{s}.wav" for s in SOURCES)}
+
+
+def test_what_is_stored() -> None:
+    """Ten cells with names, no results of a run, and nothing of the machine it was written on."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    assert len(notebook.cells) == len({cell.id for cell in notebook.cells}) == 10
+    for cell in notebook.cells:
+        assert not cell.metadata, cell.id
+        if cell.cell_type == "code":
+            assert (cell.outputs, cell.execution_count) == ([], None), cell.id
+
+
+def test_its_commands_are_right() -> None:
+    text = "\n".join(cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
+    (command,) = re.findall(r"^    python -m xumx.test (.+)$", text, flags=re.MULTILINE)
+    args = separation_parser().parse_args(shlex.split(command))
+    assert (args.model, args.report) == ("x-umx", True)
+    (extra,) = re.findall(r'pip install "\.\[(\w+)\]"', text)
+    assert extra in PROJECT["optional-dependencies"]
