@@ -191,7 +191,7 @@ def test_umx() -> None:
     assert list(stems) == SOURCES
     alone = separate_args_dict(song, options(DATA / "umx" / "vocals.h5", umx_infer=True, targets=["vocals"]))
     assert list(alone) == ["vocals", "accompaniment"]
-    with pytest.raises(UsageError, match=r"umx_infer: .*x-umx\.h5 is an X-UMX network"):
+    with pytest.raises(UsageError, match=r"umx_infer: .*x-umx\.h5 is no UMX but x-umx"):
         separate_args_dict(song, options(umx_infer=True))
 
 

@@ -30,6 +30,7 @@ CONFIGS = [
     small_config(hidden_size=64),
     small_config(hidden_size=64, arch="umx", sources=("piano", "rest")),
     small_config(hidden_size=64, unidirectional=True, nb_channels=1, nb_layers=1),
+    small_config(hidden_size=64, arch="joint"),
 ]
 
 

@@ -64,8 +64,8 @@ def separate_args_dict(audio: np.ndarray, args: Mapping[str, Any]) -> dict[str, 
         alpha=args.get("alpha", 1.0),
         niter=args.get("niter", 1),
     )
-    if args.get("umx_infer", False) and separator.config.crossing:
-        raise UsageError(f"umx_infer: {path} is an X-UMX network; leave the option out")
+    if args.get("umx_infer", False) and not separator.config.independent:
+        raise UsageError(f"umx_infer: {path} is no UMX but {separator.config.arch}; leave the option out")
     stems = separator(audio)
     if targets is not None and len(targets) == 1:
         return dict(zip((targets[0], "accompaniment"), stems.values(), strict=True))

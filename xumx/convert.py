@@ -14,14 +14,14 @@ def convert_parser() -> Parser:
     """``python -m xumx.convert``."""
     parser = Parser(
         prog="python -m xumx.convert",
-        description="Convert Open-Unmix's checkpoints and asteroid's X-UMX to .h5 weights, and UMX weights "
-        "to Open-Unmix's. Needs PyTorch: pip install 'xumx[torch]'.",
+        description="Convert Open-Unmix's checkpoints and asteroid's X-UMX to .h5 weights, and UMX or joint "
+        "weights to Open-Unmix's. Needs PyTorch: pip install 'xumx[torch]'.",
     )
     parser.add_argument(
         "input",
         type=Path,
         metavar="INPUT",
-        help="a checkpoint, a folder of <target>.pth files, or, with --to openunmix, UMX weights: "
+        help="a checkpoint, a folder of <target>.pth files, or, with --to openunmix, UMX or joint weights: "
         "<source>.h5 or a folder of them",
     )
     parser.add_argument(

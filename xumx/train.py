@@ -30,9 +30,9 @@ def _main(argv: Sequence[str] | None) -> int:
             raise XumxError(
                 f"training needs {package}, which is not installed; pip install 'xumx[train]' on Python 3.10"
             )
-    if only_check:
-        return _check(argv)
     rank = Rank.detect()
+    if only_check:
+        return _check(argv) if rank.rank == 0 else 0
     if rank.size == 1:
         return _train(argv, None)
     with together(rank) as world:

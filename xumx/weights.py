@@ -164,7 +164,7 @@ def join(files: Mapping[str, Path], read: Callable[[Path], Weights]) -> Weights:
     Raises
     ------
     WeightsError
-        If a file holds X-UMX, or sizes of its own.
+        If a file is of all sources, or has sizes of its own.
     """
     names = [s for s in SOURCES if s in files] + [s for s in files if s not in SOURCES]
     parts = [read(files[name]) for name in names]
@@ -179,6 +179,7 @@ def join(files: Mapping[str, Path], read: Callable[[Path], Weights]) -> Weights:
     return Weights(
         configs[0], {n: next(iter(p.parameters.values())) for n, p in zip(names, parts, strict=True)}
     )
+
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not path.exists():

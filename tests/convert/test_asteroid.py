@@ -67,5 +67,5 @@ def test_x_umx_in_a_folder_asks_for_the_file(tmp_path: Path) -> None:
     content = asteroid_checkpoint()
     del content["net"]
     torch.save(content, tmp_path / "best_model.pth")
-    with pytest.raises(WeightsError, match=r"best_model\.pth: an X-UMX network is one file"):
+    with pytest.raises(WeightsError, match=r"best_model\.pth: x-umx is one file"):
         conversion.load(tmp_path)

@@ -129,8 +129,9 @@ def test_there_and_back(tmp_path: Path) -> None:
             np.testing.assert_array_equal(back.parameters[source][name], array, err_msg=f"{source} {name}")
 
 
-def test_openunmix_loads_what_is_written(tmp_path: Path) -> None:
-    network = random_weights(small_config(arch="umx", n_hop=32, sample_rate=48000))
+@pytest.mark.parametrize("arch", ["umx", "joint"])
+def test_openunmix_loads_what_is_written(tmp_path: Path, arch: str) -> None:
+    network = random_weights(small_config(arch=arch, n_hop=32, sample_rate=48000))
     conversion.openunmix.save(tmp_path / "torch", network)
     separator = load_separator(str(tmp_path / "torch"), targets=list(SOURCES), device="cpu")
     separator.freeze()

@@ -67,6 +67,7 @@ def test_documented_defaults():
         "warmup": 0,
         "feature_model": None,
         "unpaired": None,
+        "sample_rate": 44100,
         "dataset": "musdb",
         "input_file": None,
         "output_file": (),

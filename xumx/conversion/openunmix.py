@@ -73,7 +73,7 @@ def save(folder: Path, weights: Weights) -> None:
     folder : Path
         Made where it is not.
     weights : Weights
-        UMX.
+        UMX or joint, of which each target gets a whole copy of what they share.
 
     Raises
     ------
@@ -99,8 +99,8 @@ def save(folder: Path, weights: Weights) -> None:
 
 
 def _check(config: ModelConfig) -> None:
-    if config.arch != "umx":
-        raise UsageError(f"--to openunmix takes UMX weights: Open-Unmix has no {config.arch} network")
+    if config.crossing:
+        raise UsageError(f"--to openunmix takes UMX or joint: Open-Unmix has no {config.arch} network")
     if config.unidirectional or config.nb_layers != 3:
         raise UsageError("--to openunmix: openunmix builds bidirectional networks of 3 LSTM layers only")
     for target in config.sources:

@@ -126,7 +126,7 @@ def _of_target(values: dict[str, Any], given: frozenset[str], single: bool, opti
         return
     if not single:
         raise UsageError(
-            f"{_flag(option)} is what a umx separates; for an x-umx use --sources, or add --arch umx"
+            f"{_flag(option)} is what a umx separates; for {values['arch']} use --sources, or add --arch umx"
         )
     if "source" in given:
         raise UsageError(f"{_flag(option)} and --source both say what to separate: leave one out")

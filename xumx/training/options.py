@@ -87,6 +87,7 @@ class Options(DatasetOptions):
     warmup: float
     feature_model: str | None
     unpaired: str | None
+    sample_rate: int = SAMPLE_RATE  # the network's: another if its weights had another
 
     def __post_init__(self) -> None:
         for name in ("epochs", "seq_dur", "samples_per_track", "valid_dur", "batch_size", "lr"):
@@ -138,9 +139,9 @@ class Options(DatasetOptions):
             n_hop=self.nhop,
             hidden_size=self.hidden_size,
             nb_channels=self.nb_channels,
-            max_bin=bandwidth_to_max_bin(SAMPLE_RATE, self.nfft, self.bandwidth),
+            max_bin=bandwidth_to_max_bin(self.sample_rate, self.nfft, self.bandwidth),
             unidirectional=self.unidirectional,
-            sample_rate=SAMPLE_RATE,
+            sample_rate=self.sample_rate,
         )
 
 
@@ -218,6 +219,7 @@ def from_weights(values: Mapping[str, Any], given: frozenset[str], config: Model
         "nhop": config.n_hop,
         "bandwidth": (config.max_bin - 0.5) * config.sample_rate / config.n_fft,
         "nb_channels": config.nb_channels,
+        "sample_rate": config.sample_rate,
     }
     values = {
         **found,
@@ -249,7 +251,7 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
     """
     # Runs from before these options did what is the default now.
     loss = list(losses.spell(losses.default(stored["arch"])))
-    before = {"loss": loss, "feature_model": None, "unpaired": None}
+    before = {"loss": loss, "feature_model": None, "unpaired": None, "lr_scaling": None, "warmup": 0.0}
     stored = {**DATASET, **before, **stored}
     wanted = {name: values[name] for name in given}
     if "loss" in wanted:

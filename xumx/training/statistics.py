@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from xumx.config import ModelConfig
 from xumx.data.pieces import Mixes, Pieces
-from xumx.data.recording import Recording
 from xumx.data.track import MIXTURE, Track
 from xumx.errors import XumxError
 from xumx.files import replacing
@@ -136,10 +135,10 @@ def _blocks(audio: np.ndarray, config: ModelConfig) -> list[np.ndarray]:
 def _key(tracks: Sequence[Track], config: ModelConfig, mixes: Mixes | None) -> str:
     """Of what the statistics depend on; names and sizes, not paths, so that a set may move."""
     mixtures = [
-        (track.name, track.samples, [r.path.stat().st_size for r in _mixture_recordings(track)])
+        (track.name, track.samples, [(path.name, path.stat().st_size) for path in _mixture_paths(track)])
         for track in sorted(tracks, key=lambda track: track.name)
     ]
-    version = 1  # of what is computed
+    version = 2  # of what is computed
     identity = [version, config.n_fft, config.n_hop, config.nb_channels, mixtures]
     if mixes is not None:
         stream = mixes.stream
@@ -147,8 +146,9 @@ def _key(tracks: Sequence[Track], config: ModelConfig, mixes: Mixes | None) -> s
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
-def _mixture_recordings(track: Track) -> list[Recording]:
-    return [track.recordings[MIXTURE]] if MIXTURE in track.recordings else list(track.recordings.values())
+def _mixture_paths(track: Track) -> list[Path]:
+    found = track.recordings
+    return [found[MIXTURE].path] if MIXTURE in found else [recording.path for recording in found.values()]
 
 
 def _load(path: Path, config: ModelConfig) -> Statistics | None:
