@@ -65,16 +65,9 @@ class Datasets:
         if not options.root:
             self._preview()
         self._data = open_dataset(options, config, output=options.output, progress=self._progress)
-        known = [
-            [(track.name, track.samples, track.sources) for track in tracks]
-            for tracks in (self._data.train, self._data.valid)
-        ]
-        if others := communicator.differing(known):
-            raise XumxError(
-                f"--root {self._data.root}: {others} found other tracks there than rank 0; all need the same "
-                "set"
-            )
+        self._same(f"--root {self._data.root}", "found", self._data.train, self._data.valid)
         self._train, valid = self._cached(self._data.train), self._cached(self._data.valid)
+        self._same(f"--root {self._data.root}", "could decode", self._train, valid)
         self.stream = self._mixes(
             self._train,
             options.seq_dur,
@@ -135,6 +128,7 @@ class Datasets:
     def _unpaired(self, folder: str) -> SampleStream:
         options, stream = self._options, self.stream
         tracks = unpaired_tracks(folder, self._config.sources, self._config.sample_rate)
+        self._same(f"--unpaired {folder}", "found", tracks)
         needed = -(-options.batch_size * stream.world // len(tracks))  # for one batch of each rank
         return SampleStream(
             tracks,
@@ -147,6 +141,12 @@ class Datasets:
             rank=stream.rank,
             world=stream.world,
         )
+
+    def _same(self, where: str, verb: str, *lists: list[Track]) -> None:
+        """See that all ranks have the same tracks, of which they take turns."""
+        known = [[(track.name, track.samples, track.sources) for track in tracks] for tracks in lists]
+        if others := self._communicator.differing(known):
+            raise XumxError(f"{where}: {others} {verb} other tracks there than rank 0; all need the same set")
 
     def _cached(self, tracks: list[Track]) -> list[Track]:
         options, ranks = self._options, self._communicator

@@ -111,6 +111,8 @@ def _share_cores(world: Any) -> None:
 
 def _end(rank: Rank, world: Any, error: BaseException) -> None:
     """End all processes."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # one is enough
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if code == 0:

@@ -130,7 +130,7 @@ def setting(options: Options, ranks: Communicator, rate: float, scaling: str) ->
             f"{ranks.size} processes on {machines}, {threads} each; "
             f"a step learns from {total} samples, {options.batch_size} a process"
         )
-    if scaling != "none" or options.warmup:
+    if ranks.size > 1 or scaling != "none" or options.warmup:
         how = "as given" if scaling == "none" else f"{scaling} in the {total} samples of a step over {BATCH}"
         warmup = f", after a warm-up of {options.warmup:g} epochs" if options.warmup else ""
         yield f"learning rate {rate:g}, {how}{warmup}"

@@ -24,7 +24,7 @@ from xumx.training.checkpoint import Checkpoint
 from xumx.training.communicator import Communicator
 from xumx.training.datasets import Datasets
 from xumx.training.lines import Lines
-from xumx.training.options import Options, from_weights, new_run, parse, resumed
+from xumx.training.options import Options, fields, from_weights, new_run, parse, resumed
 from xumx.training.trainer import BEST, Trainer
 from xumx.weights import Weights
 
@@ -65,6 +65,8 @@ def prepare(
         if "device_id" in given:
             raise UsageError("--device-id is for one process; of several each takes a GPU of its own")
         options = replace(options, device_id=str(ranks.local_rank))
+        if others := ranks.differing({**fields(options), "device_id": None}):
+            raise UsageError(f"{others} were started with other options than rank 0; give all the same")
     context = _context(options, given)
     if others := ranks.differing(context):
         raise XumxError(f"{others} cannot compute on {context} as rank 0 does; choose with --context")
@@ -72,15 +74,16 @@ def prepare(
         ranks = nccl(world, get_extension_context(context, device_id=options.device_id))
     ops = ops_for(context, stock=options.stock_ops)
     config = start.config if start else options.config
-    encoders = _encoders(options.feature_model, config) if options.feature_model else None
+    encoders = _encoders(options.feature_model, config, ranks) if options.feature_model else None
     data = Datasets(options, config, ranks)
     if ranks.rank == 0:
         _claim(Path(options.output), found if isinstance(start, Checkpoint) else None, stack)
     return options, Trainer(options, data, ranks, context, ops, lines, start, encoders)
 
 
-def _encoders(path: str, config: ModelConfig) -> Encoders:
-    return frozen_encoders(weights.load(path), config, f"--feature-model {path}")
+def _encoders(path: str, config: ModelConfig, ranks: Communicator) -> Encoders:
+    network = ranks.broadcast(weights.load(path) if ranks.rank == 0 else None)
+    return frozen_encoders(network, config, f"--feature-model {path}")
 
 
 def communicator(world: Any) -> Communicator:

@@ -55,6 +55,8 @@ class State:
         Draws this rank's dropout.
     statistics : dict of str to array
         Of the training mixtures; empty for a run that started from weights.
+    before : int
+        How many processes the run had when it was saved.
     """
 
     position: Position
@@ -62,6 +64,7 @@ class State:
     stopping: EarlyStopping
     rng: np.random.Generator
     statistics: dict[str, np.ndarray]
+    before: int = 1
 
     @classmethod
     def new(cls, options: Options, rank: int, statistics: dict[str, np.ndarray]) -> State:
@@ -87,7 +90,7 @@ class State:
         rng = np.random.default_rng([options.seed, rank, position.epoch, position.samples])
         if len(progress["random"]) == size:
             rng.bit_generator.state = progress["random"][rank]
-        return cls(position, plateau, stopping, rng, saved.statistics)
+        return cls(position, plateau, stopping, rng, saved.statistics, len(progress["random"]))
 
     def progress(self, options: Options, random: Sequence[Any]) -> dict[str, Any]:
         """For :class:`xumx.training.checkpoint.Checkpoint`; ``random`` has the random state of each rank."""

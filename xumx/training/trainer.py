@@ -85,7 +85,8 @@ class Trainer:
             statistics = {} if start else data.statistics()._asdict()
             self._state = State.new(options, communicator.rank, statistics)
         self.position = self._state.position
-        self._scaling = options.lr_scaling or ("linear" if communicator.size > 1 else "none")
+        several = communicator.size > 1 or self._state.before > 1
+        self._scaling = options.lr_scaling or ("linear" if several else "none")
         self._scale = scale(self._scaling, options.batch_size * communicator.size)
         terms = losses.terms(losses.parse(options.loss), options.mcoef)
         judged = [term.label for term in terms if term.loss.adversarial]
@@ -179,7 +180,10 @@ class Trainer:
         XumxError
             If it cannot be written, or a parameter is no finite number; the one before is kept.
         """
-        random = self._communicator.gather(self._state.rng.bit_generator.state)
+        found = self._communicator.gather((self._state.rng.bit_generator.state, self._lines.take()))
+        random = [state for state, _ in found]
+        for _, lines in found:
+            self._lines.show(lines)
         if self._communicator.rank > 0:
             return
         parameters = {name: p.d for name, p in self._parameters.items()}
