@@ -1,6 +1,6 @@
 # Everything runs in .venv/: py310 has NNabla and all extras, new is the newest other CPython without, torch one
-# with a CPU build of PyTorch.
-# Variables: PYTHON310, PYTHON_NEW (interpreters, found by themselves), WORKERS (of pytest), ARGS.
+# with a CPU build of PyTorch, demo what separating needs on any Python.
+# Variables: PYTHON310, PYTHON_NEW, PYTHON (interpreters, found by themselves), WORKERS (of pytest), ARGS.
 
 WORKERS ?= 2
 PY310 := .venv/py310/bin/python
@@ -11,13 +11,17 @@ TORCH := .venv/torch/bin/python
 TEST_ENV := env -u PYTHONPATH -u PYTHONHOME OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := -m pytest -n $(WORKERS)
 
-export PYTHON310 PYTHON_NEW
+export PYTHON310 PYTHON_NEW PYTHON
 
-.PHONY: help setup setup-310 setup-new setup-torch lint test test-310 test-new test-torch bench clean
+.PHONY: help demo setup setup-310 setup-new setup-torch lint test test-310 test-new test-torch bench clean
 .NOTPARALLEL:
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: ## compose a song, separate it, and open a page to listen to the stems; ARGS="--seed 3"
+	@sh tools/make_venv.sh .venv/demo any '-e .'
+	@.venv/demo/bin/python -m xumx.demo song $(ARGS)
 
 setup: setup-new setup-310 setup-torch ## make the environments
 

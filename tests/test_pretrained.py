@@ -383,7 +383,7 @@ def test_misspelt_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["demucs", ""])
 def test_unknown_name(name: str) -> None:
     known = ", ".join(REGISTRY)
-    with pytest.raises(UsageError, match=f"^unknown model '{name}': give one of {known}, or a path"):
+    with pytest.raises(UsageError, match=f"^unknown model '{name}': give one of {known}, demo, or a path"):
         resolve(name)
 
 

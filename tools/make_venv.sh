@@ -1,5 +1,5 @@
 #!/bin/sh
-# make_venv.sh FOLDER 3.10|new INSTALL...
+# make_venv.sh FOLDER 3.10|new|any INSTALL...
 #
 # Makes a virtual environment in FOLDER and runs `pip install` with each INSTALL, on the first Python that takes
 # them all; does nothing where FOLDER already holds just that. Where no Python does, it tries again with the
@@ -12,7 +12,7 @@ content=$*
 
 key=$({
     pwd
-    echo "$version $content ${PYTHON310:-} ${PYTHON_NEW:-}"
+    echo "$version $content ${PYTHON310:-} ${PYTHON_NEW:-} ${PYTHON:-}"
     cat setup.py tools/find_python.sh tools/make_venv.sh
     sed '/^\[tool\./,$d' pyproject.toml
 } | cksum)

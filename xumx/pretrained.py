@@ -70,13 +70,16 @@ REGISTRY: dict[str, tuple[RemoteFile, ...]] = {
 }
 """The published networks: name -> files, kept together in the folder ``<cache>/<name>``."""
 
+BUNDLED = {"demo": Path(__file__).with_name("assets") / "demo.h5"}
+"""Networks that come with the package: docs/demo-model.md is about the only one."""
+
 
 def resolve(
     model: str | os.PathLike[str], *, model_dir: str | os.PathLike[str] | None = None, progress: bool = True
 ) -> Path:
     """The weights that a name or a path stands for.
 
-    A string that is a name of `REGISTRY` means the published network, even where a file or folder of
+    A string that is a name of `REGISTRY` or `BUNDLED` means that network, even where a file or folder of
     that name exists (write ``./x-umx`` for that one). Any other string, and every path object, is a path.
 
     A download is checked against its checksum and gets its final name only then, so that a file in the
@@ -107,6 +110,8 @@ def resolve(
     XumxError
         For checkpoints that wait to be converted, without PyTorch.
     """
+    if isinstance(model, str) and model in BUNDLED:
+        return BUNDLED[model]
     if isinstance(model, str) and model in REGISTRY:
         files = REGISTRY[model]
         folder = cache_folder(model_dir) / model
@@ -119,9 +124,10 @@ def resolve(
     path = os.path.expanduser(text)
     if os.path.exists(path):
         return Path(path)
-    known = ", ".join(REGISTRY)
+    names = [*REGISTRY, *BUNDLED]
+    known = ", ".join(names)
     if isinstance(model, str) and os.path.basename(text) == text and not text.endswith(".h5"):
-        near = difflib.get_close_matches(text.lower(), REGISTRY, n=1)
+        near = difflib.get_close_matches(text.lower(), names, n=1, cutoff=0.65)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise UsageError(f"unknown model {text!r}{hint}: give one of {known}, or a path of weights")
     raise WeightsError(f"there are no weights at {text!r}: give a path that exists, or one of {known}")

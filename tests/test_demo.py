@@ -1,0 +1,71 @@
+"""``python -m xumx.demo song``, and the model that comes with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.networks import random_weights, small_config
+from xumx import audio, demo, pretrained, weights
+from xumx.config import SOURCES
+
+
+def test_a_song_its_stems_their_scores_and_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert demo.main(["song", "--out", str(out), "--duration", "12", "--seed", "3", "--no-open"]) == 0
+
+    said = capsys.readouterr().out
+    assert str(out / "index.html") in said
+    rows = [line.split() for line in said.splitlines() if line.split()[:1] and line.split()[0] in SOURCES]
+    assert {row[0] for row in rows} == set(SOURCES), said
+    for source, before, after in rows:
+        assert float(after) > float(before) + 3, f"{source}: {before} dB in the mixture, {after} dB after"
+    mix, rate = audio.read(out / "song 3.flac")
+    for source in SOURCES:
+        for folder, suffix in (("stems", "wav"), ("truth", "flac")):
+            stem, its_rate = audio.read(out / folder / f"{source}.{suffix}")
+            assert (stem.shape, its_rate) == (mix.shape, rate), f"{folder} of {source}"
+    assert f"{float(rows[0][2]):.1f}" in (out / "index.html").read_text()
+
+
+def test_a_seed_is_a_song(tmp_path: Path) -> None:
+    weights.save(tmp_path / "small.h5", random_weights(small_config()))
+    songs = []
+    for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        options = ["--model", str(tmp_path / "small.h5"), "--out", str(tmp_path / out), "--seed", seed]
+        assert demo.main(["song", *options, "--duration", "3", "--quiet"]) == 0
+        songs.append((tmp_path / out / f"song {seed}.flac").read_bytes())
+    assert songs[0] == songs[1] != songs[2]
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        ([], "COMMAND"),
+        (["song", "--seed", "-1"], "--seed"),
+        (["song", "--duration", "1"], "--duration"),
+        (["song", "--model", "demos"], "'demo'"),
+    ],
+)
+def test_bad_usage_is_one_line(argv: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = demo.main(argv)
+    except SystemExit as stop:
+        code = stop.code
+    said = capsys.readouterr()
+    assert (code, said.out, said.err.count("\n")) == (2, "", 1) and text in said.err, (argv, said.err)
+
+
+def test_the_folder_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    assert demo.main(["song", "--out", str(tmp_path)]) == 1
+    assert (tmp_path / "index.html").read_text() == "mine" and "index.html" in capsys.readouterr().err
+
+
+def test_the_model_is_small_and_in_half_precision() -> None:
+    path = pretrained.resolve("demo")
+    assert path.stat().st_size < 8e6
+    assert weights.load(path).config.sources == SOURCES
