@@ -14,6 +14,7 @@ from tests.musdb_set import generate
 from tests.networks import DATA
 from tests.training.runs import arguments, assert_same, best, content, load, train
 from tests.training.test_resume import interrupt
+from xumx.comparison import plan
 from xumx.graph import losses
 from xumx.graph.losses.adversarial import SCOPE
 from xumx.train import main
@@ -23,8 +24,6 @@ from xumx.training.options import fields, new_run, parse, resumed
 
 ARGS = Path(__file__).parents[2] / "args"
 NAMES = [*losses.LOSSES, *losses.SUMS]
-RATES = {"L1time": 1e-5, "L2time": 1e-5, "L2mask": 1e-4}
-"""The study's learning rates, where they are not 1e-3."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_loss_has_a_recipe(name):
     options = new_run(*parse([f"@{ARGS / 'losses' / name}.txt", "--root", "x", "--output", "y"]))
     assert name in losses.parse(options.loss)
-    assert options.lr == RATES.get(name, 1e-3)
+    assert options.lr == plan.Configuration("x-umx", options.loss).rate
     plain = new_run(*parse([f"@{ARGS / 'x-umx.txt'}", "--root", "x", "--output", "y"]))
     own = {name: getattr(options, name) for name in ("loss", "lr", "mcoef", "patience", "feature_model")}
     assert dataclasses.replace(plain, **own) == options
@@ -195,8 +194,6 @@ def test_unpaired_folders_that_will_not_do(wav_root, unpaired, tmp_path, capsys)
     assert "--unpaired" in fails(2, tmp_path / "nowhere")
     (tmp_path / "bass").mkdir()
     assert "bass or drums or vocals or other" in fails(2, tmp_path)
-    soundfile.write(tmp_path / "bass" / "x.wav", np.zeros(1000), 48000)
-    assert "48000" in fails(1, tmp_path)
     (tmp_path / "bass" / "x.wav").write_bytes(b"RIFF")
     assert "x.wav" in fails(1, tmp_path)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from xumx.args import separator_options
 from xumx.comparison.args import eval_argv
-from xumx.comparison.plan import Run, sources_of
+from xumx.comparison.plan import Configuration, Run, sources_of
 from xumx.comparison.training import digest
 from xumx.data.track import Track
 from xumx.errors import UsageError, XumxError
@@ -21,6 +21,7 @@ from xumx.evaluation.scenario import members_of
 from xumx.evaluation.scores import Scores
 from xumx.evaluation.tracks import evaluate_all, finished, threads_for
 from xumx.files import replacing
+from xumx.graph import losses
 from xumx.separator import Separator
 
 REFERENCES = {
@@ -33,13 +34,22 @@ _METRICS = "losses.json"
 
 
 def score_model(
-    args: argparse.Namespace, model: Path, folder: Path, tracks: list[Track], local: int
+    args: argparse.Namespace,
+    item: Configuration,
+    model: Path,
+    folder: Path,
+    tracks: list[Track],
+    local: int,
 ) -> list[str]:
     """Score a network on the test tracks; a line for each track that failed.
+
+    The masks of a network trained with cross entropy are scores, which ``--softmask`` makes into shares.
 
     ``local`` is the number of processes of this machine that score at the same time.
     """
     argv = ["--model", str(model), "--niter", str(args.niter)]
+    if {"BinaryCrossEntropy", "CrossEntropy"} & set(losses.parse(item.losses)):
+        argv.append("--softmask")
     parsed = eval_parser().parse_args([*eval_argv(args), *argv])
     separator = Separator(**separator_options(parsed))
     members = session.network_members(separator.config.sources, separator.stems, None, tracks[0].sources)

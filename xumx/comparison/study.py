@@ -77,7 +77,7 @@ def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track], 
         model = training.model(runs)
         if model is None:
             return [f"{item}: no epoch has a validation loss that is a number"]
-        errors = scoring.score_model(args, model, scores / item.path, test, local)
+        errors = scoring.score_model(args, item, model, scores / item.path, test, local)
         scoring.measure_losses(runs, scores / item.path, test)
     except XumxError as error:
         return [f"{item}: {error}"]

@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from xumx.data.recording import PCM_SUFFIXES, recordings
+from xumx.data.recording import recordings
 from xumx.data.track import Track
-from xumx.errors import AudioError, UsageError
+from xumx.errors import UsageError
+from xumx.naming import SUFFIXES
 
 
 def unpaired_tracks(
@@ -23,26 +24,22 @@ def unpaired_tracks(
     sources : sequence of str
         What to look for.
     sample_rate : int
-        That all files must have, in Hz.
+        In Hz; recordings at another are resampled as they are read.
 
     Raises
     ------
     UsageError
         If there is nothing of any source.
     AudioError
-        If a file cannot be read, or has another sample rate.
+        If a file cannot be read.
     """
     tracks = []
     for source in sources:
         for path in sorted(Path(folder).expanduser().joinpath(source).rglob("*")):
-            if path.suffix.lower() not in PCM_SUFFIXES:
-                continue
-            (recording,) = recordings(path)
-            if recording.sample_rate != sample_rate:
-                raise AudioError(f"{path}: is at {recording.sample_rate} Hz, not {sample_rate}; resample it")
-            tracks.append(Track(str(path), {source: recording}))
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                tracks.append(Track(str(path), {source: recordings(path)[0].at(sample_rate)}))
     if not tracks:
         raise UsageError(
-            f"--unpaired {folder}: holds no recordings; it takes wav files in a folder {' or '.join(sources)}"
+            f"--unpaired {folder}: holds no recordings; it takes files in a folder {' or '.join(sources)}"
         )
     return tracks

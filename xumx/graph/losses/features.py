@@ -85,7 +85,7 @@ def frozen_encoders(network: Weights, config: ModelConfig, name: str) -> Encoder
             raise UsageError(f"{name} has {field} {theirs}, but the network to train has {ours}")
     encoders: Encoders = []
     for source in config.sources:
-        known = found.sources[0] if len(found.sources) == 1 else source
+        known = found.sources[0] if len(found.sources) == 1 or found.arch == "joint" else source
         if known not in found.sources:
             raise UsageError(f"{name} has no encoder of {source}, only of {', '.join(found.sources)}")
         parameters = [nn.Variable.from_numpy_array(network.parameters[known][n]) for n in _FIRST_LAYER]

@@ -147,7 +147,7 @@ def check(weights: Mapping[str, float], sources: Sequence[str]) -> None:
         if name in LOSSES and LOSSES[name].compares and len(sources) == 1:
             raise UsageError(
                 f"--loss {name} compares estimates of several sources, and this network has one; "
-                "use --arch x-umx with two --sources or more"
+                "use --arch x-umx or joint with two --sources or more"
             )
     several = [name for name in weights if name in SUMS]
     if len(several) > 1:
