@@ -1,10 +1,13 @@
-import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
-from xumx.errors import XumxError
+from xumx.errors import UsageError, XumxError
 from xumx.ranks import Rank
 
 
@@ -39,28 +42,30 @@ def test_rank_0_hears_of_all_even_after_a_killed_run(tmp_path):
     for thread in others:
         thread.join(10)
         assert not thread.is_alive()
-    assert not (tmp_path / ".run").exists()
+    assert not list(tmp_path.iterdir())
 
 
-def test_work_that_fails_on_one_rank_is_told(tmp_path):
+def test_work_that_fails_on_one_rank_is_told(tmp_path, capfd):
     def work(rank):
         if rank == 1:
             raise ValueError("broken")
         return [f"line {rank}"]
 
     def other(rank):
-        with contextlib.suppress(ValueError):
-            assert Rank(rank, 3).meet(tmp_path, lambda: work(rank)) is None
+        assert Rank(rank, 3).meet(tmp_path, lambda: work(rank)) is None
 
     threads = [threading.Thread(target=other, args=(rank,)) for rank in (1, 2)]
     for thread in threads:
         thread.start()
     lines = Rank(0, 3).meet(tmp_path, lambda: work(0))
     host = socket.gethostname()
-    assert lines == ["line 0", f"rank 1 of 3 on {host}: broken", "line 2"]
+    assert lines == ["line 0", f"rank 1 of 3 on {host}: ValueError: broken", "line 2"]
     for thread in threads:
         thread.join(10)
         assert not thread.is_alive()
+    err = capfd.readouterr().err
+    assert err.startswith("Traceback") and err.endswith("ValueError: broken\n")
+    assert not list(tmp_path.iterdir())
     (tmp_path / "file").touch()
     with pytest.raises(XumxError, match="below: 3 processes meet there"):
         Rank(2, 3).meet(tmp_path / "file" / "below", list)
@@ -68,5 +73,52 @@ def test_work_that_fails_on_one_rank_is_told(tmp_path):
 
 def test_alone_nothing_is_written(tmp_path):
     alone = Rank()
-    assert alone.collect(tmp_path, alone.announce(tmp_path), ["a"]) == ["a"]
+    assert alone.meet(tmp_path, lambda: ["a"]) == ["a"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_when_rank_0_fails_all_end(tmp_path):
+    def broken():
+        raise ValueError("broken")
+
+    other = threading.Thread(target=Rank(1, 2).meet, args=(tmp_path, list), daemon=True)
+    other.start()
+    with pytest.raises(ValueError, match="broken"):
+        Rank(0, 2).meet(tmp_path, broken)
+    other.join(10)
+    assert not other.is_alive()
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_jobs_may_meet_in_one_folder_but_not_one_twice(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from xumx.ranks import Rank; rank = Rank.detect();"
+        "print(rank.meet(Path(sys.argv[2]), lambda: [f'{sys.argv[1]} {rank.rank}']))"
+    )
+
+    def start(job, rank):
+        return subprocess.Popen(
+            [sys.executable, "-c", code, job, str(tmp_path)], text=True, stdout=subprocess.PIPE,
+            env={**os.environ, "PMI_RANK": str(rank), "PMI_SIZE": "2"},
+        )  # fmt: skip
+
+    def wait_for_jobs(count):
+        deadline = time.monotonic() + 30
+        while len([p for p in tmp_path.glob(".run-*") if not p.suffix]) < count:
+            assert time.monotonic() < deadline, "not all jobs have begun"
+            time.sleep(0.02)
+
+    firsts = {}
+    for job in ("a", "b"):
+        firsts[job] = start(job, 0)
+        wait_for_jobs(len(firsts))
+    argv = ["-c", "a", str(tmp_path)]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UsageError) as raised:
+        patch.setattr(sys, "argv", argv)
+        Rank(0, 2).meet(tmp_path, list)
+    assert f"folder {tmp_path} is in use by process {firsts['a'].pid} on" in str(raised.value)
+    others = {job: start(job, 1) for job in firsts}
+    for job in firsts:
+        assert firsts[job].communicate(timeout=30)[0] == f"['{job} 0', '{job} 1']\n"
+        assert others[job].communicate(timeout=30)[0] == "None\n"
     assert not list(tmp_path.iterdir())

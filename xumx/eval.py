@@ -67,8 +67,7 @@ def _score(args: argparse.Namespace) -> int:
     tracks, left_out = with_warnings(find_tracks(args))
     members = _members(args, tracks)
     folder = Path(args.evaldir)
-    if rank.rank == 0:
-        session.begin(folder, settings(args), force=args.force)
+    session.begin(folder, settings(args), force=args.force)  # on every rank, so that none is left to wait
 
     tasks = session.tasks_of(tracks, folder, args.subset, kept_estimates(args), args.fast)
     mine = rank.share(tasks)

@@ -41,8 +41,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str = LOCK, what: str = "--output") -> Iterator[None]:
     """Keep other processes out of the block for the same folder; the lock ends with its process.
+
+    ``name`` is that of the file that is locked; ``what`` calls the folder in the message.
 
     File systems without locks let everyone in.
 
@@ -56,7 +58,7 @@ def locked(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    path = folder / LOCK
+    path = folder / name
     with contextlib.ExitStack() as stack:
         while True:
             file = stack.enter_context(open(path, "a+", encoding="utf-8"))
@@ -66,7 +68,7 @@ def locked(folder: Path) -> Iterator[None]:
                 file.seek(0)
                 holder = file.read().strip() or "another process"
                 raise UsageError(
-                    f"--output {folder} is in use by {holder}; end that run, or use another folder"
+                    f"{what} {folder} is in use by {holder}; end that run, or use another folder"
                 ) from None
             except OSError:  # a file system without locks
                 pass

@@ -7,18 +7,21 @@ need no MPI: they share songs, and meet in a folder to tell rank 0 what failed.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
 import socket
+import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from xumx.errors import XumxError
-from xumx.files import replacing
+from xumx.files import locked, replacing
 
 T = TypeVar("T")
 
@@ -68,12 +71,15 @@ class Rank:
     def meet(self, folder: Path, work: Callable[[], list[str]]) -> list[str] | None:
         """Do this process's share of the work.
 
+        All processes must come here, or none: what can fail before must fail for all of them.
+
         Parameters
         ----------
         folder : path
             One that all processes see.
         work : callable
-            Returns a line for each failure.
+            Returns a line for each failure. What it raises is raised by rank 0, when the others are done;
+            of another rank it is printed, and is a line.
 
         Returns
         -------
@@ -82,43 +88,68 @@ class Rank:
 
         Raises
         ------
+        UsageError
+            If the same command is at work in the folder.
         XumxError
             If several processes cannot meet in the folder.
         """
-        if self.size > 1:
-            with contextlib.suppress(OSError):
-                folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK):
-                raise XumxError(f"{folder}: {self.size} processes meet there, but it cannot be written")
-        if self.rank == 0:
-            name = self.announce(folder)
-            return self.collect(folder, name, work())
+        if self.size == 1:
+            return work()
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise XumxError(f"{folder}: {self.size} processes meet there, but it cannot be written")
+        # A lock a rank: those of a second job must not deliver to the first.
+        with locked(folder, f".run-{self._job}-{self.rank}.lock", "folder"):
+            if self.rank == 0:
+                return self._lead(folder, work)
+            self.deliver(folder, self._follow(work))
+        return None
+
+    def _lead(self, folder: Path, work: Callable[[], list[str]]) -> list[str]:
+        name = self.announce(folder)
         try:
             lines = work()
-        except Exception as error:
-            self.deliver(folder, [f"{self}: {error}"])  # or rank 0 would wait for ever
+        except Exception:  # an interrupt does not wait: it has reached the others too
+            self.collect(folder, name, [])  # or they would wait for ever
             raise
-        self.deliver(folder, lines)
-        return None
+        return self.collect(folder, name, lines)
+
+    def _follow(self, work: Callable[[], list[str]]) -> list[str]:
+        """Nothing is raised: launchers end the other processes when one exits with an error."""
+        try:
+            return work()
+        except XumxError as error:
+            line = f"{self}: {error}"
+            print(f"error: {line}", file=sys.stderr)
+        except Exception as error:
+            line = f"{self}: {type(error).__name__}: {error}"
+            traceback.print_exc()
+        return [line]
+
+    @property
+    def _job(self) -> str:
+        """Keeps apart jobs that meet in the same folder: short, and the same for all processes of a job."""
+        job = json.dumps([sys.argv[1:], os.getcwd(), self.size])
+        return hashlib.blake2b(job.encode(), digest_size=4).hexdigest()
 
     def announce(self, folder: Path) -> str:
         """Called first by rank 0: makes known that this run has begun, and returns its name."""
-        name = secrets.token_hex(8)
-        if self.size > 1:
-            _write(folder / ".run", name)
+        name = f"{self._job}-{secrets.token_hex(8)}"
+        _write(folder / f".run-{self._job}", name)
         return name
 
     def collect(self, folder: Path, name: str, lines: Sequence[str]) -> list[str]:
         """Called last by rank 0: waits for the others and returns the lines of all."""
         lines = list(lines)
-        for rank in range(1, self.size):
-            path = folder / f".rank-{name}-{rank}"
-            while not path.exists():
-                time.sleep(_PAUSE)
+        paths = [folder / f".rank-{name}-{rank}" for rank in range(1, self.size)]
+        while not all(path.exists() for path in paths):
+            time.sleep(_PAUSE)
+        for path in paths:
             lines += json.loads(path.read_text())
+        for path in folder.glob(f".rank-{self._job}-*"):  # those for a run that was killed too
             path.unlink()
-        if self.size > 1:
-            (folder / ".run").unlink(missing_ok=True)
+        (folder / f".run-{self._job}").unlink(missing_ok=True)
         return lines
 
     def deliver(self, folder: Path, lines: Sequence[str]) -> None:
@@ -129,7 +160,7 @@ class Rank:
         """
         name, path = "", folder
         while True:
-            run = _read(folder / ".run")
+            run = _read(folder / f".run-{self._job}")
             if run and run != name:
                 name, path = run, folder / f".rank-{run}-{self.rank}"
                 _write(path, json.dumps(list(lines)))

@@ -81,7 +81,10 @@ def _main(argv: Sequence[str] | None) -> int:
         """Those songs that could not be separated."""
         failed = []
         total = sum(seconds for *_, seconds in work)
-        with tqdm(total=total or None, unit="s", disable=quiet, bar_format=_BAR) as bar, _as_lines(bar):
+        with (
+            tqdm(total=total or None, unit="s", disable=quiet, bar_format=_BAR) as bar,
+            _as_lines(bar, quiet=args.quiet),
+        ):
             say = bar.write if not args.quiet else lambda text: None
             for song, stems, page, _ in work:
                 bar.set_description(song.name)
@@ -115,7 +118,9 @@ def _main(argv: Sequence[str] | None) -> int:
         return 0
     failed += told
     if args.report:
-        titles = {page: title_of(song) for song, page in zip(songs, pages) if str(song) not in failed}
+        # A rank that broke off has told no songs: its pages are not there.
+        done = [(s, page) for s, page in zip(songs, pages) if str(s) not in failed and page.exists()]
+        titles = {page: title_of(song) for song, page in done}
         if len(titles) > 1:
             overview(entrance, titles)
             if not args.quiet:
@@ -127,11 +132,11 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 @contextlib.contextmanager
-def _as_lines(bar: tqdm) -> Iterator[None]:
-    """Our warnings as lines that do not break the bar, or not at all where there is no bar."""
+def _as_lines(bar: tqdm, *, quiet: bool) -> Iterator[None]:
+    """Our warnings as lines that do not break the bar, or not at all if ``quiet``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if not bar.disable:
+        if not quiet:
             warnings.filterwarnings("always", category=UserWarning)
             warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
         yield

@@ -211,6 +211,12 @@ def test_ranks_share_the_tracks(root, tmp_path):
     assert "Median over 3 tracks" in first and "2/2" in bar
     assert (second, silent) == ("", "")
     assert not list(scores.glob(".r*"))
+    # Scores of other settings: all ranks end, none waits for the others.
+    other = [*command[: command.index("--baseline")], "--oracle", "irm", "--evaldir", str(scores)]
+    for rank, message in enumerate(("holds other scores", "")):
+        environment = {**ENV, "PMI_RANK": str(rank), "PMI_SIZE": "2"}
+        done = subprocess.run(other, text=True, capture_output=True, timeout=60, env=environment)
+        assert done.returncode == 2 and message in done.stderr, (rank, done.stderr)
 
 
 @pytest.mark.parametrize(

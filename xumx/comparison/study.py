@@ -41,11 +41,11 @@ def study(args: argparse.Namespace) -> list[str]:
     test = musdb_tracks(args.root, "test", is_wav=args.is_wav)
     whole = plan.joined(folder, plan.settings(args, test), plan.epochs_of(args), wanted, notes)
     plan.check(wanted, args)
-    if rank.rank == 0:
-        plan.save(folder, whole)
 
     def do_all() -> list[str]:
         errors = []
+        if rank.rank == 0:
+            plan.save(folder, whole)
         items = rank.share([*wanted, *scoring.REFERENCES])
         with tqdm(items, "study", unit="run", disable=args.quiet or rank.rank > 0) as bar:
             for item in bar:
