@@ -21,16 +21,16 @@ from xumx.config import ModelConfig
 @pytest.mark.parametrize("unidirectional", [False, True])
 def test_flops_of_a_small_network(arch: str, unidirectional: bool) -> None:
     config = ModelConfig(
-        arch=arch, sources=("a", "b", "c"), n_fft=8, n_hop=2, hidden_size=6, nb_layers=2, nb_channels=1,
-        max_bin=4, unidirectional=unidirectional, sample_rate=20,
+        arch=arch, sources=("a", "b", "c"), n_fft=64, n_hop=16, hidden_size=6, nb_layers=2, nb_channels=1,
+        max_bin=4, unidirectional=unidirectional, sample_rate=1600,
     )  # fmt: skip
     encoder = 4 * 6
     if unidirectional:
         lstm = 2 * (4 * 6 * (6 + 6))
     else:
         lstm = 2 * (2 * 4 * 3 * (6 + 3))
-    decoder = (6 + 6) * 6 + 6 * 5
-    expected = 10 * 3 * 2 * (encoder + lstm + decoder)  # frames a second, sources, multiply and add
+    decoder = (6 + 6) * 6 + 6 * 33
+    expected = 100 * 3 * 2 * (encoder + lstm + decoder)  # frames a second, sources, multiply and add
     assert flops_per_second(config) == expected
 
 

@@ -153,7 +153,16 @@ def replace(file, name, value):
         (lambda f: f.attrs.update(n_hop="abc"), "attribute"),
         (lambda f: f.attrs.update(sources=5), "attribute"),
         (lambda f: f.attrs.update(sources=["a", "b"]), "sources"),
-        (lambda f: f["output_mean_bass"].attrs.update(index="z"), "attribute"),
+        (lambda f: f["output_mean_bass"].attrs.update(index="z"), "attribute index"),
+        (lambda f: f["output_mean_bass"].attrs.update(index=np.inf), "attribute index"),
+        (lambda f: f["output_mean_bass"].attrs.update(index=[1, 2]), "attribute index"),
+        (lambda f: f.attrs.update(n_hop=1), "n_hop"),
+        (lambda f: f.attrs.update(n_hop=256.0), "attribute n_hop"),
+        (lambda f: f.attrs.update(sample_rate=2**31 - 1), "sample_rate"),
+        (lambda f: f.attrs.update(sample_rate=2**62), "sample_rate"),
+        (lambda f: f.attrs.update(sources="bass"), "attribute sources"),
+        (lambda f: f.attrs.update(sources=h5py.Empty("f4")), "attribute sources"),
+        (lambda f: f.move("output_mean_bass", "output_mean_.."), "lacks"),
         (lambda f: f.pop("lstm_other/lstm/bias"), "lacks lstm_other/lstm/bias"),
         (
             lambda f: replace(f, "fc2_vocals/affine/W", np.zeros((3, 8))),
@@ -172,6 +181,61 @@ def test_broken_weights_are_named(tmp_path, change, named):
         weights.load(path)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/etc/escaped", "..", "a\\b", "a\nb", 101 * "a"])
+@pytest.mark.parametrize("arch", ["umx", "joint", "x-umx"])
+def test_names_that_lead_out_of_a_folder_are_refused(tmp_path, arch, name):
+    """Sources become the names of files, whoever named them."""
+    path = tmp_path / "net.h5"
+    weights.save(path, random_weights(small_config(arch=arch, sources=("a",))))
+    with h5py.File(path, "r+") as file:
+        file.attrs["sources"] = [name]
+        if "/" not in name:
+            for own in [own for own in file if own.endswith("_a")]:
+                file.move(own, own[:-1] + name)
+    with pytest.raises(WeightsError) as raised:
+        weights.load(path)
+    assert str(raised.value).startswith(f"{path}: ") and str(raised.value).isprintable()
+
+
+def test_a_folder_of_files_that_are_called_as_no_source_can_be(tmp_path):
+    weights.save(tmp_path / "a.h5", random_weights(small_config(arch="umx", sources=("a",))))
+    (tmp_path / "a.h5").rename(tmp_path / "a:b.h5")
+    with pytest.raises(WeightsError, match="'a:b' cannot be the name of a source"):
+        weights.load(tmp_path)
+
+
+def test_hidden_files_in_a_folder_are_no_weights(tmp_path):
+    """Notes of macOS, and what a process that was killed while it wrote has left."""
+    weights.save(tmp_path / "a.h5", random_weights(small_config(arch="umx", sources=("a",))))
+    (tmp_path / "._a.h5").write_bytes(b"Mac OS X")
+    (tmp_path / ".a-01234567.h5").write_bytes(b"half of")
+    (tmp_path / "b.h5").mkdir()
+    assert weights.load(tmp_path).config.sources == ("a",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f.pop("fc2_other/affine/W"),
+        lambda f: replace(f, "fc1_bass/affine/W", np.zeros((3, 4096))),
+        lambda f: f.create_dataset("extra", data=np.zeros(2)),
+        lambda f: f.create_dataset("note", data=["text"]),
+        lambda f: f.attrs.update(n_hop=1),
+        lambda f: f.create_dataset("values", (3,), "i1", external=[("/etc/passwd", 0, 3)]),
+    ],
+)
+def test_nothing_is_read_before_names_shapes_and_sizes_are_right(tmp_path, monkeypatch, change):
+    path = broken(tmp_path, change)
+
+    def read(*args):
+        raise AssertionError("a value was read")
+
+    for method in ("__getitem__", "astype", "__array__", "read_direct"):
+        monkeypatch.setattr(h5py.Dataset, method, read)
+    with pytest.raises(WeightsError):
+        weights.load(path)
 
 
 def test_files_that_are_no_weights(tmp_path):

@@ -21,7 +21,7 @@ import numpy as np
 
 from xumx.config import SOURCES, ModelConfig
 from xumx.errors import UsageError, WeightsError
-from xumx.hdf5 import writing
+from xumx.hdf5 import attribute, reading, writing
 
 BN_EPS = 1e-5
 """Added to a batch-norm variance, as in NNabla's default."""
@@ -99,16 +99,21 @@ def load(path: str | os.PathLike[str]) -> Weights:
     Raises
     ------
     WeightsError
-        If the file is no HDF5 file, or lacks a parameter, or one has a wrong shape or a value that is
-        not finite. The message names the file and the parameter.
+        If the file is no HDF5 file (see :func:`xumx.hdf5.reading`), or lacks a parameter, or one has a wrong
+        shape or a value that is not finite, or if a size or a source's name is none that
+        :class:`ModelConfig` takes. The message names the file and the parameter. Values are read when all
+        else is known to be right.
     """
     path = Path(path)
     if path.is_dir():
         return _load_folder(path)
-    arrays, attributes = _read(path)
-    arch, sources = _layout(path, arrays, attributes)
-    config = _infer(path, arch, sources, arrays, attributes)
-    _check(path, config, arrays)
+    with reading(path) as (file, datasets):
+        stored, attributes = _in_order(path, datasets), _attributes(path, file)
+        arch, sources = _layout(path, stored, attributes)
+        config = _infer(path, arch, sources, stored, attributes)
+        _check_shapes(path, config, stored)
+        arrays = {name: dataset.astype(np.float32)[()] for name, dataset in stored.items()}
+    _check_values(path, arrays)
     return Weights(
         config,
         {s: {name: arrays[stored_name(arch, s, name)] for name in parameter_shapes(config)} for s in sources},
@@ -150,7 +155,8 @@ def save(path: str | os.PathLike[str], weights: Weights, *, dtype: Any = np.floa
 
 
 def _load_folder(folder: Path) -> Weights:
-    files = {f.stem: f for f in sorted(folder.glob("*.h5"))}
+    # Hidden ones are another system's notes, or what a process that was killed has left.
+    files = {f.stem: f for f in sorted(folder.glob("*.h5")) if f.is_file() and not f.name.startswith(".")}
     if not files:
         raise WeightsError(
             f"{folder}: holds no .h5 file; give a weights file or a folder of <source>.h5 files"
@@ -164,11 +170,14 @@ def join(files: Mapping[str, Path], read: Callable[[Path], Weights]) -> Weights:
     Raises
     ------
     WeightsError
-        If a file is of all sources, or has sizes of its own.
+        If a file is of all sources, or has sizes of its own, or is called as no source can be.
     """
     names = [s for s in SOURCES if s in files] + [s for s in files if s not in SOURCES]
     parts = [read(files[name]) for name in names]
-    configs = [dataclasses.replace(part.config, sources=tuple(names)) for part in parts]
+    try:
+        configs = [dataclasses.replace(part.config, sources=tuple(names)) for part in parts]
+    except UsageError as error:
+        raise WeightsError(f"{files[names[0]].parent}: its files make no network: {error}") from None
     for name, config in zip(names, configs, strict=True):
         if not config.independent:
             raise WeightsError(
@@ -181,38 +190,25 @@ def join(files: Mapping[str, Path], read: Callable[[Path], Weights]) -> Weights:
     )
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    if not path.exists():
-        raise WeightsError(f"{path}: no such file")
-    arrays: dict[str, np.ndarray] = {}
+def _in_order(path: Path, datasets: Mapping[str, h5py.Dataset]) -> dict[str, h5py.Dataset]:
+    """The parameters in the order in which they were made, as far as the file says it."""
     order: dict[str, int] = {}
-
-    def visit(name: str, node: h5py.HLObject) -> None:
-        if isinstance(node, h5py.Dataset):
-            if node.dtype.kind not in "fiu":
-                raise WeightsError(f"{path}: {name} holds no numbers; not a weights file")
-            arrays[name] = node.astype(np.float32)[()]
-            order[name] = int(node.attrs.get("index", len(order)))
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-            attributes = _attributes(file)
-    except (ValueError, TypeError) as error:
-        raise WeightsError(f"{path}: an attribute is not what xumx or NNabla write ({error})") from None
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read as HDF5 weights ({str(error).splitlines()[0]})") from None
-    if not arrays:
+    for name, dataset in datasets.items():
+        if dataset.dtype.kind not in "fiu":
+            raise WeightsError(f"{path}: {name} holds no numbers; not a weights file")
+        index = _whole(path, dataset, "index")
+        order[name] = len(order) if index is None else index
+    if not order:
         raise WeightsError(f"{path}: holds no parameter; not a weights file")
-    return {name: arrays[name] for name in sorted(arrays, key=order.__getitem__)}, attributes
+    return {name: datasets[name] for name in sorted(order, key=order.__getitem__)}
 
 
 def _layout(
-    path: Path, arrays: dict[str, np.ndarray], attributes: dict[str, Any]
+    path: Path, stored: Mapping[str, h5py.Dataset], attributes: Mapping[str, Any]
 ) -> tuple[str, tuple[str, ...]]:
     """Architecture and sources, as the names tell them; in the order of the attributes or else the file."""
     named = attributes.get("sources")
-    own = [match for match in map(_SUFFIXED.match, arrays) if match]
+    own = [match for match in map(_SUFFIXED.match, stored) if match]
     if own:
         arch = "joint" if all(match[1] == _HEAD for match in own) else "x-umx"
         sources = tuple(dict.fromkeys(match[2] for match in own))
@@ -223,32 +219,39 @@ def _layout(
     return arch, named or sources
 
 
-def _attributes(file: h5py.File) -> dict[str, Any]:
+def _attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     """What shapes do not tell, as far as the file says it."""
-    known: dict[str, Any] = {
-        name: int(file.attrs[name]) for name in ("n_hop", "sample_rate") if name in file.attrs
-    }
-    if "sources" in file.attrs:
-        known["sources"] = tuple(
-            s.decode() if isinstance(s, bytes) else str(s) for s in file.attrs["sources"]
-        )
-    return known
+    known: dict[str, Any] = {name: _whole(path, file, name) for name in ("n_hop", "sample_rate")}
+    sources = attribute(file, "sources")
+    if sources is not None:
+        if np.ndim(sources) != 1 or not all(isinstance(s, (str, bytes)) for s in sources):
+            raise WeightsError(f"{path}: its attribute sources is no list of names")
+        known["sources"] = tuple(s.decode() if isinstance(s, bytes) else str(s) for s in sources)
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _whole(path: Path, node: h5py.HLObject, name: str) -> int | None:
+    """An attribute that is a whole number; None where there is none."""
+    value = attribute(node, name)
+    if value is not None and not isinstance(value, (int, np.integer)):
+        raise WeightsError(f"{path}: the attribute {name} of {node.name} is no whole number")
+    return None if value is None else int(value)
 
 
 def _infer(
     path: Path,
     arch: str,
     sources: tuple[str, ...],
-    arrays: dict[str, np.ndarray],
-    attributes: dict[str, Any],
+    stored: Mapping[str, h5py.Dataset],
+    attributes: Mapping[str, Any],
 ) -> ModelConfig:
     def shape(name: str, rank: int) -> tuple[int, ...]:
         name = stored_name(arch, sources[0], name)
-        if name not in arrays:
+        if name not in stored:
             raise WeightsError(f"{path}: lacks {name}")
-        if arrays[name].ndim != rank:
-            raise WeightsError(f"{path}: {name} has {arrays[name].ndim} axes, not {rank}")
-        return arrays[name].shape
+        if stored[name].ndim != rank:
+            raise WeightsError(f"{path}: {name} has {stored[name].ndim} axes, not {rank}")
+        return tuple(stored[name].shape)
 
     (max_bin,) = shape("input_mean", 1)
     (bins,) = shape("output_mean", 1)
@@ -270,27 +273,31 @@ def _infer(
             sample_rate=attributes.get("sample_rate", 44100),
         )
     except UsageError as error:
-        raise WeightsError(f"{path}: its shapes make no network: {error}") from None
+        raise WeightsError(f"{path}: its shapes and names make no network: {error}") from None
 
 
-def _check(path: Path, config: ModelConfig, arrays: dict[str, np.ndarray]) -> None:
+def _check_shapes(path: Path, config: ModelConfig, stored: Mapping[str, h5py.Dataset]) -> None:
     expected = {
         stored_name(config.arch, source, name): shape
         for source in config.sources
         for name, shape in parameter_shapes(config).items()
     }
     for name, shape in expected.items():
-        if name not in arrays:
+        if name not in stored:
             raise WeightsError(f"{path}: lacks {name}")
-        if arrays[name].shape != shape:
-            raise WeightsError(f"{path}: {name} has shape {arrays[name].shape}, not {shape}")
-        if not np.isfinite(arrays[name]).all():
-            raise WeightsError(f"{path}: {name} holds values that are not finite")
-        if name.endswith("/bn/var") and arrays[name].min() < 0:
-            raise WeightsError(f"{path}: {name} holds a negative variance")
-    unknown = sorted(set(arrays) - set(expected))
+        if stored[name].shape != shape:
+            raise WeightsError(f"{path}: {name} has shape {stored[name].shape}, not {shape}")
+    unknown = sorted(set(stored) - set(expected))
     if unknown:
         raise WeightsError(f"{path}: unknown parameter {unknown[0]}, which no {config.arch} network has")
+
+
+def _check_values(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise WeightsError(f"{path}: {name} holds values that are not finite")
+        if name.endswith("/bn/var") and array.min() < 0:
+            raise WeightsError(f"{path}: {name} holds a negative variance")
 
 
 def _write(path: Path, config: ModelConfig, named: dict[str, np.ndarray], dtype: Any) -> None:
