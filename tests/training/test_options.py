@@ -157,7 +157,7 @@ def test_the_network_is_the_one_asked_for(wav_root, tmp_path):
         "--nfft",
         "512",
         "--nhop",
-        "100",
+        "128",
         "--hidden-size",
         "10",
         "--bandwidth",
@@ -170,7 +170,7 @@ def test_the_network_is_the_one_asked_for(wav_root, tmp_path):
     train(wav_root, output, *change, "--sources", "drums", "vocals")
     config = best(output).config
     assert (config.arch, config.sources) == ("x-umx", ("drums", "vocals"))
-    assert (config.n_fft, config.n_hop, config.hidden_size, config.nb_channels) == (512, 100, 10, 1)
+    assert (config.n_fft, config.n_hop, config.hidden_size, config.nb_channels) == (512, 128, 10, 1)
     assert config.unidirectional and config.max_bin == 9000 * 512 // 44100 + 1
     assert load(output).config == config
 
@@ -354,6 +354,13 @@ WRONG = {
     "wav without root": (["--output", "x", "--is-wav"], "--is-wav"),
     "hidden size": (["--output", "x", "--hidden-size", "7"], "hidden_size"),
     "hop": (["--output", "x", "--nhop", "4096"], "n_hop"),
+    "uneven hop": (["--output", "x", "--nhop", "1000"], "--nhop must divide --nfft"),
+    "uneven hop on a cpu": (["--output", "x", "--nhop", "1000", "--context", "cpu"], "--nhop must divide"),
+    "no hop": (["--output", "x", "--nhop", "0"], "n_hop"),
+    "surround": (["--output", "x", "--nb-channels", "6"], "--nb-channels must be 1 or 2"),
+    "no channels": (["--output", "x", "--nb-channels", "0"], "--nb-channels"),
+    "source with a path": (["--output", "x", "--sources", "vocals", "../../bass"], "'../../bass'"),
+    "no bandwidth": (["--output", "x", "--bandwidth", "nan"], "bandwidth"),
     "device of a cpu": (["--output", "x", "--context", "cpu", "--device-id", "1"], "--device-id"),
     "no such model": (["--output", "x", "--model", "/nowhere/checkpoint.h5"], "/nowhere"),
     "no file": (["@/nowhere/args.txt"], "/nowhere"),

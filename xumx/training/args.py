@@ -192,9 +192,9 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--hidden-size", type=int, help="width of the layers (default: 512, 1024 for joint)")
     group.add_argument("--unidirectional", action="store_true", help="LSTM forward in time only")
     group.add_argument("--nfft", type=int, default=4096, help="window of the STFT, in samples")
-    group.add_argument("--nhop", type=int, default=1024, help="hop of the STFT, in samples")
+    group.add_argument("--nhop", type=int, default=1024, help="its hop; divides --nfft")
     group.add_argument("--bandwidth", type=float, default=16000.0, metavar="HZ", help="what the network sees")
-    group.add_argument("--nb-channels", type=int, default=2, help="audio channels; 1: the mean of all")
+    group.add_argument("--nb-channels", type=int, default=2, help="audio channels, 1 or 2; 1: the mean")
 
 
 def _add_optimisation(parser: argparse.ArgumentParser) -> None:

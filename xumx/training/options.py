@@ -107,6 +107,13 @@ class Options(DatasetOptions):
                 raise UsageError(f"{_flag(name)} must be 0 or more, not {getattr(self, name)}")
         if not 0 < self.lr_decay_gamma < 1:
             raise UsageError(f"--lr-decay-gamma must be between 0 and 1, not {self.lr_decay_gamma}")
+        if self.nhop > 0 and self.nfft % self.nhop:
+            # NNabla's inverse STFT, with which a GPU trains, takes no other.
+            raise UsageError(f"--nhop must divide --nfft, and {self.nfft} is no multiple of {self.nhop}")
+        if self.nb_channels not in (1, 2):
+            raise UsageError(
+                f"--nb-channels must be 1 or 2, not {self.nb_channels}: stems are written as mono or stereo"
+            )
         if self.is_wav and self.root is None:
             raise UsageError(
                 "--is-wav says how to read --root, which is missing; the preview holds stem files"
