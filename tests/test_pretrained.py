@@ -19,6 +19,8 @@ from xumx.pretrained import REGISTRY, RemoteFile, resolve
 
 CONTENT = bytes(range(256)) * 2000
 SHA1 = hashlib.sha1(CONTENT).hexdigest()
+KEPT = ["tiny", "tiny/tiny.h5", "tiny/tiny.h5.checked"]
+"""A cache of the one file, and the note that it was checked."""
 
 # Another process that resolves the name "tiny": arguments are the URL and the checksum.
 CHILD = """
@@ -183,7 +185,7 @@ def test_downloads_once_and_works_offline_afterwards(
     path = resolve("tiny", progress=False)
     assert path == home / "tiny" / "tiny.h5"
     assert path.read_bytes() == CONTENT
-    assert files_below(home) == ["tiny", "tiny/tiny.h5"], "the download leaves nothing beside the file"
+    assert files_below(home) == KEPT, "the download leaves nothing else"
     assert server.paths == ["/whole/tiny.h5"]
 
     server.stop()
@@ -205,7 +207,7 @@ def test_several_files_make_a_folder(server: Server, publish: Callable[..., None
         resolve("tiny", progress=False)
     publish(server.url("whole", "a.h5"), server.url("whole", "b.h5"))
     assert resolve("tiny", progress=False) == home / "tiny"
-    assert files_below(home / "tiny") == ["a.h5", "b.h5"]
+    assert files_below(home / "tiny") == ["a.h5", "a.h5.checked", "b.h5", "b.h5.checked"]
     assert server.paths == ["/whole/a.h5", "/cut/b.h5", "/whole/b.h5"], "only what lacks is fetched"
 
 
@@ -350,8 +352,83 @@ def test_two_processes_at_once(server: Server, home: Path) -> None:
     for run in runs:
         assert run.communicate(timeout=30) == (f"{home / 'tiny' / 'tiny.h5'}\n", "")
     assert len(server.paths) == 2, "both were downloading"
-    assert files_below(home) == ["tiny", "tiny/tiny.h5"]
+    assert files_below(home) == KEPT
     assert (home / "tiny" / "tiny.h5").read_bytes() == CONTENT
+
+
+def by_hand(home: Path, content: bytes) -> Path:
+    """A file that somebody has saved under the published name."""
+    path = home / "tiny" / "tiny.h5"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+FLIPPED = CONTENT[:1000] + b"!" + CONTENT[1001:]
+
+
+@pytest.mark.parametrize("content", [b"other weights", CONTENT[:-1], FLIPPED, b""], ids=len)
+@pytest.mark.parametrize("before", [False, True], ids=["new", "checked before"])
+def test_what_is_not_the_published_file_is_said(
+    content: bytes, before: bool, server: Server, publish: Callable[..., None], home: Path
+) -> None:
+    publish(server.url("whole"))
+    if before:
+        resolve("tiny", progress=False)
+    path, fetched = by_hand(home, content), len(server.paths)
+    for _ in range(2):
+        with pytest.raises(WeightsError, match=r"its SHA1 differs: delete it") as raised:
+            resolve("tiny", progress=False)
+        assert str(raised.value).startswith(f"{path}: ") and "\n" not in str(raised.value)
+    assert path.read_bytes() == content and len(server.paths) == fetched, "it is the user's to delete"
+    path.unlink()
+    assert resolve("tiny", progress=False).read_bytes() == CONTENT
+
+
+def test_a_file_is_hashed_once_a_state(
+    publish: Callable[..., None], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("http://weights.invalid/tiny.h5")
+    path = by_hand(home, CONTENT)
+    hashed: list[Path] = []
+    digest = pretrained._digest
+    monkeypatch.setattr(pretrained, "_digest", lambda p, name: (hashed.append(p), digest(p, name))[1])
+    for _ in range(3):
+        assert resolve("tiny", progress=False) == path
+    assert hashed == [path], "whoever put it there"
+    os.utime(path, ns=(0, 12345))
+    for _ in range(3):
+        assert resolve("tiny", progress=False) == path
+    assert hashed == [path, path]
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "x", "\xff", "sha1:0 sha1:0 0 0", f"sha1:{SHA1} sha1:{SHA1} 1", f"sha1:{SHA1} shake_128:0 0 0"],
+)
+def test_a_damaged_note_is_written_anew(note: str, publish: Callable[..., None], home: Path) -> None:
+    publish("http://weights.invalid/tiny.h5")
+    path = by_hand(home, CONTENT)
+    beside = path.with_name("tiny.h5.checked")
+    beside.write_text(note, encoding="latin-1")
+    assert resolve("tiny", progress=False) == path
+    assert beside.read_text().split()[:2] == [f"sha1:{SHA1}", f"sha1:{SHA1}"]
+    beside.unlink()
+    beside.mkdir()  # a cache that may not be written
+    assert resolve("tiny", progress=False) == path
+    by_hand(home, FLIPPED)
+    with pytest.raises(WeightsError, match="delete it"):
+        resolve("tiny", progress=False)
+
+
+def test_a_note_of_another_publication_does_not_count(
+    server: Server, publish: Callable[..., None], home: Path
+) -> None:
+    publish(server.url("whole"))
+    resolve("tiny", progress=False)
+    publish(server.url("whole"), checksum="sha1:" + 40 * "0")
+    with pytest.raises(WeightsError, match="delete it"):
+        resolve("tiny", progress=False)
 
 
 def test_paths_that_exist(server: Server, publish: Callable[..., None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from xumx.errors import UsageError, WeightsError, XumxError
+from xumx.files import replacing
 
 TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes of a transfer."""
@@ -82,9 +84,9 @@ def resolve(
     A string that is a name of `REGISTRY` or `BUNDLED` means that network, even where a file or folder of
     that name exists (write ``./x-umx`` for that one). Any other string, and every path object, is a path.
 
-    A download is checked against its checksum and gets its final name only then, so that a file in the
-    cache is whole: it is used from then on without being hashed again and without a network. Checkpoints of
-    PyTorch's are converted and not kept.
+    A download is checked against its checksum and gets its final name only then. A file in the cache is
+    checked once for each size and time that it has, whoever put it there, and is used from then on without
+    being hashed again and without a network. Checkpoints of PyTorch's are converted and not kept.
 
     Parameters
     ----------
@@ -106,7 +108,8 @@ def resolve(
         For a word that is neither a known name nor a path.
     WeightsError
         For a path that does not exist, and for a download that fails: no network, a broken transfer,
-        a wrong checksum, a cache that cannot be written. Nothing is then left under the final name.
+        a wrong checksum, a cache that cannot be written. Nothing is then left under the final name. For a
+        file in the cache that is not the published one.
     XumxError
         For checkpoints that wait to be converted, without PyTorch.
     """
@@ -118,6 +121,7 @@ def resolve(
         for file in files:
             if not os.path.isfile(folder / file.kept):
                 (_convert if file.for_pytorch else _download)(file, folder, progress)
+            _verify(file, folder / file.kept)
         return folder / files[0].kept if len(files) == 1 else folder
 
     text = os.fspath(model)
@@ -150,7 +154,11 @@ def _convert(file: RemoteFile, folder: Path, progress: bool) -> None:
     except XumxError as error:
         raise XumxError(f"{file.url} has to be converted once: {error}") from None
     with _fetched(file, folder, progress) as checkpoint:
-        weights.save(folder / file.kept, conversion.load(checkpoint))
+        network = conversion.load(checkpoint)
+        with replacing(folder / file.kept) as aside:
+            weights.save(aside, network)
+            # Before the file has its name: without this it would be one that somebody has put there.
+            _remember(file, folder / file.kept, _digest(aside, "sha256"), aside.stat())
 
 
 def _download(file: RemoteFile, folder: Path, progress: bool) -> None:
@@ -198,11 +206,67 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
 
 
 def _check(file: RemoteFile, path: Path) -> None:
-    import pooch
-
-    algorithm, digest = file.checksum.split(":")
-    if not pooch.file_hash(str(path), alg=algorithm).startswith(digest):
+    algorithm = file.checksum.partition(":")[0]
+    if not _digest(path, algorithm).startswith(file.checksum):
         raise ValueError(f"what came has another {algorithm.upper()} than the published file")
+
+
+def _verify(file: RemoteFile, path: Path) -> None:
+    """See that a file in the cache is what was published, or what was made of that.
+
+    Raises
+    ------
+    WeightsError
+        If it is something else.
+    """
+    remedy = "delete it, and it is fetched again (--model takes weights of your own by their path)"
+    try:
+        status, known = path.stat(), _remembered(file, path)
+        if known is None and file.for_pytorch:
+            raise WeightsError(f"{path}: was not made here of the published {file.name}: {remedy}")
+        if known is not None and known[1:] == [str(status.st_size), str(status.st_mtime_ns)]:
+            return
+        expected = file.checksum if known is None else known[0]
+        algorithm = expected.partition(":")[0]
+        digest = _digest(path, algorithm)
+        if not digest.startswith(expected):
+            raise WeightsError(
+                f"{path}: is not the published {path.name}, its {algorithm.upper()} differs: {remedy}"
+            )
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
+    _remember(file, path, digest, status)
+
+
+def _remember(file: RemoteFile, path: Path, digest: str, status: os.stat_result) -> None:
+    """Write beside a file that is right what it is made of, and what it is when it is still the same."""
+    line = f"{file.checksum} {digest} {status.st_size} {status.st_mtime_ns}\n"
+    with contextlib.suppress(OSError), replacing(_note(path)) as aside:  # a cache that may only be read
+        aside.write_text(line, encoding="ascii")
+
+
+def _remembered(file: RemoteFile, path: Path) -> list[str] | None:
+    """Digest, size and time that `_remember` wrote; None if it did not, or for another published file."""
+    try:
+        words = _note(path).read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    ours = "sha256:" if file.for_pytorch else file.checksum
+    right = len(words) == 4 and words[0] == file.checksum and words[1].startswith(ours)
+    return words[1:] if right else None
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.checked")
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    """``algorithm:hexdigest`` of a file's bytes."""
+    state = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb") as content:
+        while block := content.read(1 << 20):
+            state.update(block)
+    return f"{algorithm}:{state.hexdigest()}"
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -64,7 +64,8 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-KEPT = ["tiny", "tiny/bass.h5", "tiny/drums.h5", "tiny/other.h5", "tiny/vocals.h5"]
+KEPT = ["tiny", *sorted(f"tiny/{target}.h5{note}" for target in TARGETS for note in ("", ".checked"))]
+"""The networks, and notes that they were made here and checked."""
 
 
 def test_fetched_and_converted_once(
@@ -104,6 +105,25 @@ def test_a_checkpoint_put_there_by_hand(
     bad.write_bytes(checkpoints[-1].read_bytes())
     assert resolve("tiny", progress=False) == folder
     assert names(tmp_path / "home") == sorted([*KEPT, *(f"tiny/{path.name}" for path in checkpoints)])
+
+
+def test_what_was_not_converted_here_or_has_changed_is_said(
+    tiny: dict[str, torch.nn.Module], tmp_path: Path
+) -> None:
+    folder = resolve("tiny", progress=False)
+    path = folder / "drums.h5"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(WeightsError, match=r"drums\.h5: .*SHA256 differs: delete it"):
+        resolve("tiny", progress=False)
+    path.write_bytes((folder / "bass.h5").read_bytes())
+    with pytest.raises(WeightsError, match=r"drums\.h5: .*SHA256 differs: delete it"):
+        resolve("tiny", progress=False)
+    (folder / "drums.h5.checked").unlink()
+    with pytest.raises(WeightsError, match=r"drums\.h5: was not made here of .*drums-.*\.pth: delete it"):
+        resolve("tiny", progress=False)
+    path.unlink()
+    assert resolve("tiny", progress=False) == folder and path.read_bytes() == content
 
 
 @pytest.mark.parametrize("fault", ["missing", "changed", "code"])
