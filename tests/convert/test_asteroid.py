@@ -42,6 +42,11 @@ def test_gives_the_same(tmp_path: Path, sources: tuple[str, ...], zipped: bool) 
         (lambda c: c["model_args"].update(sources=["drums", "piano"]), "lacks mean_scale.input_mean_piano"),
         (lambda c: c["model_args"].update(sources=["drums", "drums"]), "different names"),
         (lambda c: c["model_args"].update(spec_power=2), "power of 2"),
+        (lambda c: c["model_args"].update(spec_power=torch.ones(3)), "power of a value of type Tensor"),
+        (lambda c: c["model_args"].update(sample_rate=torch.ones(9, 9)), "is a value of type Tensor"),
+        (lambda c: c["model_args"].update(n_hop=1), "n_hop"),
+        (lambda c: c["model_args"].update(sample_rate=10**100), "sample_rate is"),
+        (lambda c: c.update(model_name=torch.ones(9, 9)), "a checkpoint of a value of type Tensor"),
         (lambda c: c["model_args"].update(window_length=128), "window_length 256, model_args says 128"),
         (lambda c: c["model_args"].update(hidden_size=16), "hidden_size 8, model_args says 16"),
         (lambda c: c["model_args"].update(max_bin=61), "max_bin 60, model_args says 61"),
@@ -69,3 +74,11 @@ def test_x_umx_in_a_folder_asks_for_the_file(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "best_model.pth")
     with pytest.raises(WeightsError, match=r"best_model\.pth: x-umx is one file"):
         conversion.load(tmp_path)
+
+
+def test_a_source_that_is_a_path_is_refused(tmp_path: Path) -> None:
+    content = asteroid_checkpoint(sources=("/drums", "voice"))
+    del content["net"]
+    torch.save(content, tmp_path / "model.bin")
+    with pytest.raises(WeightsError, match="'/drums' cannot be the name of a source"):
+        conversion.load(tmp_path / "model.bin")

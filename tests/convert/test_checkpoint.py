@@ -90,6 +90,19 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
             conversion.load(tmp_path / "other.pth")
 
 
+def test_an_archive_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
+    torch.save(open_unmix().state_dict() | {"input_mean": torch.zeros(10_000_000)}, tmp_path / "net.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "net.pth") as whole,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for entry in whole.infolist():
+            bomb.writestr(entry.filename, whole.read(entry))
+    assert (tmp_path / "bomb.pth").stat().st_size < 200_000
+    with pytest.raises(WeightsError, match=r"bomb\.pth: is compressed"):
+        conversion.load(tmp_path / "bomb.pth")
+
+
 @pytest.mark.parametrize("version", ["1.13.1", "2.5.1", "2.9.1+cpu"])
 def test_versions_that_are_not_safe(version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(open_unmix().state_dict(), tmp_path / "a.pth")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -193,10 +194,18 @@ def test_what_openunmix_cannot_have(
         (lambda s: s.update({"input_mean": 3}), "input_mean is no tensor"),
         (lambda s: s.update({"bn1.bias": torch.zeros(8).to_sparse()}), "bn1.bias is no tensor"),
         (lambda s: s.update({"bn1.bias": torch.zeros(8, dtype=torch.complex64)}), "bn1.bias is no tensor"),
+        (lambda s: s.update({"bn1.bias": torch.zeros(8, device="meta")}), "bn1.bias .*meta tensor"),
+        (lambda s: s.update({"bn1.bias": torch.zeros(1).expand(8)}), "bn1.bias .*expanded tensor"),
+        (lambda s: s.update({"fc1.weight": torch.zeros(1).expand(10**9, 10**9)}), "fc1.weight .*expanded"),
+        (lambda s: s.update({"bn1\n.bias": torch.zeros(8)}), "is not how a parameter is called"),
+        (lambda s: s.update({"module.bn1.bias": torch.zeros(8)}), "holds bn1.bias twice"),
+        (lambda s: (s.clear(), s.update({"model": [1]})), "its model is no dictionary"),
+        (lambda s: s.update({"sample_rate": torch.tensor(2**31 - 1)}), "sample_rate"),
+        (lambda s: s.update({"sample_rate": torch.tensor(torch.inf)}), "sample_rate is inf"),
         (lambda s: s.update({"sample_rate": torch.zeros(3)}), "sample_rate has shape"),
         (lambda s: s.update({"sample_rate": torch.tensor(-1)}), "sample_rate is -1"),
         (lambda s: (s.clear(), s.update({"conv.weight": torch.zeros(3, 3)})), "lacks input_mean"),
-        (lambda s: (s.clear(), s.update({"state_dict": 3})), "state_dict"),
+        (lambda s: (s.clear(), s.update({"state_dict": 3})), "its state_dict is no dictionary"),
         (lambda s: (s.clear(), s.update({3: torch.zeros(3)})), "holds a dict"),
     ],
 )
@@ -218,6 +227,10 @@ def test_broken_checkpoints_are_named(tmp_path: Path, change: Any, named: str) -
         ("drums.json", {"args": {"nfft": 4096}}, "nfft 256, drums.json says 4096"),
         ("separator.json", {"nhop": 0}, "nhop is 0"),
         ("separator.json", {"nhop": 200}, "n_hop"),
+        ("separator.json", {"nhop": 1}, "n_hop"),
+        ("separator.json", {"sample_rate": 10**400}, "sample_rate is a value of type int"),
+        ("separator.json", {"sample_rate": float("inf")}, "sample_rate is inf"),
+        ("separator.json", {"sample_rate": 2**62}, "sample_rate must be"),
         ("separator.json", {"sample_rate": "fast"}, "sample_rate is 'fast'"),
         ("separator.json", {"sample_rate": 44100.5}, "sample_rate is 44100.5"),
         ("separator.json", [1], "no JSON object"),
@@ -237,6 +250,50 @@ def test_json_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "run" / "separator.json").write_text("{")
     with pytest.raises(WeightsError, match=r"separator\.json: cannot be read as JSON"):
         conversion.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda state: {"model": state, "optimizer": {}, "epoch": 3},
+        lambda state: {"model_state_dict": state},
+        lambda state: {"model": {"state_dict": state}},
+        lambda state: {f"module.{key}": tensor for key, tensor in state.items()},
+        lambda state: {"state_dict": {f"_orig_mod.module.{key}": t for key, t in state.items()}},
+    ],
+)
+def test_what_a_training_puts_around_a_network_is_taken_off(tmp_path: Path, wrapped: Any) -> None:
+    state = open_unmix().state_dict()
+    torch.save(state, tmp_path / "vocals.pth")
+    torch.save(wrapped(dict(state)), tmp_path / "wrapped.pth")
+    plain = conversion.load(tmp_path / "vocals.pth").parameters["vocals"]
+    found = conversion.load(tmp_path / "wrapped.pth").parameters["wrapped"]
+    for name, array in plain.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/etc/escaped"])
+@pytest.mark.parametrize("arch", ["umx", "joint"])
+def test_a_source_that_is_a_path_is_not_written(
+    tmp_path: Path, arch: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "a" / "b"
+    weights.save(folder / "net.h5", random_weights(small_config(arch=arch, sources=("x",))))
+    with h5py.File(folder / "net.h5", "r+") as file:
+        file.attrs["sources"] = [name]
+    before = set(tmp_path.rglob("*"))
+    assert main([str(folder / "net.h5"), str(folder / "out"), "--to", "openunmix"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "net.h5" in line
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_target_that_would_take_the_place_of_the_json_of_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights.save(tmp_path / "net.h5", random_weights(small_config(arch="umx", sources=("separator",))))
+    assert main([str(tmp_path / "net.h5"), str(tmp_path / "out"), "--to", "openunmix"]) == 2
+    assert "separator.json" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_folders_that_do_not_belong_together(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xumx.conversion import layout
-from xumx.conversion.checkpoint import State
+from xumx.conversion.checkpoint import State, shown
 from xumx.errors import WeightsError
 from xumx.weights import Weights
 
@@ -37,16 +39,20 @@ def weights(path: Path, content: Mapping[str, Any]) -> Weights:
         If it is another network, or one that xumx cannot run.
     """
     name, args, tensors = (content.get(part) for part in ("model_name", "model_args", "state_dict"))
-    if name != "XUMX":
-        raise WeightsError(f"{path}: a checkpoint of {name!r}; of asteroid's networks xumx has XUMX only")
+    if not isinstance(name, str) or name != "XUMX":
+        raise WeightsError(
+            f"{path}: a checkpoint of {shown(name)}; of asteroid's networks xumx has XUMX only"
+        )
     if not isinstance(args, Mapping) or not isinstance(tensors, Mapping):
         raise WeightsError(f"{path}: model_args or state_dict is no dictionary; not asteroid's checkpoint")
     sources = args.get("sources")
     if not isinstance(sources, (list, tuple)) or not sources or not all(isinstance(s, str) for s in sources):
-        raise WeightsError(f"{path}: model_args names no sources, but {sources!r}")
+        raise WeightsError(f"{path}: model_args names no sources, but {shown(sources)}")
     power = args.get("spec_power", 1)
-    if power != 1:
-        raise WeightsError(f"{path}: reads spectra to the power of {power}; xumx's networks read magnitudes")
+    if not isinstance(power, (int, float, np.number)) or power != 1:
+        raise WeightsError(
+            f"{path}: reads spectra to the power of {shown(power)}; xumx's networks read magnitudes"
+        )
 
     state = State(path, tensors, _IGNORED)
     config = layout.infer(

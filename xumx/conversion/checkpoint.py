@@ -6,6 +6,7 @@ import importlib.util
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -56,11 +57,14 @@ def read(path: Path) -> dict[str, Any]:
     """
     torch = pytorch()
     try:
+        _check_archive(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless(torch)):
             warnings.simplefilter("ignore")  # what matters comes as an error
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except XumxError:
+        raise
     except Exception as error:  # a broken file fails in as many ways as there are places to break it
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and named:
@@ -74,6 +78,43 @@ def read(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def state_dict(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The ``state_dict`` in what a training wrote, alone or beside its optimizer and its options.
+
+    Raises
+    ------
+    WeightsError
+        If what should be one is no dictionary.
+    """
+    for _ in _WRAPPERS:  # they stand in each other at times
+        wrapper = next((name for name in _WRAPPERS if name in content), None)
+        if wrapper is None:
+            break
+        content = content[wrapper]
+        if not isinstance(content, Mapping):
+            raise WeightsError(f"{path}: its {wrapper} is no dictionary of tensors; not a checkpoint")
+    return content
+
+
+def shown(value: object) -> str:
+    """A value of any kind and size in a line."""
+    plain = value is None or isinstance(value, (str, bytes, float, np.number))
+    plain = plain or (isinstance(value, int) and abs(value) < 10**60)
+    text = ascii(value) if plain else f"a value of type {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it is: PyTorch stores tensors as they are."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        sizes = [entry.file_size for entry in archive.infolist()]
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+    if packed or sum(sizes) > path.stat().st_size:
+        raise WeightsError(f"{path}: is compressed, which PyTorch's checkpoints are not; unpack it first")
+
+
 def _harmless(torch: ModuleType) -> list[Any]:
     """What asteroid's checkpoints hold beside tensors: PyTorch's version, a string, and NumPy's numbers."""
     scalar = np.float64(0).__reduce__()[0]
@@ -82,8 +123,15 @@ def _harmless(torch: ModuleType) -> list[Any]:
     return [torch.torch_version.TorchVersion, np.dtype, *dtypes, *((scalar, name) for name in names)]
 
 
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which trainings save a network beside other things."""
+
+_PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")
+"""What DataParallel and torch.compile put before every key."""
+
+
 class State:
-    """The tensors of one network, each to be taken once.
+    """The tensors of one network, each to be taken once, and none copied before its shape is right.
 
     Parameters
     ----------
@@ -96,24 +144,26 @@ class State:
     """
 
     def __init__(self, path: Path, tensors: Mapping[str, Any], ignored: str) -> None:
-        torch = pytorch()
         self.path = path
-        self._arrays: dict[str, np.ndarray] = {}
-        for key, tensor in tensors.items():
-            if re.fullmatch(ignored, str(key)):
+        self._tensors: dict[str, Any] = {}
+        for name, tensor in tensors.items():
+            if not isinstance(name, str) or not name.isprintable() or len(name) > 200:
+                raise WeightsError(f"{path}: {shown(name)} is not how a parameter is called")
+            key = _PREFIX.sub("", name, count=1) if _PREFIX.match(name) else name
+            if re.fullmatch(ignored, key):
                 continue
-            if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.is_complex():
-                raise WeightsError(f"{path}: {key} is no tensor of real numbers; not a parameter")
-            self._arrays[key] = tensor.detach().to(torch.float32).numpy()
+            if key in self._tensors:
+                raise WeightsError(f"{path}: holds {key} twice, with a prefix and without or with another")
+            self._tensors[key] = _checked(path, key, tensor)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._arrays
+        return key in self._tensors
 
     def shape(self, key: str, rank: int) -> tuple[int, ...]:
         """Shape of a tensor that has ``rank`` axes."""
-        if key not in self._arrays:
+        if key not in self._tensors:
             raise WeightsError(f"{self.path}: lacks {key}")
-        shape = self._arrays[key].shape
+        shape = tuple(self._tensors[key].shape)
         if len(shape) != rank:
             raise WeightsError(f"{self.path}: {key} has {len(shape)} axes, not {rank}")
         return shape
@@ -129,21 +179,38 @@ class State:
         found = self.shape(key, len(shape))
         if found != shape:
             raise WeightsError(f"{self.path}: {key} has shape {found}, not {shape}")
-        array = self._arrays.pop(key)
+        array = self._array(key)
         if not np.isfinite(array).all():
             raise WeightsError(f"{self.path}: {key} holds values that are not finite")
         return array
 
     def scalar(self, key: str) -> float | None:
         """Remove a tensor of one number and return that; None where there is none."""
-        if key not in self._arrays:
+        if key not in self._tensors:
             return None
-        array = self._arrays.pop(key)
-        if array.size != 1:
-            raise WeightsError(f"{self.path}: {key} has shape {array.shape}, not that of one number")
-        return float(array.item())
+        tensor = self._tensors[key]
+        if tensor.numel() != 1:
+            raise WeightsError(f"{self.path}: {key} has shape {tuple(tensor.shape)}, not that of one number")
+        return float(self._array(key).item())
+
+    def _array(self, key: str) -> np.ndarray:
+        array: np.ndarray = self._tensors.pop(key).detach().float().numpy()
+        return array
 
     def finish(self, network: str) -> None:
         """Refuse what is left over: it belongs to another network."""
-        if self._arrays:
-            raise WeightsError(f"{self.path}: {min(self._arrays)} belongs to no {network} network")
+        if self._tensors:
+            raise WeightsError(f"{self.path}: {min(self._tensors)} belongs to no {network} network")
+
+
+def _checked(path: Path, key: str, tensor: Any) -> Any:
+    """A tensor whose values are real numbers, and all there."""
+    torch = pytorch()
+    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter)
+    if not plain or tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+        raise WeightsError(f"{path}: {key} is no tensor of real numbers; not a parameter")
+    if tensor.is_meta:
+        raise WeightsError(f"{path}: {key} has a shape but no values (a meta tensor)")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise WeightsError(f"{path}: {key} repeats its values (an expanded tensor); not a parameter")
+    return tensor

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xumx.config import ModelConfig
-from xumx.conversion.checkpoint import State
+from xumx.conversion.checkpoint import State, shown
 from xumx.errors import UsageError, WeightsError
 from xumx.weights import parameter_shapes
 
@@ -63,7 +63,7 @@ def infer(
             sample_rate=sample_rate,
         )
     except UsageError as error:
-        raise WeightsError(f"{state.path}: its shapes make no network: {error}") from None
+        raise WeightsError(f"{state.path}: its shapes and names make no network: {error}") from None
 
 
 def take(state: State, key: Key, config: ModelConfig) -> dict[str, np.ndarray]:
@@ -135,9 +135,9 @@ def number(file: Path, content: Mapping[str, Any], name: str) -> int | None:
     value = content.get(name)
     if value is None:
         return None
-    numeric = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not numeric or value < 1 or not float(value).is_integer():
-        raise WeightsError(f"{file}: {name} is {value!r}, not a positive whole number")
+    numeric = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not numeric or not 1 <= value < 2**63 or int(value) != value:
+        raise WeightsError(f"{file}: {name} is {shown(value)}, not a positive whole number")
     return int(value)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from xumx.config import ModelConfig
 from xumx.conversion import layout
-from xumx.conversion.checkpoint import State, pytorch
+from xumx.conversion.checkpoint import State, pytorch, state_dict
 from xumx.errors import UsageError, WeightsError
 from xumx.files import replacing
 from xumx.weights import Weights
@@ -38,9 +38,7 @@ def weights(path: Path, content: Mapping[str, Any]) -> Weights:
         If it is another network, or contradicts its JSON files.
     """
     target = target_of(path)
-    tensors = content.get("state_dict", content)  # <target>.chkpnt has it beside the optimizer's
-    if not isinstance(tensors, Mapping):
-        raise WeightsError(f"{path}: state_dict is no dictionary; not a checkpoint of Open-Unmix")
+    tensors = state_dict(path, content)  # <target>.chkpnt has them beside the optimizer's
     shared, own = path.with_name("separator.json"), path.with_name(f"{target}.json")
     common, args = _object(shared), _object(own).get("args", {})
     if not isinstance(args, dict):
@@ -103,6 +101,8 @@ def _check(config: ModelConfig) -> None:
         raise UsageError(f"--to openunmix takes UMX or joint: Open-Unmix has no {config.arch} network")
     if config.unidirectional or config.nb_layers != 3:
         raise UsageError("--to openunmix: openunmix builds bidirectional networks of 3 LSTM layers only")
+    if "separator" in config.sources:
+        raise UsageError("--to openunmix: separator.json is of all targets, so that none can be called so")
     for target in config.sources:
         longer = [s for s in config.sources if s != target and s.startswith(target)]
         if longer:
