@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from typing import Any
 
 import numpy as np
 import torch
+from openunmix.model import OpenUnmix
 from torch import nn
 
 from xumx.engines.onnx import OnnxEngine
 from xumx.weights import Weights
-
-# openunmix asks for torchaudio when it is imported, and uses it for nothing here.
-sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
-
-from openunmix.model import OpenUnmix  # noqa: E402
 
 SMALL = {"nb_bins": 129, "nb_channels": 2, "hidden_size": 8, "nb_layers": 3, "max_bin": 60}
 
