@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from xumx.comparison import page, pictures, plan, scoring, tables, training
 from xumx.comparison.plan import Configuration
@@ -19,6 +19,7 @@ from xumx.errors import XumxError
 from xumx.evaluation.scores import Scores
 from xumx.evaluation.tables import write_table
 from xumx.files import replacing
+from xumx.progress import bar
 from xumx.ranks import Rank
 
 
@@ -47,14 +48,14 @@ def study(args: argparse.Namespace) -> list[str]:
         if rank.rank == 0:
             plan.save(folder, whole)
         items = rank.share([*wanted, *scoring.REFERENCES])
-        with tqdm(items, "study", unit="run", disable=args.quiet or rank.rank > 0) as bar:
-            for item in bar:
-                bar.set_postfix_str(str(item))
+        with bar(items, "study", unit="run", quiet=args.quiet or rank.rank > 0) as shown:
+            for item in shown:
+                shown.set_postfix_str(str(item))
                 found = _do(item, args, test, rank.local_size)
                 for line in found:
-                    bar.write(f"error: {line}")
+                    shown.write(f"error: {line}", file=sys.stderr)
                 if not found and isinstance(item, Configuration) and not args.quiet:
-                    bar.write(_line(item, args, test))
+                    shown.write(_line(item, args, test))
                 errors += found
         return errors
 

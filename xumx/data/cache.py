@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from xumx.data.recording import ARRAY_SUFFIX, Recording
 from xumx.data.track import Track, logger
 from xumx.errors import AudioError, XumxError
 from xumx.files import replacing
 from xumx.prefetch import prefetch
+from xumx.progress import bar
 
 FORMAT = 1
 """Part of the names: a change of the format makes all old files stale."""
@@ -153,9 +153,9 @@ def _build(
         return None
 
     with closing(prefetch(build, missing, workers=workers, ahead=workers)) as results:
-        hidden = not (progress and missing)
-        bar = tqdm(results, "decoding into the cache", len(missing), unit="stem", disable=hidden)
-        return {recording: error for recording, error in zip(missing, bar, strict=True) if error is not None}
+        quiet = not (progress and missing)
+        shown = bar(results, "decoding into the cache", len(missing), unit="stem", quiet=quiet)
+        return {recording: error for recording, error in zip(missing, shown, strict=True) if error}
 
 
 def _compact(audio: np.ndarray) -> np.ndarray:
