@@ -56,7 +56,7 @@ def _score(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from xumx.data.track import with_warnings
-    from xumx.evaluation import session
+    from xumx.evaluation import published, session
     from xumx.evaluation.args import find_tracks, kept_estimates, make_estimator, run_name, settings
     from xumx.evaluation.report import write_report
     from xumx.evaluation.tables import TABLE, summary, table_of, write_table
@@ -101,10 +101,11 @@ def _score(args: argparse.Namespace) -> int:
     if scores:
         table = table_of(scores)
         write_table(folder / TABLE, table)
-        published = args.dataset == "musdb"
-        write_report(folder / "report", table, run_name(args), published=published)
+        scored = [track for track in tracks if track.name in scores]
+        others = published.beside(scored, table["target"].unique())
+        write_report(folder / "report", table, run_name(args), others)
         if not args.quiet:
-            print(summary(table, run_name(args), published=published), end="")
+            print(summary(table, run_name(args), others), end="")
             print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
     if failed:
         print(

@@ -16,6 +16,7 @@ from xumx.comparison.tables import REFERENCE, Key
 from xumx.data.musdb import SPLITS, musdb_tracks
 from xumx.data.track import Track
 from xumx.errors import XumxError
+from xumx.evaluation import published
 from xumx.evaluation.scores import Scores
 from xumx.evaluation.tables import write_table
 from xumx.files import replacing
@@ -147,7 +148,10 @@ def report(folder: Path, whole: Mapping[str, Any], args: argparse.Namespace, tes
             figures[f"cross-{arch}"] = pictures.heat_map(wide[arch])
     parts = {split: musdb_tracks(args.root, "train", split, is_wav=args.is_wav) for split in SPLITS}
     names = {part: [track.name for track in tracks] for part, tracks in {**parts, "test": test}.items()}
-    text = page.page({**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures)
+    others = published.beside(test, plan.sources_of(args))
+    text = page.page(
+        {**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures, others
+    )
     try:
         for name, figure in figures.items():
             with replacing(folder / f"{name}.png") as aside:
