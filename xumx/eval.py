@@ -26,9 +26,8 @@ def _main(argv: Sequence[str] | None) -> int:
         from xumx.evaluation.args import check, eval_parser
     except ModuleNotFoundError as error:
         raise _missing(error) from None
-    parser = eval_parser()
-    args = parser.parse_args(argv)
-    check(parser, args)
+    args, given = eval_parser().parse_given(argv)
+    check(args, given)
     try:
         return _compare(args.compare) if args.compare else _score(args)
     except ModuleNotFoundError as error:

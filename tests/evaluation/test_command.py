@@ -230,6 +230,16 @@ def test_ranks_share_the_tracks(root, tmp_path):
         (["--root", "{root}", "--is-wav", "--estimates", "{tmp}/none"], 2, "none/test is no folder"),
         (["--root", "{root}", "--is-wav", "--estimates", "{tmp}"], 2, "holds no estimates of the tracks"),
         (["--root", "{root}", "--oracle", "irm", "--niter", "2"], 2, "--niter does nothing with --oracle"),
+        (["--root", "{root}", "--oracle", "irm", "--niter", "1"], 2, "--niter does nothing with --oracle"),
+        (
+            ["--root", "{root}", "--baseline", "mixture", "--model", "x-umx"],
+            2,
+            "--model does nothing with --baseline",
+        ),
+        (["--root", "{root}", "--estimates", "{tmp}", "--chunk-dur", "0"], 2, "--chunk-dur does nothing"),
+        (["--root", "{root}", *MODEL, "--dataset", "musdb", "--ext", "wav"], 2, "--ext does nothing"),
+        (["--compare", "{tmp}", "{tmp}/x", "--cores", "1"], 2, "--cores does nothing with --compare"),
+        (["--compare", "{tmp}", "{tmp}/x", "--evaldir", "scores"], 2, "--evaldir does nothing"),
         (
             ["--root", "{root}", "--estimates", "{tmp}", "--outdir", "x"],
             2,
