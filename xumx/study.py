@@ -42,9 +42,7 @@ def _main(argv: Sequence[str] | None) -> int:
         errors = study(args)
     if errors:
         page = Path(args.output) / "study.md"
-        print(f"error: {len(errors)} failed; the others are compared in {page}:", file=sys.stderr)
-        for line in errors:
-            print(f"  {line}", file=sys.stderr)
+        print(f"error: {len(errors)} failed; the others are compared in {page}", file=sys.stderr)
     elif not args.quiet:
         print(f"tables, pictures and study.md are in {args.output}")
     return 1 if errors else 0

@@ -211,3 +211,16 @@ def test_a_run_is_done_with_its_last_epoch(finished: Path, root: Path) -> None:
         args = study_parser().parse_args([*argv, epochs])
         (one,) = plan.configurations(args)[0]
         assert [training.done(run) for run in plan.runs(args, one)] == [wanted]
+
+
+def test_a_full_disk_is_one_line_before_anything_is_trained(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xumx import room
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: usage._replace(free=1000))
+    monkeypatch.setattr(Trainer, "run", lambda _: pytest.fail("trains"))
+    assert study(root, tmp_path / "study", "--losses", "L1freq") == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f"--output {tmp_path / 'study'} needs" in told, told

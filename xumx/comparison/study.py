@@ -22,6 +22,7 @@ from xumx.evaluation.tables import write_table
 from xumx.files import replacing
 from xumx.progress import bar
 from xumx.ranks import Rank
+from xumx.room import check_room
 
 
 def study(args: argparse.Namespace) -> list[str]:
@@ -43,6 +44,7 @@ def study(args: argparse.Namespace) -> list[str]:
     test = musdb_tracks(args.root, "test", is_wav=args.is_wav)
     whole = plan.joined(folder, plan.settings(args, test), plan.epochs_of(args), wanted, notes)
     plan.check(wanted, args)
+    check_room("--output", folder, plan.room(wanted, args, test))
 
     def do_all() -> list[str]:
         errors = []
@@ -53,6 +55,8 @@ def study(args: argparse.Namespace) -> list[str]:
             for item in shown:
                 shown.set_postfix_str(str(item))
                 found = _do(item, args, test, rank.local_size)
+                if found:  # of a full disk, the others would say the same
+                    check_room("--output", folder, plan.room(wanted, args, test))
                 for line in found:
                     shown.write(f"error: {line}", file=sys.stderr)
                 if not found and isinstance(item, Configuration) and not args.quiet:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -26,6 +25,7 @@ from xumx.errors import AudioError, XumxError
 from xumx.files import replacing
 from xumx.prefetch import prefetch
 from xumx.progress import bar
+from xumx.room import check_room
 
 FORMAT = 1
 """Part of the names: a change of the format makes all old files stale."""
@@ -130,12 +130,7 @@ def _prepare(folder: Path, missing: Sequence[Recording]) -> None:
     for leftover in folder.glob(f"*/.*{ARRAY_SUFFIX}"):
         if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE:
             leftover.unlink(missing_ok=True)
-    needed = sum(2 * copy.channels * copy.samples for copy in missing)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise XumxError(
-            f"--cache-dir {folder} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free"
-        )
+    check_room("--cache-dir", folder, sum(2 * copy.channels * copy.samples for copy in missing))
 
 
 def _build(
