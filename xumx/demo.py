@@ -80,10 +80,10 @@ def _add_dataset(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _song(args: argparse.Namespace) -> int:
     import numpy as np
+    from tqdm import tqdm
 
     from xumx.data.synth import MIXTURE, RATE, song
     from xumx.naming import Output
-    from xumx.progress import bar
     from xumx.report import check, write
     from xumx.separator import Separator
     from xumx.song import separate_song
@@ -105,17 +105,17 @@ def _song(args: argparse.Namespace) -> int:
         _write(folder / "truth" / f"{source}.flac", audio, RATE)
 
     (stems,) = output.paths([mix], separator.stems, args.model)
-    with bar(total=args.duration, desc="separating", unit="s", quiet=args.quiet) as shown:
-        separate_song(separator, mix, stems, output, progress=shown.update)
+    with tqdm(total=args.duration, desc="separating", unit="s", disable=args.quiet) as bar:
+        separate_song(separator, mix, stems, output, progress=bar.update)
     scores = _scores(truth, mix, stems)
     if scores:
         say(f"\n{'SDR in dB':10}{'mixture':>10}{'stem':>10}")
         for source, values in scores.items():
             say(f"{source:10}{values['SDR of the mixture']:10.1f}{values['SDR']:10.1f}")
 
-    with bar(total=1, desc="page", quiet=args.quiet, leave=False, bar_format="{desc} {bar}") as shown:
+    with tqdm(total=1, desc="page", disable=args.quiet, leave=False, bar_format="{desc} {bar}") as bar:
         about = f"made by rule, separated by xumx with {args.model}"
-        page = write(folder, f"Song {args.seed}", mix, stems, scores, about=about, progress=shown.update)
+        page = write(folder, f"Song {args.seed}", mix, stems, scores, about=about, progress=bar.update)
     say(f"\nstems in {folder / 'stems'}, what they should be in {folder / 'truth'}; listen on {page}")
     if not (args.no_open or args.quiet) and _has_screen():
         webbrowser.open(page.resolve().as_uri())
@@ -169,13 +169,14 @@ def _has_screen() -> bool:
 
 
 def _dataset(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from xumx.data.synth.dataset import Settings, generate
-    from xumx.progress import bar
 
     settings = Settings(args.tracks, args.valid, args.test, args.seed, args.duration, args.format)
     songs = generate(args.out, settings, args.workers)
     count = args.tracks + args.valid + args.test
-    for _ in bar(songs, total=count, unit="song", quiet=args.quiet):
+    for _ in tqdm(songs, total=count, unit="song", disable=args.quiet):
         pass
     if not args.quiet:
         wav = " --is-wav" if args.format == "wav" else ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xumx.args import run, separator_options
-from xumx.errors import UsageError, XumxError
+from xumx.errors import UsageError, XumxError, install
 
 if TYPE_CHECKING:
     from xumx.data.track import Track
@@ -36,7 +36,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _missing(error: ModuleNotFoundError) -> XumxError:
-    return XumxError(f"evaluation needs more packages ({error}); pip install 'xumx[eval]'")
+    return XumxError(f"evaluation needs more packages ({error}); {install('eval')}")
 
 
 def _compare(folders: Sequence[str]) -> int:

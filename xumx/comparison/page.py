@@ -36,7 +36,7 @@ def page(
     tables : mapping of str to DataFrame
         By architecture, the losses as metrics: a row a metric, a column a loss of training.
     runs : DataFrame
-        A row a configuration: arch, loss, rate, epochs, best, seconds, tracks.
+        A row a configuration: arch, loss, rate, epochs, best, seconds, tracks, command (that scores it).
     tracks : mapping of str to sequence of str
         Names of the tracks to train on ('train'), to validate with ('valid') and to score ('test').
     failures : mapping of (architecture, loss) to str
@@ -98,6 +98,7 @@ def _architecture(
     )
     if lacking:
         note += f" Fewer tracks have a score of {', '.join(lacking)}: an estimate is silent there."
+    commands = ["    " + own.at[loss, "command"] for loss in sdr.index if own.at[loss, "tracks"]]
     wide = scores[scores["arch"].isin([arch, REFERENCE])].pivot(
         index=["loss", "source"], columns="metric", values="value"
     )
@@ -112,6 +113,7 @@ def _architecture(
         f"## {arch}: SDR by loss",
         markdown(header, rows),
         note,
+        *(["What scores the first, and with their folders the others:", commands[0]] if commands else []),
         *([f"![SDR by loss and source](boxes-{arch}.png)"] if runs["tracks"].any() else []),
         *(
             [f"### {arch}: training", f"![Training curves](curves-{arch}.png)"]

@@ -83,7 +83,7 @@ def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track], 
         model = training.model(runs)
         if model is None:
             return [f"{item}: no epoch has a validation loss that is a number"]
-        errors = scoring.score_model(args, item, model, scores / item.path, test, local)
+        errors = scoring.score_model(args, model, scores / item.path, test, local)
         scoring.measure_losses(runs, scores / item.path, test)
     except XumxError as error:
         return [f"{item}: {error}"]
@@ -179,11 +179,13 @@ def _row(
         "best": _range(best),
         "seconds": sum(epoch["seconds"] for history in histories.values() for epoch in history),
         "tracks": scored,
+        "command": scoring.command(args, plan.runs(args, item)),
     }
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["arch", "loss", "rate", "epochs", "best", "seconds", "tracks"])
+    columns = ["arch", "loss", "rate", "epochs", "best", "seconds", "tracks", "command"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _range(numbers: list[int]) -> str:
