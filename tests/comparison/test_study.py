@@ -166,6 +166,7 @@ def test_losses_and_epochs_are_added(copied: Path, root: Path) -> None:
         (["--losses", "Dissimilarity", "--arch", "umx"], ["Dissimilarity"]),
         (["--losses", "L1freq", "--cores", "0"], ["--cores"]),
         (["--losses", "L1freq", "--feature-model", "x.h5"], ["--feature-model"]),
+        (["--losses", "L1freq", "--context", "cpu", "--device-id", "0"], ["--device-id"]),
     ],
 )
 def test_refuses_before_anything_is_trained(
@@ -249,6 +250,21 @@ def test_a_run_is_done_with_its_last_epoch(finished: Path, root: Path) -> None:
         args = study_parser().parse_args([*argv, epochs])
         (one,) = plan.configurations(args)[0]
         assert [training.done(run) for run in plan.runs(args, one)] == [wanted]
+
+
+@pytest.mark.parametrize("options", [["--context", "cudnn"], ["--device-id", "1"]])
+def test_a_missing_gpu_is_said_once(
+    options: list[str],
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan, "cudnn_works", lambda device: False)
+    assert study(root, tmp_path / "study", "--losses", "L1freq", "L2freq", *options) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "cannot use a GPU" in told, told
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_full_disk_is_one_line_before_anything_is_trained(

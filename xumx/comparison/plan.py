@@ -15,7 +15,8 @@ from typing import Any
 from xumx.comparison.args import train_argv
 from xumx.config import SOURCES
 from xumx.data.track import Track
-from xumx.errors import UsageError, XumxError
+from xumx.engines import cudnn_works
+from xumx.errors import UsageError, XumxError, install
 from xumx.files import replacing
 from xumx.graph import losses
 from xumx.training import checkpoint
@@ -148,6 +149,7 @@ def check(every: Iterable[Configuration], args: argparse.Namespace) -> None:
     from xumx.training.communicator import Communicator
     from xumx.training.datasets import Datasets
 
+    _check_device(args)
     listened = set()
     for configuration in every:
         for run in runs(args, configuration):
@@ -161,6 +163,19 @@ def check(every: Iterable[Configuration], args: argparse.Namespace) -> None:
         raise UsageError(f"--cores must be 1 or more, not {args.cores}")
     if args.niter < 0:
         raise UsageError(f"--niter must be 0 or more, not {args.niter}")
+
+
+def _check_device(args: argparse.Namespace) -> None:
+    """What each run would say in turn."""
+    if args.context == "cpu" and args.device_id is not None:
+        raise UsageError("--device-id chooses a GPU, but --context cpu computes on none; leave it out")
+    if args.context == "cudnn" or args.device_id is not None:
+        device = args.device_id or "0"
+        if not cudnn_works(device):
+            raise XumxError(
+                f"--context {args.context or 'auto'}: NNabla cannot use a GPU of number {device}; "
+                f"{install('gpu')}, or use --context cpu"
+            )
 
 
 def room(every: Iterable[Configuration], args: argparse.Namespace, tracks: list[Track]) -> int:
