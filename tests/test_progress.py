@@ -50,6 +50,18 @@ def test_a_log_bears_any_total(options: dict, wanted: str, capsys: pytest.Captur
     assert wanted in said and said.count("\n") == bool(wanted), said
 
 
+def test_the_last_line_comes_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with progress.bar(total=1) as bar:
+        clock[0] = 1.5 * progress.EVERY
+        bar.update()
+        bar.refresh()
+    assert capsys.readouterr().err.count("1/1") == 1
+
+
 def test_what_is_iterated_over_comes_through(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress.bar([3, 1, 2], "numbers")) == [3, 1, 2]
     assert "3/3" in capsys.readouterr().err

@@ -40,7 +40,7 @@ class _Lines(tqdm):
     monitor_interval = 0  # no thread that draws it
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._told = time.monotonic()
+        self._told, self._at = time.monotonic(), -1.0
         super().__init__(*args, **options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
@@ -54,11 +54,11 @@ class _Lines(tqdm):
         if not getattr(self, "disable", True):  # or its making has failed
             self.disable = True
             self._decr_instances(self)
-            if self.leave:
+            if self.leave and self._at != self.n:
                 self._tell()
 
     def _tell(self) -> None:
-        self._told = time.monotonic()
+        self._told, self._at = time.monotonic(), self.n
         state = self.format_dict
         done = state["n"] if isinstance(state["n"], int) else round(state["n"], 1)
         line = self.format_meter(**{**state, "n": done, "ncols": 0, "bar_format": None})
