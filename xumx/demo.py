@@ -100,8 +100,8 @@ def _song(args: argparse.Namespace) -> int:
     folder = Path(args.out).expanduser()
     output = Output(str(folder / "stems"))
     separator = Separator(args.model, show_download=not args.quiet)
-    check(folder / "index.html")
     check_room("--out", folder, round(_BYTES_A_SECOND * args.duration) + _PAGE)
+    check(folder / "index.html")
 
     say = print if not args.quiet else lambda *_: None
     say(f"composing {args.duration:g} s of music (seed {args.seed})")

@@ -94,7 +94,8 @@ def _architecture(
     lacking = [f"{loss} {n}" for loss, n in zip(runs["loss"], runs["tracks"]) if 0 < n < len(test)]
     note = (
         f"Medians over {len(test)} track{'s' * (len(test) != 1)} of medians over frames of 1 s "
-        "(BSS Eval v4), of the best epoch by each loss's own validation, which 'best' counts from 1; seconds of training."
+        "(BSS Eval v4), of the best epoch by each loss's own validation, which 'best' counts from 1; "
+        "seconds of training."
     )
     if lacking:
         note += f" Fewer tracks have a score of {', '.join(lacking)}: an estimate is silent there."
