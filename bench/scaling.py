@@ -78,7 +78,7 @@ def measured(ranks: int, steps: int, work: Path, patience: float) -> tuple[Steps
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     mpirun = shutil.which("mpirun", path=path)
     if mpirun is None:
-        raise BenchError("no mpirun beside Python or on the path; pip install 'xumx[mpi]'")
+        raise BenchError("no mpirun beside Python or on the path; pip install '.[mpi]'")
     wait_until_quiet(patience)
     log = work / f"scaling-{ranks}.log"
     numbers = map(str, (BATCH, SECONDS, HIDDEN, steps))

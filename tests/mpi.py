@@ -15,7 +15,7 @@ def start(processes: int, *command: object, **variables: object) -> subprocess.P
     """``mpirun -n processes python command``, by the mpirun of this environment."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     mpirun = shutil.which("mpirun", path=path)
-    assert mpirun, "no mpirun beside Python or on the path: pip install 'xumx[mpi]'"
+    assert mpirun, "no mpirun beside Python or on the path: pip install '.[mpi]'"
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
     environment |= {name: str(value) for name, value in variables.items()}

@@ -27,9 +27,9 @@ UMX = str(DATA / "umx")
         ([UMX, "out.h5", "--to", "openunmix"], 2, "out.h5: Open-Unmix's weights are a folder"),
         (["a.pth", "out", "--to", "openunmix"], 2, "a.pth is PyTorch's already"),
         (["empty", "out"], 1, "empty: holds no .pth file"),
-        (["a.pth", "a.h5"], 1, "pip install 'xumx[torch]'"),
-        (["folder", "out"], 1, "pip install 'xumx[torch]'"),
-        ([UMX, "out", "--to", "openunmix"], 1, "pip install 'xumx[torch]'"),
+        (["a.pth", "a.h5"], 1, 'pip install ".[torch]" in a clone'),
+        (["folder", "out"], 1, 'pip install ".[torch]" in a clone'),
+        ([UMX, "out", "--to", "openunmix"], 1, 'pip install ".[torch]" in a clone'),
     ],
 )
 def test_what_is_wrong_is_one_line_and_a_code(
@@ -86,6 +86,6 @@ def test_where_the_output_goes(
 
 def test_nothing_asks_for_pytorch_unless_it_converts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(XumxError, match=r"pip install 'xumx\[torch\]'"):
+    with pytest.raises(XumxError, match=r'pip install "\.\[torch\]"'):
         conversion.pytorch()
     assert weights.load(UMX).config.sources == ("bass", "drums", "vocals", "other")

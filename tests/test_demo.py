@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,20 @@ def test_bad_usage_is_one_line(argv: list[str], text: str, capsys: pytest.Captur
         code = stop.code
     said = capsys.readouterr()
     assert (code, said.out, said.err.count("\n")) == (2, "", 1) and text in said.err, (argv, said.err)
+
+
+def test_a_folder_that_cannot_be_is_said_before_a_song_is_composed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xumx.data.synth.song", lambda *_: pytest.fail("composes"))
+    (tmp_path / "file").touch()
+    assert demo.main(["song", "--out", str(tmp_path / "file" / "below")]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("error: --out ") and said.err.count("\n") == 1 and not said.out, said
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=10**6))
+    assert demo.main(["song", "--out", str(tmp_path / "new")]) == 1
+    assert "more than are free" in capsys.readouterr().err
 
 
 def test_the_folder_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -167,7 +167,7 @@ def test_checkpoints_want_pytorch_before_they_are_fetched(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setattr(socket, "socket", None)
-    with pytest.raises(XumxError, match=r"bass-\w{8}\.pth .*PyTorch.*pip install 'xumx\[torch\]'") as caught:
+    with pytest.raises(XumxError, match=r'bass-\w{8}\.pth .*PyTorch.*pip install "\.\[torch\]"') as caught:
         resolve(name, progress=False)
     assert "\n" not in str(caught.value) and not home.exists()
 

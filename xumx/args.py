@@ -41,6 +41,16 @@ class Parser(argparse.ArgumentParser):
         except ValueError as error:
             self.error(f"{error} in the line {arg_line!r}")
 
+    def parse_given(self, argv: Sequence[str] | None) -> tuple[argparse.Namespace, set[str]]:
+        """What ``parse_args`` returns, and the names of the options that were given, defaults too."""
+        missing = object()
+        names = [action.dest for action in self._actions if action.default is not argparse.SUPPRESS]
+        args = self.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, missing)))
+        given = {name for name in names if getattr(args, name) is not missing}
+        for name in set(names) - given:
+            setattr(args, name, self.get_default(name))
+        return args, given
+
     def print_help(self, file: Any = None) -> None:
         if Rank.detect().rank == 0:
             super().print_help(file)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xumx.args import Parser, run
-from xumx.errors import UsageError
+from xumx.errors import UsageError, install
 
 
 def convert_parser() -> Parser:
@@ -15,7 +15,7 @@ def convert_parser() -> Parser:
     parser = Parser(
         prog="python -m xumx.convert",
         description="Convert Open-Unmix's checkpoints and asteroid's X-UMX to .h5 weights, and UMX or joint "
-        "weights to Open-Unmix's. Needs PyTorch: pip install 'xumx[torch]'.",
+        f"weights to Open-Unmix's. Needs PyTorch: {install('torch')}.",
     )
     parser.add_argument(
         "input",

@@ -20,6 +20,10 @@ _SUBSET = 3
 """Of the songs here: those of data sets, of the same seed, are of the subsets 0 to 2."""
 
 
+_BYTES_A_SECOND, _PAGE = 9 * 4 * 44100, 20_000_000
+"""Most that a song, its four sources and their stems take, in 16 bits and stereo, and the page."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what ``argv`` says; 0 if all is done, 1 if it failed, 2 for wrong usage."""
     return run(_main, argv)
@@ -85,6 +89,7 @@ def _song(args: argparse.Namespace) -> int:
     from xumx.data.synth import MIXTURE, RATE, song
     from xumx.naming import Output
     from xumx.report import check, write
+    from xumx.room import check_room
     from xumx.separator import Separator
     from xumx.song import separate_song
 
@@ -95,6 +100,7 @@ def _song(args: argparse.Namespace) -> int:
     folder = Path(args.out).expanduser()
     output = Output(str(folder / "stems"))
     separator = Separator(args.model, show_download=not args.quiet)
+    check_room("--out", folder, round(_BYTES_A_SECOND * args.duration) + _PAGE)
     check(folder / "index.html")
 
     say = print if not args.quiet else lambda *_: None

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def install(extra: str) -> str:
+    """How to install an extra: xumx is in no package index, so from a clone of its repository."""
+    return f'pip install ".[{extra}]" in a clone of xumx'
+
+
 class XumxError(Exception):
     """A run that failed: an unreadable file, weights that do not fit, a full disk.
 

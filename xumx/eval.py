@@ -6,11 +6,12 @@ import argparse
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xumx.args import run, separator_options
-from xumx.errors import UsageError, XumxError
+from xumx.errors import UsageError, XumxError, install
 
 if TYPE_CHECKING:
     from xumx.data.track import Track
@@ -26,9 +27,8 @@ def _main(argv: Sequence[str] | None) -> int:
         from xumx.evaluation.args import check, eval_parser
     except ModuleNotFoundError as error:
         raise _missing(error) from None
-    parser = eval_parser()
-    args = parser.parse_args(argv)
-    check(parser, args)
+    args, given = eval_parser().parse_given(argv)
+    check(args, given)
     try:
         return _compare(args.compare) if args.compare else _score(args)
     except ModuleNotFoundError as error:
@@ -36,7 +36,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _missing(error: ModuleNotFoundError) -> XumxError:
-    return XumxError(f"evaluation needs more packages ({error}); pip install 'xumx[eval]'")
+    return XumxError(f"evaluation needs more packages ({error}); {install('eval')}")
 
 
 def _compare(folders: Sequence[str]) -> int:
@@ -53,67 +53,71 @@ def _compare(folders: Sequence[str]) -> int:
 
 
 def _score(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from xumx.data.track import with_warnings
-    from xumx.evaluation import session
+    from xumx.evaluation import published, session
     from xumx.evaluation.args import find_tracks, kept_estimates, make_estimator, run_name, settings
     from xumx.evaluation.report import write_report
     from xumx.evaluation.tables import TABLE, summary, table_of, write_table
     from xumx.evaluation.tracks import evaluate_all, finished, threads_for
+    from xumx.progress import bar
     from xumx.ranks import Rank
 
     rank = Rank.detect()
     tracks, left_out = with_warnings(find_tracks(args))
+    if rank.rank == 0:
+        for line in left_out:
+            print(f"error: {line}", file=sys.stderr)
     members = _members(args, tracks)
     folder = Path(args.evaldir)
     session.begin(folder, settings(args), force=args.force)  # on every rank, so that none is left to wait
 
-    tasks = session.tasks_of(tracks, folder, args.subset, kept_estimates(args), args.fast)
+    kept = kept_estimates(args)
+    tasks = session.tasks_of(tracks, folder, args.subset, kept, args.fast)
+    session.check_room([] if args.force else tasks, members, folder, kept)
     mine = rank.share(tasks)
     quiet = args.quiet or rank.rank > 0
 
     def score_all() -> list[str]:
         """What failed."""
         errors = []
-        with tqdm(total=len(mine), unit="track", disable=quiet) as bar, warnings.catch_warnings():
+        with bar(total=len(mine), unit="track", quiet=quiet) as shown, warnings.catch_warnings():
             warnings.simplefilter("always")
-            warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
+            warnings.showwarning = lambda text, *_, **__: shown.write(f"warning: {text}", file=sys.stderr)
             left = [task for task in mine if args.force or not finished(task, members)]
-            bar.update(len(mine) - len(left))
+            shown.update(len(mine) - len(left))
             threads = threads_for(args.cores * rank.local_size)
-            make = make_estimator(args)
-            for outcome in evaluate_all(left, make, members, processes=args.cores, threads=threads):
-                for line in outcome.warnings:
-                    warnings.warn(line, stacklevel=1)
-                if outcome.error is not None:
-                    errors.append(outcome.error)
-                    bar.write(f"error: {outcome.error}", file=sys.stderr)
-                bar.update()
+            outcomes = evaluate_all(
+                left, make_estimator(args), members, processes=args.cores, threads=threads
+            )
+            with closing(outcomes):
+                for outcome in outcomes:
+                    for line in outcome.warnings:
+                        warnings.warn(line, stacklevel=1)
+                    if outcome.error is not None:
+                        session.check_room(tasks, members, folder, kept)  # the others would fail alike
+                        errors.append(outcome.error)
+                        shown.write(f"error: {outcome.error}", file=sys.stderr)
+                    shown.update()
         return errors
 
     told = rank.meet(folder, score_all)
     if told is None:
         return 0
     errors = left_out + told
-    failed = len(errors)
     scores = session.scores_of(tasks)
     if scores:
         table = table_of(scores)
         write_table(folder / TABLE, table)
-        published = args.dataset == "musdb"
-        write_report(folder / "report", table, run_name(args), published=published)
+        scored = [track for track in tracks if track.name in scores]
+        others = published.beside(scored, table["target"].unique())
+        write_report(folder / "report", table, run_name(args), others)
         if not args.quiet:
-            print(summary(table, run_name(args), published=published), end="")
+            print(summary(table, run_name(args), others), end="")
             print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
-    if failed:
-        print(
-            f"error: {failed} of {len(tasks) + len(left_out)} tracks failed; the others are scored:",
-            file=sys.stderr,
-        )
-        for line in errors:
-            print(f"  {line}", file=sys.stderr)
-    return 1 if failed else 0
+    if len(errors) > 1:  # each has been said
+        count = len(tasks) + len(left_out)
+        print(f"error: {len(errors)} of {count} tracks failed; the others are scored", file=sys.stderr)
+    return 1 if errors else 0
 
 
 def _members(args: argparse.Namespace, tracks: list[Track]) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xumx.args import run
 from xumx.comparison.args import study_parser
-from xumx.errors import XumxError
+from xumx.errors import XumxError, install
 from xumx.ranks import Rank
 
 
@@ -26,7 +26,7 @@ def _main(argv: Sequence[str] | None) -> int:
     for package in ("nnabla", "yaml", "soundfile", "matplotlib", "pandas"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
-                f"a study needs {package}, which is missing; pip install 'xumx[train,eval]' on Python 3.10"
+                f"a study needs {package}, which is missing; {install('train,eval')}, on Python 3.10"
             )
     rank = Rank.detect()
     if rank.size > 1:
@@ -42,9 +42,7 @@ def _main(argv: Sequence[str] | None) -> int:
         errors = study(args)
     if errors:
         page = Path(args.output) / "study.md"
-        print(f"error: {len(errors)} failed; the others are compared in {page}:", file=sys.stderr)
-        for line in errors:
-            print(f"  {line}", file=sys.stderr)
+        print(f"error: {len(errors)} failed; the others are compared in {page}", file=sys.stderr)
     elif not args.quiet:
         print(f"tables, pictures and study.md are in {args.output}")
     return 1 if errors else 0

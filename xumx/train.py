@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xumx.args import run
-from xumx.errors import XumxError
+from xumx.errors import XumxError, install
 from xumx.ranks import Rank
 from xumx.training.args import train_parser
 from xumx.training.job import together
@@ -28,7 +28,7 @@ def _main(argv: Sequence[str] | None) -> int:
     for package in ("nnabla", "yaml", "soundfile", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
-                f"training needs {package}, which is not installed; pip install 'xumx[train]' on Python 3.10"
+                f"training needs {package}, which is not installed; {install('train')}, on Python 3.10"
             )
     rank = Rank.detect()
     if only_check:

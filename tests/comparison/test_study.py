@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,16 +55,53 @@ def test_tables_hold_the_scores_of_the_files(finished: Path) -> None:
     assert table["umx", "L1freq", "mean", "SDR"] == pytest.approx(pair.mean())
 
 
-def test_scores_are_those_of_the_eval_command(finished: Path, root: Path, tmp_path: Path) -> None:
+def test_scores_are_those_of_the_command_that_the_page_prints(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from xumx.eval import main as evaluate
 
-    model = finished / "runs" / "x-umx" / "L1freq" / "best.h5"
-    argv = ["--root", str(root), "--is-wav", "--fast", "--niter", "0", "--model", str(model)]
-    assert evaluate([*argv, "--evaldir", str(tmp_path / "scores"), "--quiet"]) == 0
-    for path in sorted((tmp_path / "scores" / "test").glob("*.json")):
-        ours = read_scores(finished / "scores" / "x-umx" / "L1freq" / "test" / path.name)
-        for stem, values in read_scores(path).items():
-            np.testing.assert_allclose(ours[stem], values, atol=0.02, err_msg=f"{path.name} {stem}")
+    page = (finished / "study.md").read_text()
+    printed = [line.strip() for line in page.splitlines() if "-m xumx.eval " in line]
+    assert len(printed) == 2, "one an architecture"
+    monkeypatch.chdir(tmp_path)
+    for command in printed:
+        argv = shlex.split(command)[3:]
+        assert evaluate([*argv, "--quiet"]) == 0
+        model = Path(argv[argv.index("--model") + 1]).relative_to(finished / "runs")
+        loss = model.parent
+        files = sorted(Path(argv[argv.index("--evaldir") + 1]).glob("test/*.json"))
+        assert len(files) == 2
+        for path in files:
+            ours = read_scores(finished / "scores" / loss / "test" / path.name)
+            for stem, values in read_scores(path).items():
+                np.testing.assert_allclose(ours[stem], values, atol=0.02, err_msg=f"{path.name} {stem}")
+
+
+def test_scores_do_not_depend_on_the_scale_of_a_network_s_magnitudes(
+    finished: Path, root: Path, tmp_path: Path
+) -> None:
+    """Magnitudes ten times too large, as SI-SDR does not mind, are scored alike without iterations."""
+    from xumx import weights
+    from xumx.comparison import scoring
+    from xumx.comparison.args import study_parser
+    from xumx.data.musdb import musdb_tracks
+
+    args = study_parser().parse_args(
+        ["--root", str(root), "--is-wav", "--fast", "--niter", "0", "--sources", "drums", "vocals"]
+    )
+    tracks = musdb_tracks(root, "test", is_wav=True)
+    found = []
+    for gain in (1, 10):
+        network = weights.load(finished / "runs" / "x-umx" / "L1freq" / "best.h5")
+        for parameters in network.parameters.values():
+            for name in ("output_mean", "output_scale"):
+                parameters[name] = gain * parameters[name]
+        weights.save(tmp_path / f"{gain}.h5", network)
+        assert not scoring.score_model(args, tmp_path / f"{gain}.h5", tmp_path / str(gain), tracks, 1)
+        found.append(scoring.scores(tmp_path / str(gain), tracks))
+    for name, stems in found[0].items():
+        for stem, values in stems.items():
+            np.testing.assert_allclose(found[1][name][stem], values, atol=0.05, err_msg=f"{name} {stem}")
 
 
 def test_a_loss_as_metric_is_what_validation_computes(finished: Path, root: Path, tmp_path: Path) -> None:
@@ -128,6 +166,7 @@ def test_losses_and_epochs_are_added(copied: Path, root: Path) -> None:
         (["--losses", "Dissimilarity", "--arch", "umx"], ["Dissimilarity"]),
         (["--losses", "L1freq", "--cores", "0"], ["--cores"]),
         (["--losses", "L1freq", "--feature-model", "x.h5"], ["--feature-model"]),
+        (["--losses", "L1freq", "--context", "cpu", "--device-id", "0"], ["--device-id"]),
     ],
 )
 def test_refuses_before_anything_is_trained(
@@ -211,3 +250,31 @@ def test_a_run_is_done_with_its_last_epoch(finished: Path, root: Path) -> None:
         args = study_parser().parse_args([*argv, epochs])
         (one,) = plan.configurations(args)[0]
         assert [training.done(run) for run in plan.runs(args, one)] == [wanted]
+
+
+@pytest.mark.parametrize("options", [["--context", "cudnn"], ["--device-id", "1"]])
+def test_a_missing_gpu_is_said_once(
+    options: list[str],
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan, "cudnn_works", lambda device: False)
+    assert study(root, tmp_path / "study", "--losses", "L1freq", "L2freq", *options) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "cannot use a GPU" in told, told
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_full_disk_is_one_line_before_anything_is_trained(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from xumx import room
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: usage._replace(free=1000))
+    monkeypatch.setattr(Trainer, "run", lambda _: pytest.fail("trains"))
+    assert study(root, tmp_path / "study", "--losses", "L1freq") == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f"--output {tmp_path / 'study'} needs" in told, told

@@ -179,7 +179,7 @@ def test_a_full_or_closed_disk_is_a_clear_line(
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
-        with pytest.raises(XumxError, match=r"needs 0.0 GB, but only 0.0 GB are free"):
+        with pytest.raises(XumxError, match=r"needs 24.0 kB, 14.0 kB more than are free"):
             cached(tracks, tmp_path / "cache", progress=False)
 
     def full(path: Path, array: np.ndarray) -> None:

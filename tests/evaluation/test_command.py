@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -69,7 +70,8 @@ def test_scores_of_two_processes(root, floor):
     silent = table[table["score"].isna()]
     assert set(silent["track"]) == {"B - Two"} and set(silent["time"]) == {0} and len(silent) == 16
     page = (floor / "report" / "report.md").read_text()
-    assert "1 of 6 frames have no score" in page and "X-UMX, published" in page
+    assert "1 of 6 frames have no score" in page
+    assert "published" not in page  # that is of other tracks
     assert sorted(p.name for p in floor.iterdir()) == ["report", "scores.csv", "settings.json", "test"]
 
 
@@ -155,13 +157,10 @@ def test_tracks_that_fail_are_named_and_the_others_scored(root, tmp_path, capfd)
     assert main([*data(with_broken), "--estimates", str(estimates), "--evaldir", str(scores)]) == 1
     told = capfd.readouterr().err
     assert "C - Three: the estimate of drums is 100 samples shorter" in told
-    end = told[told.index("3 of 4 tracks failed") :]
-    assert (
-        "A - One: no estimate of bass" in end
-        and f"drums.wav: is of {RATE // 2} Hz" in end
-        and "B - Two" in end
-    )
-    assert "D - Broken/mixture.wav" in end
+    errors = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 4 and errors[-1].startswith("error: 3 of 4 tracks failed"), "each of them once"
+    for words in ("A - One: no estimate of bass", f"drums.wav: is of {RATE // 2} Hz", "D - Broken/mixture"):
+        assert sum(words in line for line in errors) == 1, words
     assert set(pd.read_csv(scores / "scores.csv")["track"]) == {NAMES[2]}
     assert "Traceback" not in told
 
@@ -229,6 +228,16 @@ def test_ranks_share_the_tracks(root, tmp_path):
         (["--root", "{root}", "--is-wav", "--estimates", "{tmp}/none"], 2, "none/test is no folder"),
         (["--root", "{root}", "--is-wav", "--estimates", "{tmp}"], 2, "holds no estimates of the tracks"),
         (["--root", "{root}", "--oracle", "irm", "--niter", "2"], 2, "--niter does nothing with --oracle"),
+        (["--root", "{root}", "--oracle", "irm", "--niter", "1"], 2, "--niter does nothing with --oracle"),
+        (
+            ["--root", "{root}", "--baseline", "mixture", "--model", "x-umx"],
+            2,
+            "--model does nothing with --baseline",
+        ),
+        (["--root", "{root}", "--estimates", "{tmp}", "--chunk-dur", "0"], 2, "--chunk-dur does nothing"),
+        (["--root", "{root}", *MODEL, "--dataset", "musdb", "--ext", "wav"], 2, "--ext does nothing"),
+        (["--compare", "{tmp}", "{tmp}/x", "--cores", "1"], 2, "--cores does nothing with --compare"),
+        (["--compare", "{tmp}", "{tmp}/x", "--evaldir", "scores"], 2, "--evaldir does nothing"),
         (
             ["--root", "{root}", "--estimates", "{tmp}", "--outdir", "x"],
             2,
@@ -262,3 +271,55 @@ def test_settings_hold_what_changes_scores(root, floor):
         "is_wav": True,
         "fast": False,
     }
+
+
+def test_a_full_disk_is_one_line_before_any_work(root, tmp_path, capfd, monkeypatch):
+    from xumx import room
+
+    free = [0]
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda folder: usage._replace(free=free[0]))
+    monkeypatch.setattr("xumx.evaluation.tracks.evaluate_all", lambda *_, **__: pytest.fail("has begun"))
+    command = [*data(root), *MODEL, "--evaldir", str(tmp_path / "scores")]
+    kept = ["--outdir", str(tmp_path / "kept")]
+    # 3 + 3 + 3 seconds of 4 stems, and the report; three times 4 mono estimates in float32.
+    for options, room_left, words in (
+        ([], 500_000, f"--evaldir {tmp_path / 'scores'} needs 521.6 kB, 21.6 kB more than are free"),
+        (kept, 4_000_000, f"--outdir {tmp_path / 'kept'} needs 4.9 MB, "),
+    ):
+        free[0] = room_left
+        assert main([*command, *options]) == 1
+        told = capfd.readouterr()
+        assert words in told.err and told.err.count("\n") == 1 and not told.out, told.err
+
+
+def test_a_disk_that_fills_up_ends_the_run_in_one_line(root, tmp_path, capfd, monkeypatch):
+    """Nine lines for three tracks, each of which had to be scored to say so."""
+    from xumx import room
+    from xumx.evaluation.tracks import Outcome
+
+    usage = shutil.disk_usage(tmp_path)
+    free = iter([10**9, 10**9])  # as it begins, of scores and of estimates
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage._replace(free=next(free, 0)))
+    tried = []
+
+    def fail(tasks, *_, **__):
+        for task in tasks:
+            tried.append(task)
+            yield Outcome(task, error=f"{task.scores}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr("xumx.evaluation.tracks.evaluate_all", fail)
+    command = [*data(root), *MODEL, "--evaldir", str(tmp_path / "scores"), "--outdir", str(tmp_path / "kept")]
+    assert main([*command, "--quiet"]) == 1
+    told = capfd.readouterr().err
+    assert len(tried) == 1 and told.startswith("error: --evaldir") and told.count("\n") == 1, told
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(root, tmp_path, capfd):
+    (tmp_path / "file").touch()
+    for option in ("--evaldir", "--outdir"):
+        folders = {"--evaldir": "scores", option: "file/below"}
+        where = [text for name, folder in folders.items() for text in (name, str(tmp_path / folder))]
+        assert main([*data(root), *MODEL, *where]) == 1
+        told = capfd.readouterr()
+        assert told.err.startswith(f"error: {option} ") and told.err.count("\n") == 1 and not told.out, told

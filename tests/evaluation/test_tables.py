@@ -32,17 +32,17 @@ GOLDEN = """\
 Median over 3 tracks of the median over frames of 1 s. 3 of 15 frames have no score: \
 a truth or an estimate is silent there.
 
-| SDR, dB                          | vocals | drums | mean |
-| -------------------------------- | -----: | ----: | ---: |
-| mine                             |   4.97 |  6.25 | 5.62 |
-| UMX, published                   |   6.32 |  5.73 | 5.33 |
-| X-UMX, published                 |   6.61 |  6.47 | 5.79 |
-| UMX of Sony in NNabla, published |   6.41 |  5.58 | 5.38 |
+| SDR, dB        | vocals | drums | mean |
+| -------------- | -----: | ----: | ---: |
+| mine           |   4.97 |  6.25 | 5.62 |
+| UMX, published |   6.32 |  5.73 | 6.03 |
 """
 
 
 def test_golden_table():
-    assert summary(table_of(scores_of(0)), "mine") == GOLDEN
+    others = {"UMX, published": {"vocals": 6.32, "drums": 5.73, "mean": 6.025}}
+    assert summary(table_of(scores_of(0)), "mine", others) == GOLDEN
+    assert summary(table_of(scores_of(0)), "mine") == GOLDEN[: GOLDEN.rindex("\n\n") + 1]
 
 
 def test_medians_are_museval_s(tmp_path):

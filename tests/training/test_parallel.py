@@ -196,7 +196,7 @@ def test_without_mpi4py(tmp_path):
     code, out, err = mpirun(3, "-c", hidden, "--output", tmp_path / "run")
     assert code == 1 and not out
     (line,) = err.splitlines()
-    assert line.startswith("error: started as one of 3 processes") and "pip install 'xumx[mpi]'" in line
+    assert line.startswith("error: started as one of 3 processes") and 'pip install ".[mpi]"' in line
 
 
 def test_mpirun_of_another_mpi(tmp_path):

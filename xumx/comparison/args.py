@@ -87,6 +87,15 @@ def train_argv(args: argparse.Namespace) -> list[str]:
 
 
 def eval_argv(args: argparse.Namespace) -> list[str]:
-    """What the scoring of all runs has in common, as ``python -m xumx.eval`` takes it."""
+    """The data and how it is scored, as ``python -m xumx.eval`` takes it."""
     flags = {"--is-wav": args.is_wav, "--fast": args.fast}
     return ["--root", args.root, *(flag for flag, given in flags.items() if given)]
+
+
+def separation_argv(args: argparse.Namespace) -> list[str]:
+    """How the networks of all losses separate, as ``python -m xumx.eval`` takes it.
+
+    From the ratio mask, as in the published study: what a network trained with cross entropy, SI-SDR or
+    SNRPSA gives is no magnitude, but rises and falls with one, and the mask takes its scale off.
+    """
+    return ["--softmask", "--niter", str(args.niter)]

@@ -10,12 +10,9 @@ import numpy as np
 import pandas as pd
 
 from xumx.comparison.tables import REFERENCE, Key, sdr_table
-from xumx.evaluation.tables import METRICS, PUBLISHED, markdown
+from xumx.evaluation.tables import METRICS, Published, markdown
 
 NAME = "study.md"
-
-MUSDB18 = 50, "Al James - Schoolboy Facination"
-"""How many test tracks MUSDB18 has, and one of them."""
 
 
 def page(
@@ -26,6 +23,7 @@ def page(
     runs: pd.DataFrame,
     tracks: Mapping[str, Sequence[str]],
     failures: Mapping[Key, str],
+    others: Published,
 ) -> str:
     """The study in Markdown.
 
@@ -38,17 +36,19 @@ def page(
     tables : mapping of str to DataFrame
         By architecture, the losses as metrics: a row a metric, a column a loss of training.
     runs : DataFrame
-        A row a configuration: arch, loss, rate, epochs, best, seconds, tracks.
+        A row a configuration: arch, loss, rate, epochs, best, seconds, tracks, command (that scores it).
     tracks : mapping of str to sequence of str
         Names of the tracks to train on ('train'), to validate with ('valid') and to score ('test').
     failures : mapping of (architecture, loss) to str
+    others : Published
+        What stands beside the scores.
     """
     parts = ["# Losses compared", _data(study, runs, tracks)]
     parts += [f"- {note}" for note in study["notes"]]
     for (arch, loss), why in failures.items():
         parts.append(f"- failed: {arch} {loss}: {why}")
     for arch in dict.fromkeys(runs["arch"]):
-        parts += _architecture(arch, scores, runs[runs["arch"] == arch], tracks["test"])
+        parts += _architecture(arch, scores, runs[runs["arch"] == arch], tracks["test"], others)
         own = correlations[correlations["arch"] == arch]
         if arch in tables and not own.empty:
             parts += _cross(arch, tables[arch], own)
@@ -70,7 +70,9 @@ def _data(study: Mapping[str, Any], runs: pd.DataFrame, tracks: Mapping[str, Seq
     )
 
 
-def _architecture(arch: str, scores: pd.DataFrame, runs: pd.DataFrame, test: Sequence[str]) -> list[str]:
+def _architecture(
+    arch: str, scores: pd.DataFrame, runs: pd.DataFrame, test: Sequence[str], others: Published
+) -> list[str]:
     sdr = sdr_table(pd.concat([scores[scores["arch"] == arch]]), arch)
     own = runs.set_index("loss")
     rows = [
@@ -86,18 +88,18 @@ def _architecture(arch: str, scores: pd.DataFrame, runs: pd.DataFrame, test: Seq
     ]
     reference = sdr_table(scores, REFERENCE).reindex(columns=sdr.columns)
     extra = {str(name): row.to_dict() for name, row in reference.iterrows()}
-    if len(test) == MUSDB18[0] and MUSDB18[1] in test:
-        extra |= {name: {**v, "mean": float(np.mean(list(v.values())))} for name, v in PUBLISHED.items()}
-    for name, published in extra.items():
-        rows.append([f"*{name}*", *(_number(published.get(c, np.nan)) for c in sdr.columns), *4 * ["–"]])
+    for name, values in {**extra, **others}.items():
+        rows.append([f"*{name}*", *(_number(values.get(c, np.nan)) for c in sdr.columns), *4 * ["–"]])
     header = ["SDR, dB", *sdr.columns, "rate", "epochs", "best", "seconds"]
     lacking = [f"{loss} {n}" for loss, n in zip(runs["loss"], runs["tracks"]) if 0 < n < len(test)]
     note = (
-        f"Medians over {len(test)} tracks of medians over frames of 1 s (BSS Eval v4), of the best epoch by "
-        "each loss's own validation, which 'best' counts from 1; seconds of training."
+        f"Medians over {len(test)} track{'s' * (len(test) != 1)} of medians over frames of 1 s "
+        "(BSS Eval v4), of the best epoch by each loss's own validation, which 'best' counts from 1; "
+        "seconds of training."
     )
     if lacking:
         note += f" Fewer tracks have a score of {', '.join(lacking)}: an estimate is silent there."
+    commands = ["    " + own.at[loss, "command"] for loss in sdr.index if own.at[loss, "tracks"]]
     wide = scores[scores["arch"].isin([arch, REFERENCE])].pivot(
         index=["loss", "source"], columns="metric", values="value"
     )
@@ -112,6 +114,7 @@ def _architecture(arch: str, scores: pd.DataFrame, runs: pd.DataFrame, test: Seq
         f"## {arch}: SDR by loss",
         markdown(header, rows),
         note,
+        *(["What scores the first, and with their folders the others:", commands[0]] if commands else []),
         *([f"![SDR by loss and source](boxes-{arch}.png)"] if runs["tracks"].any() else []),
         *(
             [f"### {arch}: training", f"![Training curves](curves-{arch}.png)"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -14,10 +15,13 @@ from typing import Any
 from xumx.comparison.args import train_argv
 from xumx.config import SOURCES
 from xumx.data.track import Track
-from xumx.errors import UsageError, XumxError
+from xumx.engines import cudnn_works
+from xumx.errors import UsageError, XumxError, install
 from xumx.files import replacing
 from xumx.graph import losses
+from xumx.training import checkpoint
 from xumx.training.options import new_run, parse
+from xumx.weights import parameter_shapes
 
 FILE = "study.json"
 
@@ -35,6 +39,12 @@ _SHARED = (
     "lr_decay_patience", "lr_decay_gamma", "weight_decay",
 )  # fmt: skip
 """Options of training that all runs of a study share."""
+
+
+_COPIES = 7
+"""Of a network's parameters in a run: weights, and a checkpoint with Adam's two moments that replaces one."""
+_SECOND, _PICTURES = 600, 500_000
+"""Bytes: of a source's scores a second of music, and of what a configuration adds to the pictures."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,7 @@ def check(every: Iterable[Configuration], args: argparse.Namespace) -> None:
     from xumx.training.communicator import Communicator
     from xumx.training.datasets import Datasets
 
+    _check_device(args)
     listened = set()
     for configuration in every:
         for run in runs(args, configuration):
@@ -152,6 +163,32 @@ def check(every: Iterable[Configuration], args: argparse.Namespace) -> None:
         raise UsageError(f"--cores must be 1 or more, not {args.cores}")
     if args.niter < 0:
         raise UsageError(f"--niter must be 0 or more, not {args.niter}")
+
+
+def _check_device(args: argparse.Namespace) -> None:
+    """What each run would say in turn."""
+    if args.context == "cpu" and args.device_id is not None:
+        raise UsageError("--device-id chooses a GPU, but --context cpu computes on none; leave it out")
+    if args.context == "cudnn" or args.device_id is not None:
+        device = args.device_id or "0"
+        if not cudnn_works(device):
+            raise XumxError(
+                f"--context {args.context or 'auto'}: NNabla cannot use a GPU of number {device}; "
+                f"{install('gpu')}, or use --context cpu"
+            )
+
+
+def room(every: Iterable[Configuration], args: argparse.Namespace, tracks: list[Track]) -> int:
+    """Bytes that the runs which are not there yet will take, and the scores and pictures of all; about."""
+    seconds = sum(track.samples / track.sample_rate for track in tracks)
+    needed = 0
+    for configuration in every:
+        needed += round(_SECOND * len(sources_of(args)) * seconds) + _PICTURES
+        for run in runs(args, configuration):
+            if not (run.folder / checkpoint.NAME).exists():
+                shapes = parameter_shapes(new_run(*parse(run.argv)).config).values()
+                needed += _COPIES * 4 * sum(map(math.prod, shapes))
+    return needed
 
 
 def settings(args: argparse.Namespace, tracks: list[Track]) -> dict[str, Any]:

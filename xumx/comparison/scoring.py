@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xumx.args import separator_options
-from xumx.comparison.args import eval_argv
-from xumx.comparison.plan import Configuration, Run, sources_of
-from xumx.comparison.training import digest
+from xumx.comparison import training
+from xumx.comparison.args import eval_argv, separation_argv
+from xumx.comparison.plan import Run, sources_of
 from xumx.data.track import Track
 from xumx.errors import UsageError, XumxError
 from xumx.evaluation import session
@@ -21,7 +22,6 @@ from xumx.evaluation.scenario import members_of
 from xumx.evaluation.scores import Scores
 from xumx.evaluation.tracks import evaluate_all, finished, threads_for
 from xumx.files import replacing
-from xumx.graph import losses
 from xumx.separator import Separator
 
 REFERENCES = {
@@ -33,24 +33,28 @@ REFERENCES = {
 _METRICS = "losses.json"
 
 
+def model_argv(args: argparse.Namespace, model: Path) -> list[str]:
+    """The options of ``python -m xumx.eval`` that give a network the study's scores."""
+    return [*eval_argv(args), *separation_argv(args), "--model", str(model)]
+
+
+def command(args: argparse.Namespace, runs: list[Run]) -> str:
+    """What scores the model of a configuration as the study does; empty if it has none."""
+    model = training.model(runs)
+    if model is None:
+        return ""
+    again = f"scores-{runs[0].configuration.path.replace('/', '-')}"
+    return shlex.join(["python", "-m", "xumx.eval", *model_argv(args, model), "--evaldir", again])
+
+
 def score_model(
-    args: argparse.Namespace,
-    item: Configuration,
-    model: Path,
-    folder: Path,
-    tracks: list[Track],
-    local: int,
+    args: argparse.Namespace, model: Path, folder: Path, tracks: list[Track], local: int
 ) -> list[str]:
     """Score a network on the test tracks; a line for each track that failed.
 
-    The masks of a network trained with cross entropy are scores, which ``--softmask`` makes into shares.
-
     ``local`` is the number of processes of this machine that score at the same time.
     """
-    argv = ["--model", str(model), "--niter", str(args.niter)]
-    if {"BinaryCrossEntropy", "CrossEntropy"} & set(losses.parse(item.losses)):
-        argv.append("--softmask")
-    parsed = eval_parser().parse_args([*eval_argv(args), *argv])
+    parsed = eval_parser().parse_args(model_argv(args, model))
     separator = Separator(**separator_options(parsed))
     members = session.network_members(separator.config.sources, separator.stems, None, tracks[0].sources)
     return _score(parsed, folder, tracks, members, args.cores, local)
@@ -109,7 +113,7 @@ def measure_losses(runs: Sequence[Run], folder: Path, tracks: list[Track]) -> No
 
     path = folder / _METRICS
     models = [weights.load(run.folder / BEST) for run in runs]
-    key = {"weights": digest(list(runs)), "losses": measured(models[0].config)}
+    key = {"weights": training.digest(list(runs)), "losses": measured(models[0].config)}
     if path.exists() and {name: _read(path).get(name) for name in key} == key:
         return
     began = time.monotonic()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from xumx.comparison import page, pictures, plan, scoring, tables, training
 from xumx.comparison.plan import Configuration
@@ -16,10 +16,13 @@ from xumx.comparison.tables import REFERENCE, Key
 from xumx.data.musdb import SPLITS, musdb_tracks
 from xumx.data.track import Track
 from xumx.errors import XumxError
+from xumx.evaluation import published
 from xumx.evaluation.scores import Scores
 from xumx.evaluation.tables import write_table
 from xumx.files import replacing
+from xumx.progress import bar
 from xumx.ranks import Rank
+from xumx.room import check_room
 
 
 def study(args: argparse.Namespace) -> list[str]:
@@ -41,20 +44,23 @@ def study(args: argparse.Namespace) -> list[str]:
     test = musdb_tracks(args.root, "test", is_wav=args.is_wav)
     whole = plan.joined(folder, plan.settings(args, test), plan.epochs_of(args), wanted, notes)
     plan.check(wanted, args)
+    check_room("--output", folder, plan.room(wanted, args, test))
 
     def do_all() -> list[str]:
         errors = []
         if rank.rank == 0:
             plan.save(folder, whole)
         items = rank.share([*wanted, *scoring.REFERENCES])
-        with tqdm(items, "study", unit="run", disable=args.quiet or rank.rank > 0) as bar:
-            for item in bar:
-                bar.set_postfix_str(str(item))
+        with bar(items, "study", unit="run", quiet=args.quiet or rank.rank > 0) as shown:
+            for item in shown:
+                shown.set_postfix_str(str(item))
                 found = _do(item, args, test, rank.local_size)
+                if found:  # of a full disk, the others would say the same
+                    check_room("--output", folder, plan.room(wanted, args, test))
                 for line in found:
-                    bar.write(f"error: {line}")
+                    shown.write(f"error: {line}", file=sys.stderr)
                 if not found and isinstance(item, Configuration) and not args.quiet:
-                    bar.write(_line(item, args, test))
+                    shown.write(_line(item, args, test))
                 errors += found
         return errors
 
@@ -77,7 +83,7 @@ def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track], 
         model = training.model(runs)
         if model is None:
             return [f"{item}: no epoch has a validation loss that is a number"]
-        errors = scoring.score_model(args, item, model, scores / item.path, test, local)
+        errors = scoring.score_model(args, model, scores / item.path, test, local)
         scoring.measure_losses(runs, scores / item.path, test)
     except XumxError as error:
         return [f"{item}: {error}"]
@@ -146,7 +152,10 @@ def report(folder: Path, whole: Mapping[str, Any], args: argparse.Namespace, tes
             figures[f"cross-{arch}"] = pictures.heat_map(wide[arch])
     parts = {split: musdb_tracks(args.root, "train", split, is_wav=args.is_wav) for split in SPLITS}
     names = {part: [track.name for track in tracks] for part, tracks in {**parts, "test": test}.items()}
-    text = page.page({**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures)
+    others = published.beside(test, plan.sources_of(args))
+    text = page.page(
+        {**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures, others
+    )
     try:
         for name, figure in figures.items():
             with replacing(folder / f"{name}.png") as aside:
@@ -170,11 +179,13 @@ def _row(
         "best": _range(best),
         "seconds": sum(epoch["seconds"] for history in histories.values() for epoch in history),
         "tracks": scored,
+        "command": scoring.command(args, plan.runs(args, item)),
     }
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["arch", "loss", "rate", "epochs", "best", "seconds", "tracks"])
+    columns = ["arch", "loss", "rate", "epochs", "best", "seconds", "tracks", "command"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _range(numbers: list[int]) -> str:

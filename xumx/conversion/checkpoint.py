@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xumx.errors import WeightsError, XumxError
+from xumx.errors import WeightsError, XumxError, install
 
 _SAFE = (2, 10)
 """PyTorch's ``weights_only`` could be made to run code before 2.6 (CVE-2025-32434) and to spoil memory
@@ -30,7 +30,7 @@ def pytorch() -> ModuleType:
         If it is not installed, or so old that a checkpoint could harm.
     """
     if importlib.util.find_spec("torch") is None:
-        raise XumxError("PyTorch, which reads such checkpoints, is not installed: pip install 'xumx[torch]'")
+        raise XumxError(f"PyTorch, which reads such checkpoints, is not installed: {install('torch')}")
     import torch
 
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _SAFE:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,13 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from xumx.data.recording import ARRAY_SUFFIX, Recording
 from xumx.data.track import Track, logger
 from xumx.errors import AudioError, XumxError
 from xumx.files import replacing
 from xumx.prefetch import prefetch
+from xumx.progress import bar
+from xumx.room import check_room
 
 FORMAT = 1
 """Part of the names: a change of the format makes all old files stale."""
@@ -130,12 +130,7 @@ def _prepare(folder: Path, missing: Sequence[Recording]) -> None:
     for leftover in folder.glob(f"*/.*{ARRAY_SUFFIX}"):
         if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE:
             leftover.unlink(missing_ok=True)
-    needed = sum(2 * copy.channels * copy.samples for copy in missing)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise XumxError(
-            f"--cache-dir {folder} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free"
-        )
+    check_room("--cache-dir", folder, sum(2 * copy.channels * copy.samples for copy in missing))
 
 
 def _build(
@@ -153,9 +148,9 @@ def _build(
         return None
 
     with closing(prefetch(build, missing, workers=workers, ahead=workers)) as results:
-        hidden = not (progress and missing)
-        bar = tqdm(results, "decoding into the cache", len(missing), unit="stem", disable=hidden)
-        return {recording: error for recording, error in zip(missing, bar, strict=True) if error is not None}
+        quiet = not (progress and missing)
+        shown = bar(results, "decoding into the cache", len(missing), unit="stem", quiet=quiet)
+        return {recording: error for recording, error in zip(missing, shown, strict=True) if error}
 
 
 def _compact(audio: np.ndarray) -> np.ndarray:

@@ -9,13 +9,13 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from xumx.audio.samples import BLOCK, first_non_finite, resampled
 from xumx.data.recording import SHORTAGE, Recording
 from xumx.data.track import MIXTURE, Track, to_channels
 from xumx.errors import AudioError
 from xumx.prefetch import prefetch
+from xumx.progress import bar
 
 FULL = 0.999
 """Full scale: where three samples in a row are equal and beyond it, the recording was cut off there."""
@@ -102,7 +102,7 @@ def check(
         return _examine(track, channels, summed)
 
     with closing(prefetch(examine, tracks, workers=workers, ahead=workers)) as results:
-        examined = list(tqdm(results, "reading all data", len(tracks), unit="track", disable=not progress))
+        examined = list(bar(results, "reading all data", len(tracks), unit="track", quiet=not progress))
     problems = [problem for one in examined for problem in one.problems]
     problems += _duplicates(examined[: len(train)], examined[len(train) :])
     return Report({"train": _part(train), "valid": _part(valid)}, problems)

@@ -10,12 +10,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from xumx.data.recording import Recording, recordings
 from xumx.errors import AudioError
 from xumx.files import replacing
 from xumx.prefetch import prefetch
+from xumx.progress import bar
 
 NAME = "xumx-headers.json"
 FORMAT = 1
@@ -66,8 +65,8 @@ def read_headers(
     headers: dict[Path, Recording | AudioError] = {}
     new: dict[str, list[int]] = {}
     with closing(prefetch(examine, paths, workers=workers, ahead=64 * workers)) as results:
-        bar = tqdm(results, "headers", len(paths), unit="file", leave=False, delay=1, disable=not progress)
-        for path, (name, found) in zip(paths, bar, strict=True):
+        shown = bar(results, "headers", len(paths), unit="file", leave=False, delay=1, quiet=not progress)
+        for path, (name, found) in zip(paths, shown, strict=True):
             if isinstance(found, AudioError):
                 headers[path] = found
                 continue

@@ -22,7 +22,7 @@ import yaml
 
 from xumx.data.recording import Recording, recordings
 from xumx.data.track import MIXTURE, Track, listing, logger, track_at
-from xumx.errors import AudioError, UsageError, XumxError
+from xumx.errors import AudioError, UsageError, XumxError, install
 
 STEM_SUFFIX = ".stem.mp4"
 SUBSETS = ("train", "test")
@@ -101,7 +101,7 @@ def configuration() -> dict[str, Any]:
     """
     package = importlib.util.find_spec("musdb")
     if package is None or not package.submodule_search_locations:
-        raise XumxError("MUSDB18's track lists are in the package musdb; pip install 'xumx[data]'")
+        raise XumxError(f"MUSDB18's track lists are in the package musdb; {install('data')}")
     text = Path(package.submodule_search_locations[0], "configs", "mus.yaml").read_text(encoding="utf-8")
     return dict(yaml.safe_load(text))
 

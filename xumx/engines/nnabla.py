@@ -11,7 +11,7 @@ import nnabla as nn
 import numpy as np
 from nnabla.ext_utils import get_extension_context
 
-from xumx.errors import XumxError
+from xumx.errors import XumxError, install
 from xumx.graph import model, ops_for
 from xumx.weights import Weights
 
@@ -48,7 +48,7 @@ class NnablaEngine:
         except Exception as error:  # NNabla raises whatever its extension's import did
             raise XumxError(
                 f"--context {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
-                'pip install "xumx[gpu]", or use --context cpu'
+                f"{install('gpu')}, or use --context cpu"
             ) from None
         self._scope: OrderedDict[str, Any] = OrderedDict()
         self._graphs: OrderedDict[tuple[int, ...], tuple[nn.Variable, list[nn.Variable]]] = OrderedDict()

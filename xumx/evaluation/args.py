@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,43 +92,37 @@ def eval_parser() -> Parser:
     return parser
 
 
-def check(parser: Parser, args: argparse.Namespace) -> None:
-    """Refuse options that would do nothing.
+def check(args: argparse.Namespace, given: Collection[str]) -> None:
+    """Refuse options that would do nothing, with their default value too.
+
+    Parameters
+    ----------
+    args : Namespace
+    given : collection of str
+        Names of the options that were given.
 
     Raises
     ------
     UsageError
     """
     others = ("estimates", "oracle", "baseline", "compare")
-    chosen = next((name for name in others if getattr(args, name)), None)
-    useless = [*separator_options(args), "umx_infer"] if chosen else []
+    chosen = next((name for name in others if name in given), None)
     if chosen == "compare":
         if len(args.compare) < 2:
             raise UsageError("--compare needs the scores of two runs or more")
-        useless += [
-            "root",
-            "dataset",
-            "is_wav",
-            "sources",
-            "ext",
-            "subset",
-            "split",
-            "evaldir",
-            "save_estimates",
-            "outdir",
-            "fast",
-            "force",
-        ]
-        useless += ["cores", "quiet"]
-    elif chosen == "estimates":
-        useless += ["save_estimates", "outdir"]
-    for name in useless:
-        if getattr(args, name) != parser.get_default(name):
+        useless = set(vars(args)) - {"compare"}
+    elif chosen:
+        useless = {*separator_options(args), "umx_infer"}
+        useless |= {"save_estimates", "outdir"} if chosen == "estimates" else set()
+    else:
+        useless = set()
+    for name in vars(args):
+        if name in useless & set(given):
             raise UsageError(f"--{name.replace('_', '-')} does nothing with --{chosen}: leave it out")
     if chosen != "compare" and not args.root:
         raise UsageError("--root: give the folder of MUSDB18 or of your own data, which holds train and test")
     for name in ("sources", "ext") if args.dataset == "musdb" else ("is_wav", "split"):
-        if getattr(args, name):
+        if name in given:
             raise UsageError(f"--{name.replace('_', '-')} does nothing with --dataset {args.dataset}")
     if args.cores < 1:
         raise UsageError(f"--cores must be 1 or more, not {args.cores}")

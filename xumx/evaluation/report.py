@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xumx.errors import XumxError
-from xumx.evaluation.tables import METRICS, by_track, markdown, ranking, summary
+from xumx.evaluation.tables import METRICS, Published, by_track, markdown, ranking, summary
 from xumx.files import replacing
 
 PAGE = "report.md"
@@ -17,7 +17,7 @@ PICTURE = "scores.png"
 _SHOWN = 5
 
 
-def write_report(folder: Path, table: pd.DataFrame, name: str, *, published: bool = True) -> None:
+def write_report(folder: Path, table: pd.DataFrame, name: str, others: Published | None = None) -> None:
     """Write `PAGE` and `PICTURE`.
 
     Parameters
@@ -27,8 +27,8 @@ def write_report(folder: Path, table: pd.DataFrame, name: str, *, published: boo
         See :func:`xumx.evaluation.tables.table_of`.
     name : str
         Of the run.
-    published : bool
-        Whether the published scores are of the same tracks.
+    others : Published, optional
+        What stands beside it.
 
     Raises
     ------
@@ -39,18 +39,18 @@ def write_report(folder: Path, table: pd.DataFrame, name: str, *, published: boo
         with replacing(folder / PICTURE) as aside:
             box_plots(table).savefig(aside, dpi=100)
         with replacing(folder / PAGE) as aside:
-            aside.write_text(page(table, name, published=published), encoding="utf-8")
+            aside.write_text(page(table, name, others), encoding="utf-8")
     except OSError as error:
         raise XumxError(f"{folder}: the report cannot be written ({error.strerror})") from None
 
 
-def page(table: pd.DataFrame, name: str, *, published: bool = True) -> str:
+def page(table: pd.DataFrame, name: str, others: Published | None = None) -> str:
     """The report in Markdown: the tables, the picture, the best and the worst tracks."""
     order = ranking(table)
     shown = min(_SHOWN, -(-len(order) // 2))  # no track among both, but for an odd one in the middle
     best, worst = order.index[:shown], order.index[::-1][:shown]
     return (
-        f"# {name}\n\n{summary(table, name, published=published)}\n![Scores by target]({PICTURE})\n\n"
+        f"# {name}\n\n{summary(table, name, others)}\n![Scores by target]({PICTURE})\n\n"
         f"## Best tracks\n\n{_tracks(table, best)}\n\n## Worst tracks\n\n{_tracks(table, worst)}\n"
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xumx import room
 from xumx.data.track import MIXTURE, Track
 from xumx.errors import UsageError, XumxError
 from xumx.evaluation.estimators import stem_files
@@ -16,6 +18,11 @@ from xumx.evaluation.tracks import Task
 from xumx.files import replacing
 
 SETTINGS = "settings.json"
+
+_FRAME = 600
+"""Bytes that the scores of a stem take a second, in their file and in the table; somewhat less."""
+_REPORT = 500_000
+"""Bytes of the report; less."""
 
 
 def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
@@ -63,6 +70,27 @@ def tasks_of(
         )
         for track in ordered
     ]
+
+
+def check_room(tasks: Iterable[Task], members: Members, folder: Path, kept: Path | None) -> None:
+    """See that there is room for the scores of the tasks that are left, and for the estimates to keep.
+
+    Raises
+    ------
+    XumxError
+        If there is not, or if a folder cannot be written.
+    """
+    scores, estimates = 0, 0
+    for task in tasks:
+        if not task.scores.exists():
+            seconds = math.ceil(task.track.samples / task.track.sample_rate)
+            scores += _FRAME * len(members) * seconds
+        if task.estimates is not None and not task.estimates.exists():
+            channels = max(recording.channels for recording in task.track.recordings.values())
+            estimates += 4 * len(members) * channels * task.track.samples
+    room.check_room("--evaldir", folder, scores + _REPORT)
+    if kept is not None:
+        room.check_room("--outdir", kept, estimates)
 
 
 def network_members(

@@ -16,15 +16,11 @@ from xumx.files import replacing
 METRICS = ("SDR", "SIR", "ISR", "SAR")
 """As tables show them."""
 
+Published = Mapping[str, Mapping[str, float]]
+"""Names of other systems to their SDR by target: see :func:`xumx.evaluation.published.beside`."""
+
 COLUMNS = ["track", "target", "time", "metric", "score"]
 TABLE = "scores.csv"
-
-PUBLISHED = {
-    "UMX, published": {"vocals": 6.32, "drums": 5.73, "bass": 5.23, "other": 4.02},
-    "X-UMX, published": {"vocals": 6.61, "drums": 6.47, "bass": 5.43, "other": 4.64},
-    "UMX of Sony in NNabla, published": {"vocals": 6.41, "drums": 5.58, "bass": 5.30, "other": 4.24},
-}
-"""SDR on the 50 test tracks of MUSDB18 (Stöter et al. 2019; Sawata et al. 2021; Sony's repository)."""
 
 
 def table_of(scores: Mapping[str, Scores]) -> pd.DataFrame:
@@ -104,8 +100,8 @@ def ranking(table: pd.DataFrame) -> pd.Series:
     return means.sort_values(ascending=False, na_position="last")
 
 
-def summary(table: pd.DataFrame, name: str, *, published: bool = True) -> str:
-    """Markdown: all metrics of a run, and its SDR over the published ones, which are of MUSDB18."""
+def summary(table: pd.DataFrame, name: str, others: Published | None = None) -> str:
+    """Markdown: all metrics of a run, and its SDR over that of others, if there are any."""
     medians = by_target(table)
     all_metrics = markdown(
         ["dB", *METRICS],
@@ -118,18 +114,14 @@ def summary(table: pd.DataFrame, name: str, *, published: bool = True) -> str:
         f"{empty} of {frames} frames have no score: "
         "a truth or an estimate is silent there.\n"
     )
-    return f"{text}\n{_beside_published(medians, name)}\n" if published else text
-
-
-def _beside_published(medians: pd.DataFrame, name: str) -> str:
-    columns = [*(target for target in medians.index if target != "mean"), "mean"]
-    rows = {name: medians["SDR"].to_dict()}
-    for other, values in PUBLISHED.items():
-        rows[other] = {**values, "mean": float(np.mean(list(values.values())))}
-    return markdown(
-        ["SDR, dB", *columns],
-        ([row, *(_number(values.get(column, np.nan)) for column in columns)] for row, values in rows.items()),
+    if not others:
+        return text
+    rows = {name: medians["SDR"], **others}
+    beside = markdown(
+        ["SDR, dB", *medians.index],
+        ([row, *(_number(values[target]) for target in medians.index)] for row, values in rows.items()),
     )
+    return f"{text}\n{beside}\n"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -115,7 +115,7 @@ def _keep(folder: Path, truth: Truth, estimates: dict[str, np.ndarray]) -> None:
 
 def evaluate_all(
     tasks: Sequence[Task], make: MakeEstimator, members: Members, *, processes: int, threads: int
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Outcomes as they come; a task that fails does not end the others.
 
     BLAS has one thread in every process, whatever there is: museval's SIR and SAR depend on their number

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from xumx.errors import XumxError
+from xumx.errors import XumxError, install
 from xumx.ranks import Rank, usable_cores
 
 _TURN = 0.5
@@ -88,7 +88,7 @@ def _world(rank: Rank) -> Any:
     except (ImportError, RuntimeError) as error:
         raise XumxError(
             f"started as one of {rank.size} processes, which need mpi4py and an MPI "
-            f"({str(error).splitlines()[0]}); pip install 'xumx[mpi]', or mpi4py for the MPI of mpirun"
+            f"({str(error).splitlines()[0]}); {install('mpi')}, or mpi4py for the MPI of mpirun"
         ) from None
     if MPI.COMM_WORLD.size != rank.size:
         library = " ".join(MPI.Get_library_version().split()[:3])

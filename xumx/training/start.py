@@ -15,7 +15,7 @@ from nnabla.ext_utils import get_extension_context
 from xumx import weights
 from xumx.config import ModelConfig
 from xumx.engines import cudnn_works
-from xumx.errors import UsageError, XumxError
+from xumx.errors import UsageError, XumxError, install
 from xumx.files import locked, replacing
 from xumx.graph import ops_for
 from xumx.graph.losses.features import Encoders, frozen_encoders
@@ -131,7 +131,7 @@ def _context(options: Options, given: frozenset[str]) -> str:
     except Exception as error:  # NNabla raises whatever its extension's import did
         raise XumxError(
             f"--context {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
-            'pip install "xumx[gpu]", or use --context cpu'
+            f"{install('gpu')}, or use --context cpu"
         ) from None
     return context
 

@@ -12,13 +12,13 @@ from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
-from tqdm import tqdm
 
 from xumx.config import ModelConfig
 from xumx.data.pieces import Mixes, Pieces
 from xumx.data.track import MIXTURE, Track
 from xumx.errors import XumxError
 from xumx.files import replacing
+from xumx.progress import bar
 from xumx.signal.stft import stft
 
 FLOOR = 1e-4
@@ -103,8 +103,8 @@ def compute(
     pieces = mixes or Pieces(
         tracks, (), longest, shortest=config.n_fft, channels=config.nb_channels, workers=workers
     )
-    with tqdm(pieces, "statistics", unit="piece", disable=not progress, leave=False) as bar:
-        for _, sample in bar:
+    with bar(pieces, "statistics", unit="piece", quiet=not progress, leave=False) as shown:
+        for _, sample in shown:
             for block in _blocks(sample.mixture, config):
                 magnitude = np.abs(stft(block.T, config.n_fft, config.n_hop, center=False)).mean(axis=2)
                 # Chan, Golub & LeVeque (1983): two sets' means and squares around them make those of both.

@@ -19,7 +19,7 @@ import numpy as np
 
 from xumx.audio import Writer
 from xumx.data.synth import MIXTURE, RATE, song
-from xumx.errors import AudioError, UsageError, XumxError
+from xumx.errors import AudioError, UsageError, XumxError, install
 from xumx.files import replacing
 from xumx.processes import process_pool
 
@@ -159,7 +159,7 @@ def _validation_names(count: int) -> list[str]:
         from xumx.data.musdb import configuration  # with packages that generating does not need
     except ModuleNotFoundError as error:
         without = f"--valid needs more packages ({error})"
-        raise XumxError(f"{without}; pip install 'xumx[data]', or give --valid 0") from None
+        raise XumxError(f"{without}; {install('data')}, or give --valid 0") from None
     names = list(configuration()["validation_tracks"])
     if count > len(names):
         raise UsageError(f"--valid is at most {len(names)}, the validation tracks of MUSDB18, not {count}")
