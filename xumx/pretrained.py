@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from xumx.errors import UsageError, WeightsError, XumxError
+from xumx.files import aside
 
 TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes of a transfer."""
@@ -175,13 +175,18 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
             return
         folder.mkdir(parents=True, exist_ok=True)
         # A folder for each download, so that processes that start together do not write into one file.
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
-            part = Path(aside, file.name)
+        with aside(folder) as place:
+            part = place / file.name
             with (
                 open(part, "wb") as out,
                 # pooch sets the total from the server's answer; a bar of no length counts as none to it.
                 tqdm(
-                    total=1, desc=file.name, unit="B", unit_scale=True, leave=False, disable=not progress
+                    total=1,
+                    desc=file.name,
+                    unit="B",
+                    unit_scale=True,
+                    leave=False,
+                    disable=None if progress else True,  # None: where it is no terminal
                 ) as bar,
             ):
                 fetch = pooch.HTTPDownloader(progress and bar, chunk_size=1 << 16, timeout=TIMEOUT)
