@@ -18,7 +18,7 @@ from xumx.errors import UsageError, XumxError, line_of
 from xumx.ranks import Rank
 
 LONGEST = 1 << 20
-"""Bytes in all files of options together."""
+"""Bytes in all files of options together, of which there may be about a thousand."""
 
 _NESTED = 16
 """Files of options that may name each other in a row."""
@@ -76,9 +76,9 @@ class Parser(argparse.ArgumentParser):
                 raise ValueError("files of options name each other in a circle, or too deep")
             with open(name, "rb") as file:
                 data = file.read(LONGEST + 1 - self._read)
-            self._read += len(data)
+            self._read += max(len(data), LONGEST >> 10)  # files that name many others end too
             if self._read > LONGEST:
-                raise ValueError(f"more than {LONGEST >> 20} MB of options")
+                raise ValueError(f"that makes more than {LONGEST >> 20} MB of options")
             text = data.decode("utf-8-sig", "surrogateescape")  # names of files may hold any bytes
             if any(character < " " and not character.isspace() for character in text):
                 raise ValueError("it is no text")
@@ -113,8 +113,7 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     except BrokenPipeError:  # the reader of our output has gone
         pass
     except OSError as error:  # of a file that nobody else has answered for
-        if not settled(0):  # else it was stdout
-            complain(f"error: {line_of(error)}")
+        complain(f"error: {line_of(error)}")
     finally:
         code = settled(code)
     return code

@@ -66,7 +66,7 @@ class Bar:
         self, total: float | None, label: str = "", *, unit: str = "", quiet: bool = False, leave: bool = True
     ) -> None:
         self.done = 0.0
-        self.total = total
+        self.total = total or None
         self.quiet = quiet
         self._label, self._unit = printable(label), unit
         self._said = time.monotonic()
@@ -74,7 +74,7 @@ class Bar:
         if not quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(desc=self._label, total=total, leave=leave, bar_format=self._format())
+            self._bar = tqdm(desc=self._label, total=self.total, leave=leave, bar_format=self._format())
 
     def __enter__(self) -> Bar:
         return self
@@ -115,7 +115,7 @@ class Bar:
             self.update()
 
     def __str__(self) -> str:
-        if not self.total:
+        if self.total is None:
             amount = f"{self.done:.0f} {self._unit}"
         elif self._unit:
             amount = f"{self.done:.0f} of {self.total:.0f} {self._unit}"
@@ -124,7 +124,7 @@ class Bar:
         return f"{self._label}: {amount}" if self._label else amount
 
     def _format(self) -> str:
-        if not self.total:
+        if self.total is None:
             return f"{{desc}}{{n:.0f}} {self._unit} [{{elapsed}}]"
         amount = f" {{n:.0f}}/{{total:.0f}} {self._unit} [{{elapsed}}<{{remaining}}]" if self._unit else ""
         return f"{{desc}}{{percentage:3.0f}}%|{{bar}}|{amount}"

@@ -83,7 +83,7 @@ def _main(argv: Sequence[str] | None) -> int:
         def separate_all() -> list[str]:
             """Those songs that could not be separated."""
             total = sum(job.seconds for job in work)
-            with Bar(total or None, unit="s", quiet=quiet) as bar:
+            with Bar(total, unit="s", quiet=quiet) as bar:
                 done = [_separate(job, separator, output, args, model, bar) for job in work]
             return [str(job.song.name) for job, well in zip(work, done) if not well]
 
