@@ -452,10 +452,34 @@ def test_what_is_wrong_with_a_pipe_is_said_in_its_name(song, tmp_path):
 
     done = separated(b"no music")
     assert (done.returncode, done.stderr) == (1, b"error: stdin: is no audio file\n")
+    with open("/dev/zero") as endless:
+        command = [sys.executable, "-m", "xumx.test", "--inputs", "-", *MODEL]
+        done = subprocess.run(command, stdin=endless, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"error: -: is a device, not a file\n")
     done = separated(song.read_bytes()[:12000])
     assert done.returncode == 0 and done.stderr.startswith(b"warning: stdin: damaged or cut short")
     done = separated(song.read_bytes(), PMI_RANK="0", PMI_SIZE="2")
     assert done.returncode == 2 and b"cannot share a pipe" in done.stderr
+
+
+def test_a_pipe_that_cannot_be_kept_stops_no_other_song(song, tmp_path, monkeypatch, capfd):
+    from xumx import song as songs
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(songs.shutil, "copyfileobj", full)
+    read, write = os.pipe()
+    os.close(write)
+    inputs = [f"/dev/fd/{read}", str(song)]
+    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o"), "--report"]) == 1
+    os.close(read)
+    first, last = capfd.readouterr().err.splitlines()
+    assert (
+        first.startswith("error: pipe: cannot be kept in ") and "No space left" in first and "TMPDIR" in first
+    )
+    assert last == "error: 1 of 2 failed: pipe"
+    assert len(stems_in(tmp_path / "o" / "song")) == 5
 
 
 def test_names_steer_no_terminal(song, tmp_path, capfd):

@@ -263,10 +263,7 @@ def names_one(inputs: Sequence[str]) -> bool:
 
 def _songs(text: str, found: Found) -> Iterator[Song]:
     """Those that one input names."""
-    path = os.path.expanduser(text)
-    if text in _STDIN:
-        yield Song(Path("stdin"), Path("/dev/stdin"))
-        return
+    path = "/dev/stdin" if text in _STDIN else os.path.expanduser(text)
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
@@ -280,12 +277,14 @@ def _songs(text: str, found: Found) -> Iterator[Song]:
         return
     if stat.S_ISDIR(mode):
         yield from _in_folder(path, found)
+    elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        found.problems.append(f"{text}: is a device, not a file")
+    elif path == "/dev/stdin":
+        yield Song(Path("stdin"), Path(path))
     elif stat.S_ISFIFO(mode) and path.startswith(("/dev/fd/", "/proc/self/fd/")):  # of the shell's <( )
         yield Song(Path("pipe"), Path(path))
-    elif stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-        yield Song(Path(path), Path(path))
     else:
-        found.problems.append(f"{text}: is a device, not a file")
+        yield Song(Path(path), Path(path))
 
 
 def _below_literal(pattern: str) -> list[str]:

@@ -103,28 +103,29 @@ def separate_song(
 
 
 @contextmanager
-def kept(songs: Sequence[Song]) -> Iterator[list[Song]]:
+def kept(songs: Sequence[Song]) -> Iterator[tuple[list[Song], list[str]]]:
     """Songs that can be read more than once: those from pipes lie in temporary files during the block.
 
-    Raises
-    ------
-    AudioError
-        If one cannot be kept there.
+    With them comes a line for each that could not be kept there.
     """
+    there: list[Song] = []
+    problems = []
     with ExitStack() as stack:
-        yield [song if song.file.is_file() else _from_pipe(song, stack) for song in songs]
+        for song in songs:
+            try:
+                there.append(song if song.file.is_file() else _from_pipe(song, stack))
+            except OSError as error:
+                folder = f"{tempfile.gettempdir()} ({error.strerror}); TMPDIR names another folder"
+                problems.append(f"{song.name}: cannot be kept in {folder}")
+        yield there, problems
 
 
 def _from_pipe(song: Song, stack: ExitStack) -> Song:
-    folder = tempfile.gettempdir()
-    try:
-        file = stack.enter_context(aside(folder)) / song.name.name
+    with ExitStack() as until_whole:
+        file = until_whole.enter_context(aside(tempfile.gettempdir())) / song.name.name
         with open(song.file, "rb") as pipe, open(file, "wb") as copy:
             shutil.copyfileobj(pipe, copy, 1 << 20)
-    except OSError as error:
-        raise AudioError(
-            f"{song.name}: cannot be kept in {folder} ({error.strerror}); TMPDIR names another folder"
-        ) from None
+        stack.enter_context(until_whole.pop_all())
     return Song(song.name, file)
 
 

@@ -38,8 +38,7 @@ def _main(argv: Sequence[str] | None) -> int:
     args = test_parser().parse_args(argv)
     # Imported here so that --help and wrong options answer at once.
     from xumx.audio import check_part
-    from xumx.naming import Output, find, names_one
-    from xumx.report import check, overview, title_of
+    from xumx.naming import Output, find
     from xumx.separator import Separator
     from xumx.song import kept
 
@@ -49,12 +48,9 @@ def _main(argv: Sequence[str] | None) -> int:
     check_part(args.start, args.duration)
     rank = Rank.detect()
     quiet = args.quiet or rank.rank > 0  # one bar for all
-    model = os.path.basename(os.path.abspath(args.model))
-    model = model if os.path.isdir(args.model) else Path(model).stem
     found = find(args.inputs)
     if rank.rank == 0:
         _tell(found, args.quiet)
-    failed = [problem.partition(": ")[0] for problem in found.problems]
     if not found.songs:
         return 1
     if rank.size > 1 and not all(song.file.is_file() for song in found.songs):
@@ -65,44 +61,60 @@ def _main(argv: Sequence[str] | None) -> int:
         raise UsageError(
             f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
         )
-    names = [song.name for song in found.songs]
+    with kept(found.songs) as (songs, problems):
+        for problem in problems:
+            complain(f"error: {problem}")
+        failed = _separate_all(songs, separator, output, args, rank) if songs else []
+    if failed is None:
+        return 0
+    failed = [problem.partition(": ")[0] for problem in (*found.problems, *problems)] + failed
+    count = len(songs) + len(found.problems) + len(problems)
+    if failed and count > 1:
+        complain(f"error: {len(failed)} of {count} failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def _separate_all(
+    songs: Sequence[Song], separator: Separator, output: Output, args: Namespace, rank: Rank
+) -> list[str] | None:
+    """Separate songs, each apart; those that failed, told to rank 0."""
+    from xumx.naming import names_one
+    from xumx.report import check, overview, title_of
+
+    quiet = args.quiet or rank.rank > 0  # one bar for all
+    model = os.path.basename(os.path.abspath(args.model))
+    model = model if os.path.isdir(args.model) else Path(model).stem
+    names = [song.name for song in songs]
     plans = output.paths(names, separator.stems, model, several=not names_one(args.inputs))
     pages, entrance = output.pages(names, plans)
     if args.report:
         for page in (*pages, entrance):
             check(page)
+    work = [
+        _Job(song, stems, page, _seconds(song, args.start, args.duration))
+        for song, stems, page in zip(songs, plans, pages, strict=True)
+    ]
+    if rank.size > 1:  # the longest first, so that no process ends long after the others
+        work = rank.share(sorted(work, key=lambda job: -job.seconds))
 
-    with kept(found.songs) as songs:
-        work = [
-            _Job(song, stems, page, _seconds(song, args.start, args.duration))
-            for song, stems, page in zip(songs, plans, pages, strict=True)
-        ]
-        if rank.size > 1:  # the longest first, so that no process ends long after the others
-            work = rank.share(sorted(work, key=lambda job: -job.seconds))
+    def separate_share() -> list[str]:
+        """Those songs that could not be separated."""
+        total = sum(job.seconds for job in work)
+        with Bar(total, unit="s", quiet=quiet) as bar:
+            done = [_separate(job, separator, output, args, model, bar) for job in work]
+        return [str(job.song.name) for job, well in zip(work, done) if not well]
 
-        def separate_all() -> list[str]:
-            """Those songs that could not be separated."""
-            total = sum(job.seconds for job in work)
-            with Bar(total, unit="s", quiet=quiet) as bar:
-                done = [_separate(job, separator, output, args, model, bar) for job in work]
-            return [str(job.song.name) for job, well in zip(work, done) if not well]
-
-        told = rank.meet(Path(args.outdir or "."), separate_all)
-        if told is None:
-            return 0
-        failed += told
-        if args.report:
-            # A rank that broke off has told no songs: its pages are not there.
-            pairs = [(s, p) for s, p in zip(songs, pages) if str(s.name) not in failed and p.exists()]
-            titles = {page: title_of(song.file) for song, page in pairs}
-            if len(titles) > 1:
-                overview(entrance, titles)
-                if not args.quiet:
-                    say(f"{len(titles)} songs: all of them on {entrance}")
-    count = len(names) + len(found.problems)
-    if failed and count > 1:
-        complain(f"error: {len(failed)} of {count} failed: {', '.join(failed)}")
-    return 1 if failed else 0
+    failed = rank.meet(Path(args.outdir or "."), separate_share)
+    if failed is None or not args.report:
+        return failed
+    # A rank that broke off has told no songs: its pages are not there.
+    pairs = [(s, page) for s, page in zip(songs, pages) if str(s.name) not in failed and page.exists()]
+    titles = {page: title_of(song.file) for song, page in pairs}
+    if len(titles) > 1:
+        overview(entrance, titles)
+        if not args.quiet:
+            say(f"{len(titles)} songs: all of them on {entrance}")
+    return failed
 
 
 class _Job(NamedTuple):
@@ -119,10 +131,8 @@ def _tell(found: Found, quiet: bool) -> None:
     for problem in found.problems:
         complain(f"error: {problem}")
     if found.stems and found.songs and not quiet:
-        several = (
-            f"{len(found.stems)} stems that xumx made are" if found.stems[1:] else "a stem that xumx made is"
-        )
-        say(f"{several} left out, {found.stems[0]}; to separate stems, name the files themselves")
+        what = f"{len(found.stems)} stems that xumx made, {found.stems[0]} first"
+        say(f"left out: {what}; to separate stems, name their files")
 
 
 def _separate(job: _Job, separator: Separator, output: Output, args: Namespace, model: str, bar: Bar) -> bool:
