@@ -11,7 +11,9 @@ from xumx import audio, demo, pretrained, weights
 from xumx.config import SOURCES
 
 
-def test_a_song_its_stems_their_scores_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_song_its_stems_their_scores_and_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert demo.main(["song", "--out", str(out), "--duration", "12", "--seed", "3", "--no-open"]) == 0
 

@@ -168,6 +168,7 @@ def test_what_cannot_be_looked_at_is_said(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
+    assert find([str(tmp_path / "locked")]).problems == [f"{tmp_path}/locked: Permission denied"]
     found = find(
         [str(tmp_path), "y" * 300 + ".wav", "zero\0byte", str(tmp_path / "good" / "a.wav" / "x"), "/dev/null"]
     )

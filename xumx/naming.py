@@ -301,6 +301,7 @@ def _below_literal(pattern: str) -> list[str]:
 def _in_folder(folder: str, found: Found) -> Iterator[Song]:
     """Songs in a folder and those below it."""
     songs = stems = 0
+    told = len(found.problems)
     for path in _walk(folder, found):
         if not os.path.isfile(path):
             found.problems.append(f"{path}: {'leads nowhere' if os.path.islink(path) else 'is no file'}")
@@ -310,7 +311,7 @@ def _in_folder(folder: str, found: Found) -> Iterator[Song]:
         else:
             songs += 1
             yield Song(path, path)
-    if not songs:
+    if not songs and len(found.problems) == told:
         what = f"no songs, only {stems} stems that xumx made" if stems else "no audio files"
         found.problems.append(f"{folder}: the folder holds {what}")
 
