@@ -222,13 +222,6 @@ def test_others_may_read_the_file(server: Server, publish: Callable[..., None], 
     assert mode == (tmp_path / "usual").stat().st_mode, oct(mode)
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """Elsewhere there are no bars."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-
-
-@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("how", ["whole", "lengthless"])
 def test_progress_bar(
     how: str, server: Server, publish: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -244,15 +237,6 @@ def test_progress_bar(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_log_has_no_bar(
-    server: Server, publish: Callable[..., None], capfd: pytest.CaptureFixture[str]
-) -> None:
-    publish(server.url("whole"))
-    resolve("tiny")
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.usefixtures("terminal")
 def test_bar_gives_its_line_to_the_error(
     server: Server, publish: Callable[..., None], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -181,12 +181,7 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
                 open(part, "wb") as out,
                 # pooch sets the total from the server's answer; a bar of no length counts as none to it.
                 tqdm(
-                    total=1,
-                    desc=file.name,
-                    unit="B",
-                    unit_scale=True,
-                    leave=False,
-                    disable=None if progress else True,  # None: where it is no terminal
+                    total=1, desc=file.name, unit="B", unit_scale=True, leave=False, disable=not progress
                 ) as bar,
             ):
                 fetch = pooch.HTTPDownloader(progress and bar, chunk_size=1 << 16, timeout=TIMEOUT)
