@@ -1,8 +1,12 @@
 """``python -m xumx.test`` as a user meets it."""
 
+import contextlib
+import fcntl
 import os
+import struct
 import subprocess
 import sys
+import termios
 import wave
 
 import numpy as np
@@ -293,7 +297,7 @@ def test_quiet_says_nothing_of_warnings(tmp_path, capfd):
         assert ("warning: " in capfd.readouterr().err) == (not quiet)
 
 
-def test_every_rank_warns_of_its_songs_and_one_that_breaks_off_has_no_pages(tmp_path):
+def test_every_rank_warns_of_its_songs_and_one_that_fails_has_no_page(tmp_path):
     (tmp_path / "in").mkdir()
     for name, seconds in (("long", 1.2), ("mid", 0.9), ("short", 0.6), ("last", 0.3)):  # 0, 1, 0, 1
         with wave.open(str(tmp_path / "in" / f"{name}.wav"), "wb") as file:
@@ -322,10 +326,217 @@ def test_every_rank_warns_of_its_songs_and_one_that_breaks_off_has_no_pages(tmp_
     (_, first), (_, second) = (process.communicate(timeout=60) for process in ranks)
     assert [process.returncode for process in ranks] == [1, 0], first + second
     assert "warning: " in second and "mid.wav: 6 channels mixed down to 2" in second
-    assert second.endswith("ValueError: broken\n") and "rank 1 of 2" in first
+    assert second.endswith("last.wav: ValueError: broken\n") and "Traceback" not in second
+    assert "error: 1 of 4 failed" in first and "last.wav" in first
     page = (out / "index.html").read_text()
     assert [name in page for name in ("long", "mid", "short", "last")] == [True, True, True, False]
     assert not list(out.glob(".r*"))
+
+
+def streamed(path):
+    """A FLAC that does not tell how long it is, as one from a pipe."""
+    with Writer(path, 44100) as writer:
+        writer.write(music(0.7))
+    header = bytearray(path.read_bytes())
+    header[21:26] = bytes([header[21] & 0xF0, 0, 0, 0, 0])
+    path.write_bytes(header)
+    assert probe(path).duration is None
+    return path
+
+
+def test_on_a_terminal_songs_of_unknown_length_are_no_less_songs(song, tmp_path):
+    (tmp_path / "text.mp3").write_text("no music")
+    inputs = [str(streamed(tmp_path / "streamed.flac")), str(tmp_path / "text.mp3"), str(song)]
+    for number, songs in enumerate((inputs, inputs[:1], inputs[1:2])):
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
+        out = tmp_path / f"out{number}"
+        command = [
+            sys.executable,
+            "-m",
+            "xumx.test",
+            "--inputs",
+            *songs,
+            "missing",
+            *MODEL,
+            "--outdir",
+            str(out),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+            os.close(theirs)
+            shown = b""
+            with contextlib.suppress(OSError):  # how a terminal ends
+                while data := os.read(ours, 4096):
+                    shown += data
+            os.close(ours)
+        assert process.returncode == 1
+        assert b"Traceback" not in shown and b"Warning" not in shown
+        assert (b"streamed.flac" in shown) == (number < 2)
+        assert (b"text.mp3: is no audio" in shown) == (number != 1)
+        done = sorted(p.name for p in out.iterdir()) if out.exists() else []
+        assert done == (["song", "streamed"], ["streamed"], [])[number]
+
+
+def test_a_log_holds_lines_and_no_bars(song, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "xumx.test",
+        "--inputs",
+        str(song),
+        *MODEL,
+        "--outdir",
+        str(tmp_path / "o"),
+    ]
+    done = subprocess.run([*command, "--report"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("of\ntwo lines"), MemoryError(), OSError(28, "No space left")]
+)
+def test_whatever_happens_to_a_song_the_others_are_done(song, tmp_path, monkeypatch, capfd, error):
+    import xumx.song
+
+    real = xumx.song.separate_song
+
+    def broken(separator, file, *args, **options):
+        if file.name == "bad.mp3":
+            raise error
+        return real(separator, file, *args, **options)
+
+    monkeypatch.setattr(xumx.song, "separate_song", broken)
+    bad = song.with_name("bad.mp3")
+    bad.write_bytes(song.read_bytes())
+    assert main(["--inputs", str(bad), str(song), *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    first, last = capfd.readouterr().err.splitlines()
+    assert first.startswith(f"error: {bad}: ") and last == f"error: 1 of 2 failed: {bad}"
+    assert "No space" in first if isinstance(error, OSError) else type(error).__name__ in first
+    assert stems_in(tmp_path / "o" / "song") == STEMS
+
+
+@pytest.mark.parametrize("how", ["-", "/dev/stdin", "fifo", "<( )"])
+def test_songs_from_pipes(song, tmp_path, how):
+    name = {"-": "stdin", "/dev/stdin": "stdin", "fifo": "live", "<( )": "pipe"}[how]
+    os.mkfifo(tmp_path / "live.fifo")
+    script = {
+        "fifo": 'cat "$0" > live.fifo & "$@" --inputs live.fifo',
+        "<( )": '"$@" --inputs <(cat "$0")',
+    }.get(how, f'cat "$0" | "$@" --inputs {how}')
+    command = [sys.executable, "-m", "xumx.test", *MODEL, "--report"]
+    done = subprocess.run(
+        ["bash", "-c", script, str(song), *command],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / f"{name}_x-umx").iterdir()) == sorted(
+        ["index.html", *(f"{stem}.wav" for stem in STEMS)]
+    )
+    assert len(read(tmp_path / f"{name}_x-umx" / "bass.wav")[0]) == len(read(song)[0])
+    assert not list(tmp_path.glob(".xumx-*"))
+
+
+def test_what_is_wrong_with_a_pipe_is_said_in_its_name(song, tmp_path):
+    def separated(data, **environment):
+        command = [
+            sys.executable,
+            "-m",
+            "xumx.test",
+            "--inputs",
+            "-",
+            *MODEL,
+            "--outdir",
+            str(tmp_path / "o"),
+        ]
+        return subprocess.run(command, input=data, capture_output=True, env={**os.environ, **environment})
+
+    done = separated(b"no music")
+    assert (done.returncode, done.stderr) == (1, b"error: stdin: is no audio file\n")
+    with open("/dev/zero") as endless:
+        command = [sys.executable, "-m", "xumx.test", "--inputs", "-", *MODEL]
+        done = subprocess.run(command, stdin=endless, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"error: -: is a device, not a file\n")
+    done = separated(song.read_bytes()[:12000])
+    assert done.returncode == 0 and done.stderr.startswith(b"warning: stdin: damaged or cut short")
+    done = separated(song.read_bytes(), PMI_RANK="0", PMI_SIZE="2")
+    assert done.returncode == 2 and b"cannot share a pipe" in done.stderr
+
+
+def test_a_pipe_that_cannot_be_kept_stops_no_other_song(song, tmp_path, monkeypatch, capfd):
+    from xumx import song as songs
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(songs.shutil, "copyfileobj", full)
+    read, write = os.pipe()
+    os.close(write)
+    inputs = [f"/dev/fd/{read}", str(song)]
+    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o"), "--report"]) == 1
+    os.close(read)
+    first, last = capfd.readouterr().err.splitlines()
+    assert (
+        first.startswith("error: pipe: cannot be kept in ") and "No space left" in first and "TMPDIR" in first
+    )
+    assert last == "error: 1 of 2 failed: pipe"
+    assert len(stems_in(tmp_path / "o" / "song")) == 5
+
+
+def test_names_steer_no_terminal(song, tmp_path, capfd):
+    os.rename(song, tmp_path / "a\x1b[31m.mp3")
+    (tmp_path / "b\n.mp3").write_text("no music")
+    assert main(["--inputs", str(tmp_path), *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    out, err = capfd.readouterr()
+    assert "a\\x1b[31m.mp3: " in out and "b\\n.mp3: is no audio file" in err
+    assert "\x1b" not in out + err and len(err.splitlines()) == 2
+
+
+def test_stems_that_are_left_out_are_said(song, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Queen_x-umx").mkdir()
+    (tmp_path / "Queen_x-umx" / "q.mp3").write_bytes(song.read_bytes())
+    for options in ([], ["--format", "m4a", "--quiet"], []):
+        assert main(["--inputs", ".", *MODEL, *options]) == 0
+        out, err = capfd.readouterr()
+        assert err == "" and ("4 stems" in out or "8 stems" in out or "16 stems" in out) == (
+            out.count("\n") == 3
+        )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["Queen_x-umx", "q_x-umx", "song.mp3", "song_x-umx"]
+
+
+def test_names_that_are_too_long_are_one_line_each(song, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    long = "y" * 300
+    for options, code in (
+        (["--inputs", f"{long}.wav", "song.mp3"], 1),
+        (["--inputs", "song.mp3", "--outdir", long], 1),
+        (["--inputs", "song.mp3", "--outdir", "o", "--filename", f"{long}{{stem}}.{{ext}}"], 1),
+        (["--inputs", "song.mp3", "--outdir", long, "--report"], 1),
+        (["--inputs", "song.mp3", "--model", f"{long}.h5"], 1),
+        (["--inputs", "song.mp3", "--model", "x-umx", "--model-dir", long], 1),
+    ):
+        model = [] if "--model" in options else MODEL
+        assert main([*options, *model, "--quiet"]) == code
+        lines = capfd.readouterr().err.splitlines()
+        assert lines[0].startswith("error: ") and long[:200] in lines[0]
+        assert len(lines) == (2 if options[-1] == "song.mp3" else 1)
+    assert stems_in(tmp_path / "song_x-umx") == STEMS
+
+
+def test_nnabla_does_not_greet(song, tmp_path):
+    pytest.importorskip("nnabla")
+    command = [
+        sys.executable,
+        "-m",
+        "xumx.test",
+        "--inputs",
+        str(song),
+        *MODEL,
+        "--outdir",
+        str(tmp_path / "o"),
+    ]
+    done = subprocess.run([*command, "--quiet", "--engine", "nnabla"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_file_name_of_any_bytes(song, tmp_path):

@@ -1,9 +1,13 @@
+import errno
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from xumx.audio import FORMATS, Writer
 from xumx.errors import UsageError
-from xumx.naming import Output, find
+from xumx.naming import MAKER, Output, find
 
 
 def test_find_takes_files_folders_and_globs(tmp_path):
@@ -14,8 +18,8 @@ def test_find_takes_files_folders_and_globs(tmp_path):
     (tmp_path / "empty").mkdir()
 
     def names(*inputs):
-        songs, problems = find(str(tmp_path / i) for i in inputs)
-        return [str(s.relative_to(tmp_path)) for s in songs], problems
+        found = find(str(tmp_path / i) for i in inputs)
+        return [str(song.file.relative_to(tmp_path)) for song in found.songs], found.problems
 
     assert names("") == (["a.mp3", "b.FLAC", "sub/c.wav"], [])
     assert names("odd.xyz", "a.mp3", "*.mp3") == (["odd.xyz", "a.mp3"], [])
@@ -98,18 +102,83 @@ def test_a_song_is_never_overwritten(tmp_path):
         Output(str(tmp_path)).paths([tmp_path / "vocals.wav"], ["vocals"], "m")
 
 
-def test_stems_of_an_earlier_run_are_no_songs(tmp_path):
-    for name in ("a.mp3", "a_m/bass.wav", "a_x/bass.wav", "out/a/bass.wav"):
+def write(path, maker=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Writer(path, 44100, maker=maker) as writer:
+        writer.write(np.zeros((4410, 2), np.float32))
+
+
+def test_stems_in_folders_are_known_by_what_they_hold(tmp_path):
+    for name in ("a.mp3", "Queen_x-umx/vocals.wav", "moved/back.m4a"):
+        write(tmp_path / name)
+    for suffix in FORMATS:
+        write(tmp_path / "anywhere" / f"bass.{suffix}", MAKER)
+    write(tmp_path / "Queen_x-umx" / "drums.wav", MAKER)
+    found = find([str(tmp_path)])
+    assert [str(song.name.relative_to(tmp_path)) for song in found.songs] == [
+        "a.mp3",
+        "Queen_x-umx/vocals.wav",
+        "moved/back.m4a",
+    ]
+    assert len(found.stems) == len(FORMATS) + 1 and not found.problems
+    named = find([str(tmp_path / "anywhere" / "bass.wav"), str(tmp_path / "Queen_x-umx" / "*")])
+    assert len(named.songs) == 3, "files that are named are meant"
+    (problem,) = find([str(tmp_path / "anywhere")]).problems
+    assert f"only {len(FORMATS)} stems that xumx made" in problem
+
+
+def test_a_folder_is_walked_as_users_expect(tmp_path):
+    names = ["a/1.aifc", "a/2.M4B", "a/3.ts", "a/4.caf", "b/5.w64", "b/6.au", "b/7.dsf", "b/8.3gp"]
+    for name in [*names, "a/._1.aifc", "a/cover.jpg", ".xumx-0123abcd/bass.wav", "elsewhere/9.wav"]:
+        (tmp_path / "music" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "music" / name).touch()
+    (tmp_path / "music" / "elsewhere").rename(tmp_path / "elsewhere")
+    (tmp_path / "music" / "c").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "music")
+    (tmp_path / "music" / "a" / "up").symlink_to("..")
+    (tmp_path / "music" / "d.wav").symlink_to("nothing")
+    found = find([str(tmp_path / "music")])
+    assert [str(s.name.relative_to(tmp_path / "music")) for s in found.songs] == [*names, "c/9.wav"]
+    (problem,) = found.problems
+    assert problem == f"{tmp_path}/music/d.wav: leads nowhere"
+
+
+def test_globs_below_a_folder_that_looks_like_one(tmp_path):
+    for name in ("br [1] */a.wav", "br [1] */b/c.wav", "br 1 x/d.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
-    def found(output):
-        songs, _ = find([str(tmp_path)], lambda file, folder: output.holds(file, folder, "m"))
-        return [str(song.relative_to(tmp_path)) for song in songs]
+    def found(pattern):
+        return sorted(song.name.stem for song in find([str(tmp_path / pattern)]).songs)
 
-    assert found(Output()) == ["a.mp3", "a_x/bass.wav", "out/a/bass.wav"]
-    assert found(Output(str(tmp_path / "out"))) == ["a.mp3", "a_m/bass.wav", "a_x/bass.wav"]
-    assert len(found(Output(str(tmp_path)))) == 4
+    assert found("br [1] */*.wav") == ["a", "d"]
+    assert found("br [1] */**/*.wav") == ["a", "c", "d"]
+    assert found("br*") == ["a", "c", "d"], "folders too"
+
+
+def test_what_cannot_be_looked_at_is_said(tmp_path, monkeypatch):
+    for name in ("good/a.wav", "locked/b.wav"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find([str(tmp_path / "locked")]).problems == [f"{tmp_path}/locked: Permission denied"]
+    found = find(
+        [str(tmp_path), "y" * 300 + ".wav", "zero\0byte", str(tmp_path / "good" / "a.wav" / "x"), "/dev/null"]
+    )
+    assert [song.name.name for song in found.songs] == ["a.wav"]
+    for problem, words in zip(
+        found.problems,
+        ("locked: Permission denied", "wav: File name too long", "null", "Not a directory", "is a device"),
+        strict=True,
+    ):
+        assert words in problem and "\n" not in problem
 
 
 def test_a_folder_a_song_where_several_may_come():

@@ -1,15 +1,19 @@
+import inspect
+import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import xumx
+import xumx.weights as weights_file
 from tests.engines.test_onnx import golden
 from tests.networks import DATA, identity_weights, music, random_weights, small_config
 from xumx.errors import AudioError, UsageError
-from xumx.separator import Separator, separate
+from xumx.separator import Options, Separator, separate
 
 RATE = 44100
 CONFIG = small_config()
@@ -316,3 +320,43 @@ def test_public_names():
     assert {"Separator", "separate", "load_weights", "__version__"} <= set(dir(xumx))
     with pytest.raises(AttributeError):
         xumx.nothing  # noqa: B018
+
+
+def test_a_separator_is_pickled_as_its_options(tmp_path):
+    weights_file.save(tmp_path / "net.h5", random_weights(small_config()))
+    options = {"two_stems": "drums", "niter": 0, "chunk_dur": 0.5}
+    audio = music(0.7)
+    for model in (str(tmp_path / "net.h5"), random_weights(small_config())):
+        separator = Separator(model, **options)
+        data = pickle.dumps(separator)
+        again = pickle.loads(data)
+        assert repr(again) == repr(separator) and again.stems == ("drums", "no_drums")
+        for stem, expected in separator(audio).items():
+            np.testing.assert_array_equal(again(audio)[stem], expected)
+        if isinstance(model, str):
+            assert len(data) < 1000, "the network is loaded again"
+
+
+def test_a_separator_shows_how_it_was_made(tmp_path):
+    weights_file.save(tmp_path / "net.h5", random_weights(small_config()))
+    made = Separator(tmp_path / "net.h5", targets=["bass"], alpha=2.0, softmask=True)
+    assert (
+        repr(made) == f"Separator({str(tmp_path / 'net.h5')!r}, targets=['bass'], softmask=True, alpha=2.0)"
+    )
+    assert repr(Separator(random_weights(small_config()))) == "Separator(<weights of x-umx>)"
+
+
+def test_type_checkers_see_the_options_of_separate():
+    parameters = inspect.signature(Separator).parameters
+    assert set(Options.__annotations__) == set(parameters) - {"model", "targets"}
+    assert "Unpack[Options]" in str(inspect.signature(separate).parameters["options"].annotation)
+
+
+@pytest.mark.parametrize("path", ["song.mp3", Path("song.mp3")], ids=["str", "Path"])
+def test_a_path_is_no_audio(path):
+    separator = Separator(random_weights(small_config()))
+    for call in (lambda: separator(path), lambda: list(separator.stream([path]))):
+        with pytest.raises(
+            UsageError, match=r"array of samples, not the path 'song\.mp3'; xumx\.audio\.read"
+        ):
+            call()

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
+import logging
 import os
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from xumx.errors import UsageError, XumxError
+from xumx.console import complain, prepare, printable, settled
+from xumx.errors import UsageError, XumxError, line_of
 from xumx.ranks import Rank
+
+LONGEST = 1 << 20
+"""Bytes in all files of options together, of which there may be about a thousand."""
+
+_NESTED = 16
+"""Files of options that may name each other in a row."""
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -28,18 +35,14 @@ class Parser(argparse.ArgumentParser):
     """Strict parser: no abbreviations, errors in one line, and ``@file`` reads options and ``#`` comments."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            allow_abbrev=False,
-            fromfile_prefix_chars="@",
-            formatter_class=_Help,
-            **options,
-        )
+        super().__init__(allow_abbrev=False, formatter_class=_Help, **options)
+        self._given: list[str] = []
+        self._read = 0  # bytes of files of options
 
-    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
-        try:
-            return shlex.split(arg_line, comments=True)
-        except ValueError as error:
-            self.error(f"{error} in the line {arg_line!r}")
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._read = 0
+        self._given = list(self._expanded(sys.argv[1:] if args is None else args))
+        return super().parse_known_args(self._given, namespace)
 
     def parse_given(self, argv: Sequence[str] | None) -> tuple[argparse.Namespace, set[str]]:
         """What ``parse_args`` returns, and the names of the options that were given, defaults too."""
@@ -59,31 +62,71 @@ class Parser(argparse.ArgumentParser):
         super().exit(status, message if Rank.detect().rank == 0 else None)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message} (--help lists the options)\n")
+        named = next((a for a in self._given if a.startswith("-") and os.path.lexists(a)), None)
+        hint = f"; for the file of that name, write ./{named}" if named else ""
+        self.exit(2, printable(f"error: {message}{hint} (--help lists the options)") + "\n")
+
+    def _expanded(self, arguments: Iterable[str], within: tuple[str, ...] = ()) -> Iterator[str]:
+        """The arguments, with those in the place of ``@file`` that it holds; they may name more files."""
+        for argument in arguments:
+            if not argument.startswith("@"):
+                yield argument
+                continue
+            for line in self._lines(argument, within):
+                try:
+                    options = shlex.split(line, comments=True)
+                except ValueError as error:
+                    self.error(f"{argument}: {error} in the line {line!r}")
+                yield from self._expanded(options, (*within, os.path.realpath(argument[1:])))
+
+    def _lines(self, argument: str, within: tuple[str, ...]) -> list[str]:
+        name = argument[1:]
+        try:
+            if os.path.realpath(name) in within or len(within) == _NESTED:
+                raise ValueError("files of options name each other in a circle, or too deep")
+            with open(name, "rb") as file:
+                data = file.read(LONGEST + 1 - self._read)
+            self._read += max(len(data), LONGEST >> 10)  # files that name many others end too
+            if self._read > LONGEST:
+                raise ValueError(f"that makes more than {LONGEST >> 20} MB of options")
+            text = data.decode("utf-8-sig", "surrogateescape")  # names of files may hold any bytes
+            if any(character < " " and not character.isspace() for character in text):
+                raise ValueError("it is no text")
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            literal = "" if os.path.isabs(name) else f"; for a file called {argument}, write ./{argument}"
+            self.error(f"{argument} means the options in the file {name!r}, but {why}{literal}")
+        return text.splitlines()
 
 
 def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Call a command's main and turn its errors into one line and an exit code: 2 wrong usage, 1 failed."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # File names may hold any bytes; lines come when they are written, in a pipe or a log too.
-            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+    prepare()
+    level = os.environ.get("XUMX_LOG", "").upper()
+    if level in ("DEBUG", "INFO"):
+        logging.basicConfig()
+        logging.getLogger("xumx").setLevel(level)
     if threading.current_thread() is threading.main_thread():
         # What is half-written goes away with the exception.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    code = 1
     try:
-        return main(argv)
+        code = main(argv)
     except XumxError as error:
+        code = error.exit_code
         # Of processes that were started together, with the same options, one says what is wrong with them.
         if not isinstance(error, UsageError) or Rank.detect().rank == 0:
-            print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+            complain(f"error: {error}")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        code = 130
+        complain("interrupted")
     except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        pass
+    except OSError as error:  # of a file that nobody else has answered for
+        complain(f"error: {line_of(error)}")
+    finally:
+        code = settled(code)
+    return code
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -160,7 +203,7 @@ def test_parser() -> Parser:
         nargs="+",
         required=True,
         metavar="PATH",
-        help="audio or video files, folders of them, or globs",
+        help="audio or video files, folders of them, globs, or pipes; - is stdin",
     )
     parser.add_argument(
         "--start", type=float, default=0.0, metavar="SECONDS", help="where to begin in the song"

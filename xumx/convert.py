@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xumx.args import Parser, run
+from xumx.console import say
 from xumx.errors import UsageError, install
 
 
@@ -64,7 +65,7 @@ def _main(argv: Sequence[str] | None) -> int:
             place = args.output / f"{config.sources[0]}.h5"
         weights.save(place, network)
     c = network.config
-    print(
+    say(
         f"{args.output}: {c.arch} of {', '.join(c.sources)}; hidden size {c.hidden_size}, "
         f"FFT {c.n_fft}, hop {c.n_hop}, {c.sample_rate} Hz"
     )

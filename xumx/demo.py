@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xumx.args import Parser, run
+from xumx.console import Bar, say
 from xumx.errors import UsageError, XumxError
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ def _add_dataset(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _song(args: argparse.Namespace) -> int:
     import numpy as np
-    from tqdm import tqdm
 
     from xumx.data.synth import MIXTURE, RATE, song
     from xumx.naming import Output
@@ -103,26 +103,28 @@ def _song(args: argparse.Namespace) -> int:
     check_room("--out", folder, round(_BYTES_A_SECOND * args.duration) + _PAGE)
     check(folder / "index.html")
 
-    say = print if not args.quiet else lambda *_: None
-    say(f"composing {args.duration:g} s of music (seed {args.seed})")
+    tell = say if not args.quiet else lambda text: None
+    tell(f"composing {args.duration:g} s of music (seed {args.seed})")
     truth = song(args.duration, np.random.default_rng([args.seed, _SUBSET]))
     mix = _write(folder / f"song {args.seed}.flac", truth.pop(MIXTURE), RATE)
     for source, audio in truth.items():
         _write(folder / "truth" / f"{source}.flac", audio, RATE)
 
     (stems,) = output.paths([mix], separator.stems, args.model)
-    with tqdm(total=args.duration, desc="separating", unit="s", disable=args.quiet) as bar:
+    with Bar(args.duration, "separating", unit="s", quiet=args.quiet) as bar:
         separate_song(separator, mix, stems, output, progress=bar.update)
     scores = _scores(truth, mix, stems)
     if scores:
-        say(f"\n{'SDR in dB':10}{'mixture':>10}{'stem':>10}")
+        tell("")
+        tell(f"{'SDR in dB':10}{'mixture':>10}{'stem':>10}")
         for source, values in scores.items():
-            say(f"{source:10}{values['SDR of the mixture']:10.1f}{values['SDR']:10.1f}")
+            tell(f"{source:10}{values['SDR of the mixture']:10.1f}{values['SDR']:10.1f}")
 
-    with tqdm(total=1, desc="page", disable=args.quiet, leave=False, bar_format="{desc} {bar}") as bar:
+    with Bar(1, "page", quiet=args.quiet, leave=False) as bar:
         about = f"made by rule, separated by xumx with {args.model}"
         page = write(folder, f"Song {args.seed}", mix, stems, scores, about=about, progress=bar.update)
-    say(f"\nstems in {folder / 'stems'}, what they should be in {folder / 'truth'}; listen on {page}")
+    tell("")
+    tell(f"stems in {folder / 'stems'}, what they should be in {folder / 'truth'}; listen on {page}")
     if not (args.no_open or args.quiet) and _has_screen():
         webbrowser.open(page.resolve().as_uri())
     return 0
@@ -175,18 +177,17 @@ def _has_screen() -> bool:
 
 
 def _dataset(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from xumx.data.synth.dataset import Settings, generate
 
     settings = Settings(args.tracks, args.valid, args.test, args.seed, args.duration, args.format)
     songs = generate(args.out, settings, args.workers)
     count = args.tracks + args.valid + args.test
-    for _ in tqdm(songs, total=count, unit="song", disable=args.quiet):
-        pass
+    with Bar(count, unit="songs", quiet=args.quiet) as bar:
+        for _ in bar.over(songs):
+            pass
     if not args.quiet:
         wav = " --is-wav" if args.format == "wav" else ""
-        print(f"songs in {args.out}; train on them with: python -m xumx.train --root {args.out}{wav} ...")
+        say(f"songs in {args.out}; train on them with: python -m xumx.train --root {args.out}{wav} ...")
     return 0
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+
+logger = logging.getLogger(__name__)
+
 
 def install(extra: str) -> str:
     """How to install an extra: xumx is in no package index, so from a clone of its repository."""
@@ -29,3 +34,18 @@ class AudioError(XumxError):
 
 class WeightsError(XumxError):
     """A weights file that is not one, or that does not hold one whole network."""
+
+
+def line_of(error: Exception, about: str | os.PathLike[str] = "") -> str:
+    """An error in one line, what it is about first, if the error does not say it.
+
+    Where a line cannot tell enough, of errors that are not ours, the log has the rest at level DEBUG.
+    """
+    if isinstance(error, XumxError):
+        return str(error)
+    logger.debug("%s", about, exc_info=error)
+    if isinstance(error, OSError) and error.strerror:
+        name = os.fspath(about) or error.filename
+        return f"{os.fsdecode(name)}: {error.strerror}" if name else error.strerror
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    return f"{os.fspath(about)}: {text}" if about else text

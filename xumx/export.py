@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xumx.args import Parser, run
+from xumx.console import say
 from xumx.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def _main(argv: Sequence[str] | None) -> int:
         name = f"{len(audio) / config.sample_rate:.3g} s of {Path(args.check).name}"
     found = onnx_file.compare(args.output, network, audio)
     size = args.output.stat().st_size
-    print(f"{args.output}: {config.arch} of {', '.join(config.sources)} in {precision}, {size / 1e6:.1f} MB")
-    print(f"on {name}: {1000 * found.seconds:.0f} ms; float32 in xumx: {1000 * found.float32_seconds:.0f} ms")
+    say(f"{args.output}: {config.arch} of {', '.join(config.sources)} in {precision}, {size / 1e6:.1f} MB")
+    say(f"on {name}: {1000 * found.seconds:.0f} ms; float32 in xumx: {1000 * found.float32_seconds:.0f} ms")
     sdr = {s: f"{value:.1f} dB" if isfinite(value) else "equal" for s, value in found.sdr.items()}
-    print(f"SDR against the estimates in float32: {', '.join(f'{s} {value}' for s, value in sdr.items())}")
+    say(f"SDR against the estimates in float32: {', '.join(f'{s} {value}' for s, value in sdr.items())}")
     return 0
 
 

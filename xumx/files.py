@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import secrets
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from xumx.errors import UsageError
 
@@ -19,25 +22,75 @@ except ImportError:  # Windows
 LOCK = ".lock"
 
 
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Name for a new file beside ``path`` that is renamed to it when the block ends well, else removed.
+ASIDE = ".xumx-"
+"""How the names of folders begin that hold what is not whole yet."""
 
-    Makes the parent folders. The name keeps the suffix, since writers choose their format by it.
+
+@contextlib.contextmanager
+def aside(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new hidden folder in ``folder`` for what is not whole yet; it goes with the block.
+
+    Those that processes left there that were killed go first: nobody holds their locks any more. File
+    systems without locks keep them.
 
     Raises
     ------
     OSError
-        If the folder cannot be made or the file cannot be renamed.
+        If it cannot be made.
+    """
+    _sweep(os.path.abspath(folder))
+    while True:
+        place = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder))
+        with open(place / LOCK, "ab") as lock:
+            if not _hold(lock, place / LOCK):
+                continue  # another process has just taken it for a forsaken one
+            try:
+                yield place
+            finally:
+                lock.close()  # before it is removed, for Windows
+                shutil.rmtree(place, ignore_errors=True)
+            return
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Place for a new file that is moved to ``path`` when the block ends well, else removed.
+
+    Makes the parent folders. The place has the file's name, since writers choose their format by it.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or the file cannot be moved.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
-    try:
-        yield aside
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with aside(path.parent) as place:
+        yield place / path.name
+        (place / path.name).replace(path)
+
+
+@functools.lru_cache(maxsize=1024)  # once a run is enough
+def _sweep(folder: str) -> None:
+    """Remove what killed processes left."""
+    if fcntl is None:
+        return
+    for place in Path(folder).glob(f"{ASIDE}*"):
+        with contextlib.suppress(OSError), open(place / LOCK, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _hold(file: IO[bytes], path: Path) -> bool:
+    """Lock a new file while it is open; whether it is ours and there still."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            pass
+    return path.exists()
 
 
 @contextlib.contextmanager

@@ -4,19 +4,88 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from xumx.audio import check_format
-from xumx.errors import UsageError
+from xumx.audio import FORMATS, check_format, probe
+from xumx.errors import UsageError, XumxError, line_of
+from xumx.files import ASIDE
 
 SUFFIXES = (
-    *(".aac", ".aif", ".aiff", ".ape", ".avi", ".flac", ".m4a", ".m4v", ".mka", ".mkv", ".mov", ".mp2"),
-    *(".mp3", ".mp4", ".mpg", ".oga", ".ogg", ".opus", ".wav", ".webm", ".wma", ".wv"),
+    *(
+        ".3g2",
+        ".3gp",
+        ".aac",
+        ".ac3",
+        ".aif",
+        ".aifc",
+        ".aiff",
+        ".amr",
+        ".ape",
+        ".asf",
+        ".au",
+        ".avi",
+        ".caf",
+        ".dff",
+    ),
+    *(
+        ".dsf",
+        ".dts",
+        ".eac3",
+        ".f4v",
+        ".flac",
+        ".flv",
+        ".m2ts",
+        ".m4a",
+        ".m4b",
+        ".m4v",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".mp2",
+    ),
+    *(
+        ".mp3",
+        ".mp4",
+        ".mpc",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".oga",
+        ".ogg",
+        ".ogv",
+        ".opus",
+        ".ra",
+        ".rf64",
+        ".rm",
+        ".snd",
+    ),
+    *(
+        ".spx",
+        ".tak",
+        ".ts",
+        ".tta",
+        ".vob",
+        ".w64",
+        ".wav",
+        ".wave",
+        ".weba",
+        ".webm",
+        ".wma",
+        ".wmv",
+        ".wv",
+    ),
 )
 """What is taken for a song in a folder; a file named by itself may have any suffix."""
+
+MAKER = "xumx"
+"""Who made the stems, as their files say: in folders they are no songs."""
+
+_STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 
 @dataclass(frozen=True)
@@ -56,13 +125,6 @@ class Output:
             mode = "none" if self.subtype == "float32" else "rescale"
             object.__setattr__(self, "clip_mode", mode)
         check_format(self.format, self.sample_rate, bitrate=self.bitrate, subtype=self.subtype)
-
-    def holds(self, path: Path, walked: Path, model: str) -> bool:
-        """Whether a file below the folder ``walked`` lies where an earlier run put its stems."""
-        below = [parent for parent in path.parents if walked in parent.parents]
-        if self.folder is None:
-            return any(parent.name.endswith(f"_{model}") for parent in below)
-        return Path(self.folder).resolve() in {parent.resolve() for parent in below}
 
     def paths(
         self, songs: Sequence[Path], stems: Sequence[str], model: str, *, several: bool | None = None
@@ -145,41 +207,141 @@ def _check_template(template: str) -> None:
             )
 
 
-def find(
-    inputs: Iterable[str], leave_out: Callable[[Path, Path], bool] = lambda path, folder: False
-) -> tuple[list[Path], list[str]]:
-    """Songs that files, folders (with those below them) and globs name, each once, and what is wrong.
+class Song(NamedTuple):
+    """A song as it was named, of which its stems have their names, and the file that holds it."""
+
+    name: Path
+    file: Path
+
+
+@dataclass
+class Found:
+    """What inputs name.
 
     Parameters
     ----------
-    inputs : iterable of str
-    leave_out : callable (file, folder), optional
-        Whether a file that was found in a folder is no song after all.
-
-    Returns
-    -------
-    songs : list of paths
+    songs : list of Song
+        Each file once.
+    stems : list of path
+        Stems in folders, which are no songs.
     problems : list of str
-        A line for each input that gives no song.
+        A line for each input that gives no song, and for what could not be looked at.
     """
-    songs: dict[Path, Path] = {}
-    problems = []
+
+    songs: list[Song] = field(default_factory=list)
+    stems: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find(inputs: Iterable[str]) -> Found:
+    """Songs that files, pipes, folders (with those below them) and globs name.
+
+    Stems that xumx made are left out in folders, however their folders are called. So are the files
+    ``._*`` that macOS puts beside others.
+    """
+    found = Found()
+    seen: set[str] = set()
     for text in inputs:
-        path = Path(text).expanduser()
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-            files = [file for file in files if not leave_out(file, path)]
-            if not files:
-                problems.append(f"{text}: the folder holds no audio files")
-        elif path.exists():
-            files = [path]
+        try:
+            songs = list(_songs(text, found))
+        except (OSError, ValueError) as error:  # the second for a name with a zero byte
+            found.problems.append(line_of(error, text))
+            continue
+        for song in songs:
+            real = os.path.realpath(song.file)
+            if real not in seen:
+                seen.add(real)
+                found.songs.append(song)
+    return found
+
+
+def names_one(inputs: Sequence[str]) -> bool:
+    """Whether inputs name one file or pipe, and no folder or glob, which may hold more another day."""
+    path = os.path.expanduser(inputs[0])
+    return len(inputs) == 1 and (path in _STDIN or os.path.exists(path)) and not os.path.isdir(path)
+
+
+def _songs(text: str, found: Found) -> Iterator[Song]:
+    """Those that one input names."""
+    path = "/dev/stdin" if text in _STDIN else os.path.expanduser(text)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        matches = sorted({*glob.glob(path, recursive=True), *_below_literal(path)})
+        for match in matches:
+            yield from _in_folder(match, found) if os.path.isdir(match) else [Song(Path(match), Path(match))]
+        if not matches and not isinstance(error, FileNotFoundError):
+            raise
+        if not matches:
+            found.problems.append(f"{text}: no such file or folder")
+        return
+    if stat.S_ISDIR(mode):
+        yield from _in_folder(path, found)
+    elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        found.problems.append(f"{text}: is a device, not a file")
+    elif path == "/dev/stdin":
+        yield Song(Path("stdin"), Path(path))
+    elif stat.S_ISFIFO(mode) and path.startswith(("/dev/fd/", "/proc/self/fd/")):  # of the shell's <( )
+        yield Song(Path("pipe"), Path(path))
+    else:
+        yield Song(Path(path), Path(path))
+
+
+def _below_literal(pattern: str) -> list[str]:
+    """What a glob matches below a folder whose name looks like a glob itself."""
+    parts = Path(pattern).parts
+    for count in range(len(parts) - 1, 0, -1):
+        folder = str(Path(*parts[:count]))
+        if os.path.isdir(folder):
+            rest = str(Path(*parts[count:]))
+            return glob.glob(os.path.join(glob.escape(folder), rest), recursive=True)
+    return []
+
+
+def _in_folder(folder: str, found: Found) -> Iterator[Song]:
+    """Songs in a folder and those below it."""
+    songs = stems = 0
+    told = len(found.problems)
+    for path in _walk(folder, found):
+        if not os.path.isfile(path):
+            found.problems.append(f"{path}: {'leads nowhere' if os.path.islink(path) else 'is no file'}")
+        elif _is_stem(path):
+            stems += 1
+            found.stems.append(path)
         else:
-            files = [Path(p) for p in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(p)]
-            if not files:
-                problems.append(f"{text}: no such file or folder")
-        for file in files:
-            songs.setdefault(file.resolve(), file)
-    return list(songs.values()), problems
+            songs += 1
+            yield Song(path, path)
+    if not songs and len(found.problems) == told:
+        what = f"no songs, only {stems} stems that xumx made" if stems else "no audio files"
+        found.problems.append(f"{folder}: the folder holds {what}")
+
+
+def _walk(folder: str, found: Found) -> Iterator[Path]:
+    """Files that are called like songs, in order. Linked folders are followed, each folder is seen once."""
+    seen = set()
+
+    def tell(error: OSError) -> None:
+        found.problems.append(line_of(error))
+
+    for place, folders, files in os.walk(folder, onerror=tell, followlinks=True):
+        state = os.stat(place)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith(ASIDE))
+        for name in sorted(files):
+            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("._"):
+                yield Path(place, name)
+
+
+def _is_stem(path: Path) -> bool:
+    if path.suffix[1:].lower() not in FORMATS:
+        return False
+    try:
+        return probe(path).maker == MAKER
+    except XumxError:  # said when its turn comes
+        return False
 
 
 def _names(songs: Sequence[Path]) -> list[str]:

@@ -6,7 +6,6 @@ import contextlib
 import difflib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from xumx.errors import UsageError, WeightsError, XumxError
-from xumx.files import replacing
+from xumx.files import aside, replacing
 
 TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes of a transfer."""
@@ -183,8 +182,8 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
             return
         folder.mkdir(parents=True, exist_ok=True)
         # A folder for each download, so that processes that start together do not write into one file.
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as aside:
-            part = Path(aside, file.name)
+        with aside(folder) as place:
+            part = place / file.name
             with (
                 open(part, "wb") as out,
                 # pooch sets the total from the server's answer; a bar of no length counts as none to it.

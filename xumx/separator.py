@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -21,6 +23,9 @@ from xumx.signal.wiener import check_filter, wiener
 from xumx.stems import chosen
 from xumx.weights import Weights
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 OVERLAP = 0.05
 """The least that hides the joins of chunks; see bench/joins.py."""
 
@@ -28,10 +33,30 @@ Progress = Callable[[float, float], None]
 """Called with the seconds done and the seconds in all."""
 
 
+class Options(TypedDict, total=False):
+    """What a :class:`Separator` takes beside the network and its targets, for type checkers."""
+
+    two_stems: str | None
+    aggregate: Mapping[str, Sequence[str]] | None
+    residual_model: bool
+    niter: int
+    softmask: bool
+    alpha: float
+    chunk_dur: float
+    overlap: float | None
+    engine: str
+    context: str
+    device_id: str | None
+    model_dir: str | os.PathLike[str] | None
+    threads: int | None
+    show_download: bool
+
+
 class Separator:
     """A network loaded once, ready to separate many signals.
 
-    May be used from several threads at once.
+    May be used from several threads at once. Pickled, it is its options: unpickled, it loads the network
+    again.
 
     Parameters
     ----------
@@ -100,6 +125,8 @@ class Separator:
         threads: int | None = None,
         show_download: bool = False,
     ) -> None:
+        given = locals()
+        self._given = {name: given[name] for name in inspect.signature(Separator).parameters}
         if not 0 <= chunk_dur < float("inf"):
             raise UsageError(f"--chunk-dur must be 0 (the whole song) or more seconds, not {chunk_dur}")
         if overlap is not None and not chunk_dur:
@@ -130,6 +157,17 @@ class Separator:
         self._filtering = threading.Lock()
         self._memory = np.empty(0, np.complex64)
         self._engine = engines.create(model, engine, context, device_id=device_id, threads=self._threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(type(self), **self._given), ()
+
+    def __repr__(self) -> str:
+        """The call that makes it, less what is left at its default."""
+        defaults = {name: p.default for name, p in inspect.signature(Separator).parameters.items()}
+        options = [f"{n}={v!r}" for n, v in self._given.items() if n != "model" and v != defaults[n]]
+        model = self._given["model"]
+        shown = f"<weights of {self.config.arch}>" if isinstance(model, Weights) else repr(os.fspath(model))
+        return f"{type(self).__name__}({', '.join([shown, *options])})"
 
     def __call__(
         self, audio: np.ndarray, rate: int | None = None, *, progress: Progress | None = None
@@ -264,7 +302,7 @@ def separate(
     model: str | os.PathLike[str] | Weights = "x-umx",
     targets: Sequence[str] | None = None,
     progress: Progress | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> dict[str, np.ndarray]:
     """Separate one signal: :class:`Separator` made, called and let go.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from xumx.audio import Resampler, Writer, decode, probe, resampled
 from xumx.errors import AudioError
-from xumx.naming import Output
+from xumx.files import aside
+from xumx.naming import MAKER, Output, Song
 from xumx.separator import Separator
 
 
@@ -74,6 +76,7 @@ def separate_song(
                     bitrate=output.bitrate,
                     subtype=output.subtype,
                     tags=info.tags,
+                    maker=MAKER,
                 )
             )
             for path in stems.values()
@@ -97,6 +100,33 @@ def separate_song(
             for rescaled in spool.rescaled():
                 _write(threads, writers, rescaled)
     return done
+
+
+@contextmanager
+def kept(songs: Sequence[Song]) -> Iterator[tuple[list[Song], list[str]]]:
+    """Songs that can be read more than once: those from pipes lie in temporary files during the block.
+
+    With them comes a line for each that could not be kept there.
+    """
+    there: list[Song] = []
+    problems = []
+    with ExitStack() as stack:
+        for song in songs:
+            try:
+                there.append(song if song.file.is_file() else _from_pipe(song, stack))
+            except OSError as error:
+                folder = f"{tempfile.gettempdir()} ({error.strerror}); TMPDIR names another folder"
+                problems.append(f"{song.name}: cannot be kept in {folder}")
+        yield there, problems
+
+
+def _from_pipe(song: Song, stack: ExitStack) -> Song:
+    with ExitStack() as until_whole:
+        file = until_whole.enter_context(aside(tempfile.gettempdir())) / song.name.name
+        with open(song.file, "rb") as pipe, open(file, "wb") as copy:
+            shutil.copyfileobj(pipe, copy, 1 << 20)
+        stack.enter_context(until_whole.pop_all())
+    return Song(song.name, file)
 
 
 def _separated(
@@ -184,8 +214,8 @@ def _write(threads: ThreadPoolExecutor, writers: Sequence[Writer], piece: Iterab
 
 def _make_folder(folder: Path) -> list[Path]:
     """Make a folder and return those that were not there, the outermost first."""
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()][::-1]
     try:
+        missing = [parent for parent in (folder, *folder.parents) if not parent.exists()][::-1]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise AudioError(f"{folder}: the folder of the stems cannot be made ({error.strerror})") from None

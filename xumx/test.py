@@ -7,21 +7,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 import warnings
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xumx.args import run, separator_options, test_parser
 from xumx.compat import separate, separate_args_dict
-from xumx.errors import UsageError, XumxError
+from xumx.console import Bar, complain, say
+from xumx.errors import UsageError, XumxError, line_of
 from xumx.ranks import Rank
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    from xumx.naming import Found, Output, Song
+    from xumx.separator import Separator
 
 __all__ = ["main", "separate", "separate_args_dict"]
 
@@ -34,13 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     args = test_parser().parse_args(argv)
     # Imported here so that --help and wrong options answer at once.
-    from tqdm import tqdm
-
     from xumx.audio import check_part
     from xumx.naming import Output, find
-    from xumx.report import check, clock, overview, title_of
     from xumx.separator import Separator
-    from xumx.song import separate_song
+    from xumx.song import kept
 
     output = Output(
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
@@ -48,119 +48,159 @@ def _main(argv: Sequence[str] | None) -> int:
     check_part(args.start, args.duration)
     rank = Rank.detect()
     quiet = args.quiet or rank.rank > 0  # one bar for all
-    model = Path(args.model).name if Path(args.model).is_dir() else Path(args.model).stem
-    songs, problems = find(args.inputs, lambda file, folder: output.holds(file, folder, model))
-    failed = []
-    for problem in problems:
-        if rank.rank == 0:
-            print(f"error: {problem}", file=sys.stderr)
-        failed.append(problem.partition(": ")[0])
-    if not songs:
+    found = find(args.inputs)
+    if rank.rank == 0:
+        _tell(found, args.quiet)
+    if not found.songs:
         return 1
+    if rank.size > 1 and not all(song.file.is_file() for song in found.songs):
+        raise UsageError("--inputs: several processes cannot share a pipe; give a file")
     threads = rank.threads if rank.size > 1 else None
     separator = Separator(**separator_options(args), threads=threads, show_download=not quiet)
     if args.umx_infer and not separator.config.independent:
         raise UsageError(
             f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
         )
-    several = len(args.inputs) > 1 or not Path(args.inputs[0]).expanduser().is_file()
-    plans = output.paths(songs, separator.stems, model, several=several)
-    pages, entrance = output.pages(songs, plans)
-    if args.report:
-        for page in (*pages, entrance):
-            check(page)
-
-    work = [
-        (song, stems, page, _seconds(song, args.start, args.duration))
-        for song, stems, page in zip(songs, plans, pages, strict=True)
-    ]
-    if rank.size > 1:  # the longest first, so that no process ends long after the others
-        work = rank.share(sorted(work, key=lambda job: -job[3]))
-
-    def separate_all() -> list[str]:
-        """Those songs that could not be separated."""
-        failed = []
-        total = sum(seconds for *_, seconds in work)
-        with (
-            tqdm(total=total or None, unit="s", disable=quiet, bar_format=_BAR) as bar,
-            _as_lines(bar, quiet=args.quiet),
-        ):
-            say = bar.write if not args.quiet else lambda text: None
-            for song, stems, page, _ in work:
-                bar.set_description(song.name)
-                began = time.perf_counter()
-                try:
-                    seconds = separate_song(
-                        separator,
-                        song,
-                        stems,
-                        output,
-                        start=args.start,
-                        duration=args.duration,
-                        progress=bar.update,
-                    )
-                    took = time.perf_counter() - began
-                    folder = next(iter(stems.values())).parent
-                    say(
-                        f"{song}: {clock(seconds)} in {took:.1f} s, "
-                        f"{seconds / took:.1f} times real time, to {folder}"
-                    )
-                    if args.report:
-                        _write_page(page, song, stems, args, model, quiet)
-                        say(f"{song}: listen to it on {page}")
-                except XumxError as error:
-                    bar.write(f"error: {error}", file=sys.stderr)
-                    failed.append(str(song))
-        return failed
-
-    told = rank.meet(Path(args.outdir or "."), separate_all)
-    if told is None:
+    with kept(found.songs) as (songs, problems):
+        for problem in problems:
+            complain(f"error: {problem}")
+        failed = _separate_all(songs, separator, output, args, rank) if songs else []
+    if failed is None:
         return 0
-    failed += told
-    if args.report:
-        # A rank that broke off has told no songs: its pages are not there.
-        done = [(s, page) for s, page in zip(songs, pages) if str(s) not in failed and page.exists()]
-        titles = {page: title_of(song) for song, page in done}
-        if len(titles) > 1:
-            overview(entrance, titles)
-            if not args.quiet:
-                print(f"{len(titles)} songs: all of them on {entrance}")
-    count = len(songs) + len(problems)
+    failed = [problem.partition(": ")[0] for problem in (*found.problems, *problems)] + failed
+    count = len(songs) + len(found.problems) + len(problems)
     if failed and count > 1:
-        print(f"error: {len(failed)} of {count} failed: {', '.join(failed)}", file=sys.stderr)
+        complain(f"error: {len(failed)} of {count} failed: {', '.join(failed)}")
     return 1 if failed else 0
 
 
+def _separate_all(
+    songs: Sequence[Song], separator: Separator, output: Output, args: Namespace, rank: Rank
+) -> list[str] | None:
+    """Separate songs, each apart; those that failed, told to rank 0."""
+    from xumx.naming import names_one
+    from xumx.report import check, overview, title_of
+
+    quiet = args.quiet or rank.rank > 0  # one bar for all
+    model = os.path.basename(os.path.abspath(args.model))
+    model = model if os.path.isdir(args.model) else Path(model).stem
+    names = [song.name for song in songs]
+    plans = output.paths(names, separator.stems, model, several=not names_one(args.inputs))
+    pages, entrance = output.pages(names, plans)
+    if args.report:
+        for page in (*pages, entrance):
+            check(page)
+    work = [
+        _Job(song, stems, page, _seconds(song, args.start, args.duration))
+        for song, stems, page in zip(songs, plans, pages, strict=True)
+    ]
+    if rank.size > 1:  # the longest first, so that no process ends long after the others
+        work = rank.share(sorted(work, key=lambda job: -job.seconds))
+
+    def separate_share() -> list[str]:
+        """Those songs that could not be separated."""
+        total = sum(job.seconds for job in work)
+        with Bar(total, unit="s", quiet=quiet) as bar:
+            done = [_separate(job, separator, output, args, model, bar) for job in work]
+        return [str(job.song.name) for job, well in zip(work, done) if not well]
+
+    failed = rank.meet(Path(args.outdir or "."), separate_share)
+    if failed is None or not args.report:
+        return failed
+    # A rank that broke off has told no songs: its pages are not there.
+    pairs = [(s, page) for s, page in zip(songs, pages) if str(s.name) not in failed and page.exists()]
+    titles = {page: title_of(song.file) for song, page in pairs}
+    if len(titles) > 1:
+        overview(entrance, titles)
+        if not args.quiet:
+            say(f"{len(titles)} songs: all of them on {entrance}")
+    return failed
+
+
+class _Job(NamedTuple):
+    """A song, where its stems and its page go, and how many seconds of it there are to separate."""
+
+    song: Song
+    stems: Mapping[str, Path]
+    page: Path
+    seconds: float
+
+
+def _tell(found: Found, quiet: bool) -> None:
+    """Say what is wrong with the inputs, and what is left out of them."""
+    for problem in found.problems:
+        complain(f"error: {problem}")
+    if found.stems and found.songs and not quiet:
+        what = f"{len(found.stems)} stems that xumx made, {found.stems[0]} first"
+        say(f"left out: {what}; to separate stems, name their files")
+
+
+def _separate(job: _Job, separator: Separator, output: Output, args: Namespace, model: str, bar: Bar) -> bool:
+    """Separate a song and say how it went; whether it went well."""
+    from xumx.report import clock
+    from xumx.song import separate_song
+
+    (name, file), before = job.song, bar.done
+    bar.label(name.name)
+
+    def shown(text: str) -> str:  # a song from a pipe lies in a file of another name
+        return text.replace(str(file), str(name))
+
+    began = time.perf_counter()
+    try:
+        with _warnings(lambda text: None if args.quiet else complain(f"warning: {shown(text)}")):
+            seconds = separate_song(
+                separator,
+                file,
+                job.stems,
+                output,
+                start=args.start,
+                duration=args.duration,
+                progress=bar.update,
+            )
+        took = time.perf_counter() - began
+        folder = next(iter(job.stems.values())).parent
+        if not args.quiet:
+            speed = f"{clock(seconds)} in {took:.1f} s, {seconds / took:.1f} times real time"
+            say(f"{name}: {speed}, to {folder}")
+        if args.report:
+            _write_page(job, args, model, bar.quiet)
+            if not args.quiet:
+                say(f"{name}: listen to it on {job.page}")
+    except BrokenPipeError:  # nobody listens any more
+        raise
+    except Exception as error:  # whatever it is, the other songs are done
+        complain(f"error: {shown(line_of(error, file))}")
+        return False
+    finally:
+        bar.correct(bar.done - before - job.seconds)
+    return True
+
+
 @contextlib.contextmanager
-def _as_lines(bar: tqdm, *, quiet: bool) -> Iterator[None]:
-    """Our warnings as lines that do not break the bar, or not at all if ``quiet``."""
+def _warnings(tell: Callable[[str], None]) -> Iterator[None]:
+    """Our warnings go to ``tell``, those of others nowhere."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if not quiet:
-            warnings.filterwarnings("always", category=UserWarning)
-            warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
+        warnings.filterwarnings("always", category=UserWarning)
+        warnings.showwarning = lambda message, *_, **__: tell(str(message))
         yield
 
 
-def _write_page(
-    page: Path, song: Path, stems: Mapping[str, Path], args: Namespace, model: str, quiet: bool
-) -> None:
+def _write_page(job: _Job, args: Namespace, model: str, quiet: bool) -> None:
     """Write the page of a song, under a bar of its own."""
-    from tqdm import tqdm
-
     from xumx.report import title_of, write
 
     with (
-        tqdm(total=1, desc=f"{song.name}, page", disable=quiet, leave=False, bar_format=_SHARE) as bar,
-        warnings.catch_warnings(),
+        Bar(1, f"{job.song.name.name}, page", quiet=quiet, leave=False) as bar,
+        _warnings(lambda text: None),  # what is to be said of the song has been said
     ):
-        warnings.simplefilter("ignore")  # what is to be said of the song has been said
         write(
-            page.parent,
-            title_of(song),
-            song,
-            stems,
-            name=page.name,
+            job.page.parent,
+            title_of(job.song.file),
+            job.song.file,
+            job.stems,
+            name=job.page.name,
             about=f"separated by xumx with {model}",
             start=args.start,
             duration=args.duration,
@@ -168,16 +208,12 @@ def _write_page(
         )
 
 
-_SHARE = "{desc}{percentage:3.0f}%|{bar}|"
-_BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}]"
-
-
-def _seconds(song: Path, start: float, duration: float | None) -> float:
+def _seconds(song: Song, start: float, duration: float | None) -> float:
     """How much of a song there is to separate, as far as its header tells."""
     from xumx.audio import probe
 
     try:
-        whole = max((probe(song).duration or 0.0) - start, 0.0)
+        whole = max((probe(song.file).duration or 0.0) - start, 0.0)
     except XumxError:  # said when its turn comes
         return 0.0
     return whole if duration is None else min(whole, duration)

@@ -65,7 +65,7 @@ def test_stem_files_by_two_workers(wavs: Path, tmp_path: Path, capfd: pytest.Cap
     """The same songs, whoever makes them; lossy, in MUSDB18's order."""
     assert main(command(tmp_path / "stems", "--workers", "2")) == 0
     told = capfd.readouterr()
-    assert "3/3" in told.err and told.out.endswith(f"--root {tmp_path / 'stems'} ...\n"), told
+    assert told.err == "" and told.out.endswith(f"--root {tmp_path / 'stems'} ...\n"), told
     for track in ("train/xumx - Song 001", "train/xumx - Song 002", "test/xumx - Test 001"):
         path = tmp_path / "stems" / f"{track}.stem.mp4"
         streams = dataset_streams(path)

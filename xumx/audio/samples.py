@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 import av
@@ -163,6 +164,9 @@ def as_audio(array: np.ndarray, channels: int) -> np.ndarray:
     UsageError
         For any other array.
     """
+    if isinstance(array, (str, bytes, os.PathLike)):
+        how = "xumx.audio.read gives the array and the rate of a file"
+        raise UsageError(f"audio must be an array of samples, not the path {os.fspath(array)!r}; {how}")
     audio = np.asarray(array)
     if audio.dtype.kind != "f":
         raise UsageError(f"audio must be floating point with full scale 1, not {audio.dtype}")

@@ -64,6 +64,8 @@ class AudioInfo:
         In seconds; None when the container does not say. In a damaged file it can be wrong.
     tags : dict
         Title, artist, album and the like (`TAGS`), keys in lower case.
+    maker : str
+        What encoded it, as `Writer` puts it down; empty when the file does not say.
     """
 
     path: str
@@ -71,6 +73,7 @@ class AudioInfo:
     channels: int
     duration: float | None
     tags: dict[str, str] = field(default_factory=dict)
+    maker: str = ""
 
 
 class Track:
@@ -86,7 +89,7 @@ class Track:
             raise
         self._tick = self._stream.time_base or Fraction(1, av.time_base)
         self._rate = self._stream.sample_rate
-        self.info = AudioInfo(self.path, self._rate, self._stream.channels, self._duration(), self._tags())
+        self.info = AudioInfo(self.path, self._rate, self._stream.channels, self._duration(), *self._tags())
         self._length = None if self.info.duration is None else round(self.info.duration * self._rate)
         self._formats = set(self._container.format.name.split(","))
         codecs = tuple(codec for name in self._formats for codec in _EXACT.get(name, ()))
@@ -117,10 +120,12 @@ class Track:
             return float(self._stream.duration * self._tick)
         return self._container.duration / av.time_base if self._container.duration else None
 
-    def _tags(self) -> dict[str, str]:
+    def _tags(self) -> tuple[dict[str, str], str]:
+        """The tags worth carrying, and what encoded the file."""
         found = {**self._stream.metadata, **self._container.metadata}
         tags = {key.lower(): _text(value).strip() for key, value in found.items()}
-        return {key: tags[key] for key in TAGS if tags.get(key)}
+        maker = tags.get("encoded_by") or tags.get("handler_name", "")
+        return {key: tags[key] for key in TAGS if tags.get(key)}, maker
 
     def warn_of_damage(self) -> None:
         """Say, once and for all, what was lost so far."""

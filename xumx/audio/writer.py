@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,6 +16,7 @@ import numpy as np
 
 from xumx.audio.samples import BLOCK, Resampler, first_non_finite
 from xumx.errors import AudioError, UsageError
+from xumx.files import aside
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class Writer:
         nearest, without dither, and clamped to their range.
     tags : mapping, optional
         Title, artist and the like, kept where the format has a place for them.
+    maker : str, optional
+        What encodes the file; every format has a place for it.
 
     Raises
     ------
@@ -128,6 +130,7 @@ class Writer:
         bitrate: int | None = None,
         subtype: str | None = None,
         tags: Mapping[str, str] | None = None,
+        maker: str | None = None,
     ) -> None:
         self.path = Path(path)
         self._channels = channels
@@ -140,10 +143,11 @@ class Writer:
         self._bits = encoding.bits
         self._samples = 0  # written so far, at the file's rate
         self._container: av.container.OutputContainer | None = None
-        self._aside = self.path.parent / f".{secrets.token_hex(8)}.part"
+        self._held = contextlib.ExitStack()
         with self._all_or_nothing():
             if self.path.is_dir():
                 raise IsADirectoryError(0, "it is a folder")
+            self._aside = self._held.enter_context(aside(self.path.parent)) / self.path.name
             options = dict(kind.options)
             if name == "m4a":
                 options["movie_timescale"] = str(rate)  # a length exact to the sample, not to the millisecond
@@ -153,10 +157,14 @@ class Writer:
             self._container.metadata.update(
                 {key: value.encode("utf-8", "replace").decode() for key, value in (tags or {}).items()}
             )
+            if maker and name != "m4a":
+                self._container.metadata["encoded_by"] = maker
             stream = self._container.add_stream(
                 encoding.codec, rate, dict(encoding.options), bit_rate=bitrate or kind.bitrate or 0
             )
             self._stream = cast(av.AudioStream, stream)
+            if maker and name == "m4a":
+                self._stream.metadata["handler_name"] = maker
             self._stream.format = av.AudioFormat(encoding.sample_format)
             self._stream.layout = av.AudioLayout("mono" if channels == 1 else "stereo")
             self._container.start_encoding()
@@ -191,6 +199,7 @@ class Writer:
             self._container.close()
             os.replace(self._aside, self.path)
             self._container = None
+            self._held.close()
 
     def discard(self) -> None:
         """Leave nothing behind, nor touch what the path held before."""
@@ -198,8 +207,7 @@ class Writer:
         if container is not None:
             with contextlib.suppress(av.FFmpegError, OSError):
                 container.close()
-        with contextlib.suppress(OSError):
-            self._aside.unlink()
+        self._held.close()
 
     def __enter__(self) -> Writer:
         return self

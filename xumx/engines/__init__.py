@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
+from types import ModuleType
 
 from xumx.engines.base import Engine
 from xumx.errors import UsageError, XumxError
@@ -65,9 +67,7 @@ def create(
         return OnnxEngine(weights, threads=threads)
     if importlib.util.find_spec("nnabla") is None:
         raise XumxError("--engine nnabla: NNabla is not installed; it needs Python 3.10 (pip install nnabla)")
-    from xumx.engines.nnabla import NnablaEngine
-
-    return NnablaEngine(weights, context=context, device_id=device_id or "0")
+    return _nnabla().NnablaEngine(weights, context=context, device_id=device_id or "0")
 
 
 def default_context() -> tuple[str, str | None]:
@@ -88,6 +88,12 @@ def cudnn_works(device_id: str) -> bool:
     places = extensions.submodule_search_locations if extensions else None
     if not any(os.path.isdir(os.path.join(place, "cudnn")) for place in places or []):
         return False
+    return bool(_nnabla().cudnn_works(device_id))
+
+
+def _nnabla() -> ModuleType:
+    """NNabla's engine; the first import of NNabla greets otherwise."""
+    logging.getLogger("nnabla").setLevel(logging.CRITICAL)
     from xumx.engines import nnabla
 
-    return nnabla.cudnn_works(device_id)
+    return nnabla

@@ -27,6 +27,7 @@ from onnx import TensorProto, helper
 
 from xumx.config import ModelConfig
 from xumx.errors import XumxError
+from xumx.files import aside
 from xumx.weights import BN_EPS, Weights
 
 _OPSET = 17
@@ -54,8 +55,8 @@ class OnnxEngine:
         # From a file the runtime maps the tensors and lets go of them once they are packed; handed over
         # in memory they would stay beside their packed copies.
         try:
-            with tempfile.TemporaryDirectory(prefix="xumx-", ignore_cleanup_errors=True) as folder:
-                path = Path(folder, "network.onnx")
+            with aside(tempfile.gettempdir()) as folder:
+                path = folder / "network.onnx"
                 write(path, model, tensors)
                 del tensors
                 self._session = onnxruntime.InferenceSession(

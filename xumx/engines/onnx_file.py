@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from xumx.config import ModelConfig
 from xumx.engines.onnx import OnnxEngine, build
 from xumx.errors import UsageError, XumxError
-from xumx.files import replacing
+from xumx.files import aside, replacing
 from xumx.signal.stft import stft
 from xumx.weights import Weights
 
@@ -69,8 +69,8 @@ def save(path: Path, weights: Weights, precision: str = "float32") -> None:
     _describe(model, weights.config)
     onnx.checker.check_model(model, full_check=True)
     try:
-        with replacing(path) as aside:
-            aside.write_bytes(model.SerializeToString())
+        with replacing(path) as new:
+            new.write_bytes(model.SerializeToString())
     except OSError as error:
         raise XumxError(f"{path}: cannot be written ({error.strerror or error})") from None
 
@@ -150,8 +150,8 @@ def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in model.graph.node:
         node.name = node.output[0]
     first = next(node.name for node in model.graph.node if node.op_type == "MatMul")
-    with tempfile.TemporaryDirectory(prefix="xumx-") as folder:
-        source, result = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
+    with aside(tempfile.gettempdir()) as folder:
+        source, result = folder / "float32.onnx", folder / "int8.onnx"
         source.write_bytes(model.SerializeToString())
         logging.disable(logging.WARNING)  # it recommends steps that this graph has no use for
         try:

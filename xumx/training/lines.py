@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterable
+
+from xumx.console import complain
 
 Line = tuple[str, str]
 """What a line is about, and its text."""
@@ -45,9 +46,7 @@ class Lines(logging.Handler):
 
     def show(self, lines: Iterable[Line]) -> None:
         """Print those whose subject is new, if this process prints."""
-        from tqdm import tqdm
-
         for subject, text in lines:
             if self._prints and subject not in self._known:
                 self._known.add(subject)
-                tqdm.write(text, file=sys.stderr)
+                complain(text)

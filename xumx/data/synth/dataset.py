@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +18,7 @@ import numpy as np
 from xumx.audio import Writer
 from xumx.data.synth import MIXTURE, RATE, song
 from xumx.errors import AudioError, UsageError, XumxError, install
-from xumx.files import replacing
+from xumx.files import aside, replacing
 from xumx.processes import process_pool
 
 STREAMS = (MIXTURE, "drums", "bass", "other", "vocals")
@@ -96,21 +94,16 @@ def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1)
 
 
 def _generate(root: Path, tasks: list[_Task], workers: int) -> Iterator[Path]:
-    unfinished = root / f".unfinished-{secrets.token_hex(4)}"
-    write = partial(_write, unfinished)
     missing = [task for task in tasks if not task.path.exists()]
     yield from (task.path for task in tasks if task not in missing)
-    try:
-        with _naming(root):
-            unfinished.mkdir()
-            if workers == 1 or len(missing) < 2:
-                yield from map(write, missing)
-                return
-            with process_pool(min(workers, len(missing))) as pool:
-                for done in as_completed([pool.submit(write, task) for task in missing]):
-                    yield done.result()
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with _naming(root), aside(root) as unfinished:
+        write = partial(_write, unfinished)
+        if workers == 1 or len(missing) < 2:
+            yield from map(write, missing)
+            return
+        with process_pool(min(workers, len(missing))) as pool:
+            for done in as_completed([pool.submit(write, task) for task in missing]):
+                yield done.result()
 
 
 @contextmanager
@@ -180,8 +173,8 @@ def _claim(root: Path, settings: Settings) -> None:
         raise UsageError(f"--out {root} holds something else; give a new folder or an empty one")
     for subset in ("train", "test"):
         (root / subset).mkdir(parents=True, exist_ok=True)
-    with replacing(file) as aside:
-        aside.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+    with replacing(file) as new:
+        new.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
 
 
 def _write(unfinished: Path, task: _Task) -> Path:
@@ -189,10 +182,10 @@ def _write(unfinished: Path, task: _Task) -> Path:
     rng = np.random.default_rng(task.seed)
     seconds = task.duration * float(rng.uniform(0.8, 1.2))
     write = write_stems if task.format == "stems" else write_wavs
-    aside = unfinished / task.path.name
-    write(aside, song(seconds, rng))
+    made = unfinished / task.path.name
+    write(made, song(seconds, rng))
     try:
-        aside.rename(task.path)
+        made.rename(task.path)
     except OSError:
         if not task.path.exists():  # of another run that was faster
             raise

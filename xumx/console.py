@@ -1,0 +1,191 @@
+"""What the commands print: lines that steer no terminal, and bars where there is a terminal for them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, TextIO, TypeVar
+
+T = TypeVar("T")
+
+PERIOD = 60.0
+"""Seconds between the lines that stand for a bar where there is no terminal."""
+
+# Control characters, line separators, and what turns the direction of the text around.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """The text in one line; what would steer a terminal, as names of files may hold it, is escaped."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def say(text: str) -> None:
+    """Print a line on stdout, above the bars.
+
+    Where it cannot be written it is lost, and :func:`settled` tells; but the work goes on.
+
+    Raises
+    ------
+    BrokenPipeError
+        If nobody reads stdout any more.
+    """
+    _write(text, sys.stdout)
+
+
+def complain(text: str) -> None:
+    """Print a line on stderr, above the bars; where it cannot be written it is lost."""
+    with contextlib.suppress(BrokenPipeError):
+        _write(text, sys.stderr)
+
+
+class Bar:
+    """Progress of a long work: a bar on a terminal, elsewhere a line a minute.
+
+    Parameters
+    ----------
+    total : float, optional
+        How much there is to do, if that is known. It grows when more is done.
+    label : str
+        What is being done.
+    unit : str
+        Of the amounts; they are not shown without one.
+    quiet : bool
+        Show nothing at all.
+    leave : bool
+        Leave the bar on the terminal at the end.
+    """
+
+    def __init__(
+        self, total: float | None, label: str = "", *, unit: str = "", quiet: bool = False, leave: bool = True
+    ) -> None:
+        self.done = 0.0
+        self.total = total or None
+        self.quiet = quiet
+        self._label, self._unit = printable(label), unit
+        self._said = time.monotonic()
+        self._bar: Any = None
+        if not quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc=self._label, total=self.total, leave=leave, bar_format=self._format())
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def label(self, text: str) -> None:
+        """Say what is being done now."""
+        self._label = printable(text)
+        if self._bar is not None:
+            self._bar.set_description(self._label)
+
+    def update(self, step: float = 1) -> None:
+        """Count ``step`` more as done."""
+        self.done += step
+        if self.total is not None:
+            self.total = max(self.total, self.done)
+        if self._bar is not None:
+            self._bar.total, self._bar.bar_format = self.total, self._format()
+            self._bar.update(step)
+        elif not self.quiet and time.monotonic() - self._said >= PERIOD:
+            self._said = time.monotonic()
+            complain(str(self))
+
+    def correct(self, by: float) -> None:
+        """Count with so much more, or less, to do than was thought."""
+        if self.total is not None:
+            self.total = max(self.total + by, self.done)
+
+    def over(self, items: Iterable[T]) -> Iterator[T]:
+        """The items, each counted once it has been dealt with."""
+        for item in items:
+            yield item
+            self.update()
+
+    def __str__(self) -> str:
+        if self.total is None:
+            amount = f"{self.done:.0f} {self._unit}"
+        elif self._unit:
+            amount = f"{self.done:.0f} of {self.total:.0f} {self._unit}"
+        else:
+            amount = f"{100 * self.done / self.total:.0f}%"
+        return f"{self._label}: {amount}" if self._label else amount
+
+    def _format(self) -> str:
+        if self.total is None:
+            return f"{{desc}}{{n:.0f}} {self._unit} [{{elapsed}}]"
+        amount = f" {{n:.0f}}/{{total:.0f}} {self._unit} [{{elapsed}}<{{remaining}}]" if self._unit else ""
+        return f"{{desc}}{{percentage:3.0f}}%|{{bar}}|{amount}"
+
+
+def prepare() -> None:
+    """Make the standard streams fit for a command, those too that are closed.
+
+    Called first, before any file could take the place of a closed one.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # File names may hold any bytes; lines come when they are written, in a pipe or a log too.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+
+
+def settled(code: int) -> int:
+    """The command's exit code: 1 in place of 0 if lines on stdout were lost, which is then said."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            _drop(stream, error)
+    if sys.stdout in _lost:
+        complain(f"error: standard output cannot be written ({_lost.pop(sys.stdout)})")
+        return code or 1
+    return code
+
+
+def _drop(stream: TextIO, error: OSError) -> None:
+    """Let what is written to a stream from now on vanish, since it fails."""
+    if not isinstance(error, BrokenPipeError):
+        _lost[stream] = error.strerror or str(error)
+    with contextlib.suppress(OSError, ValueError):  # a stream of a test, without a number
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+_lost: dict[TextIO, str] = {}
+"""Streams that have failed, and why."""
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
+
+
+def _write(text: str, stream: TextIO) -> None:
+    bars = sys.modules.get("tqdm")  # without it there is no bar
+    above = bars.tqdm.external_write_mode(stream) if bars else contextlib.nullcontext()
+    try:
+        with above:
+            print(printable(text), file=stream, flush=True)
+    except OSError as error:
+        _drop(stream, error)
+        if isinstance(error, BrokenPipeError):
+            raise
