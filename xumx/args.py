@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from xumx.errors import UsageError, XumxError
-from xumx.ranks import Rank
+from xumx.ranks import speaks
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -42,11 +42,11 @@ class Parser(argparse.ArgumentParser):
             self.error(f"{error} in the line {arg_line!r}")
 
     def print_help(self, file: Any = None) -> None:
-        if Rank.detect().rank == 0:
+        if speaks():
             super().print_help(file)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        super().exit(status, message if Rank.detect().rank == 0 else None)
+        super().exit(status, message if speaks() else None)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} (--help lists the options)\n")
@@ -65,7 +65,7 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         return main(argv)
     except XumxError as error:
         # Of processes that were started together, with the same options, one says what is wrong with them.
-        if not isinstance(error, UsageError) or Rank.detect().rank == 0:
+        if not isinstance(error, UsageError) or speaks():
             print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

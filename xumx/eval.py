@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xumx.args import run, separator_options
 from xumx.errors import UsageError, XumxError
+from xumx.parallel.job import joined
+from xumx.ranks import speaks
 
 if TYPE_CHECKING:
     from xumx.data.track import Track
+    from xumx.evaluation.scenario import Members
+    from xumx.evaluation.tracks import Task
+    from xumx.parallel.communicator import Communicator
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,21 +28,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    try:
+    with _packages():
         from xumx.evaluation.args import check, eval_parser
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
     parser = eval_parser()
     args = parser.parse_args(argv)
     check(parser, args)
+    if args.compare:
+        with _packages():
+            return _compare(args.compare) if speaks() else 0
+    with joined() as ranks, _packages():
+        return _score(args, ranks)
+
+
+@contextlib.contextmanager
+def _packages() -> Iterator[None]:
+    """Say what to install where something is missing."""
     try:
-        return _compare(args.compare) if args.compare else _score(args)
+        yield
     except ModuleNotFoundError as error:
-        raise _missing(error) from None
-
-
-def _missing(error: ModuleNotFoundError) -> XumxError:
-    return XumxError(f"evaluation needs more packages ({error}); pip install 'xumx[eval]'")
+        raise XumxError(f"evaluation needs more packages ({error}); pip install 'xumx[eval]'") from None
 
 
 def _compare(folders: Sequence[str]) -> int:
@@ -52,52 +62,73 @@ def _compare(folders: Sequence[str]) -> int:
     return 0
 
 
-def _score(args: argparse.Namespace) -> int:
+class _Plan(NamedTuple):
+    """What rank 0 has found to do."""
+
+    tasks: list[Task]
+    left: list[Task]
+    members: Members
+    left_out: list[str]
+
+
+def _score(args: argparse.Namespace, ranks: Communicator) -> int:
     from tqdm import tqdm
 
-    from xumx.data.track import with_warnings
-    from xumx.evaluation import session
-    from xumx.evaluation.args import find_tracks, kept_estimates, make_estimator, run_name, settings
-    from xumx.evaluation.report import write_report
-    from xumx.evaluation.tables import TABLE, summary, table_of, write_table
-    from xumx.evaluation.tracks import evaluate_all, finished, threads_for
-    from xumx.ranks import Rank
+    from xumx.cores import threads
+    from xumx.evaluation.args import make_estimator
+    from xumx.evaluation.tracks import evaluate_all
 
-    rank = Rank.detect()
-    tracks, left_out = with_warnings(find_tracks(args))
-    members = _members(args, tracks)
-    folder = Path(args.evaldir)
-    session.begin(folder, settings(args), force=args.force)  # on every rank, so that none is left to wait
-
-    tasks = session.tasks_of(tracks, folder, args.subset, kept_estimates(args), args.fast)
-    mine = rank.share(tasks)
-    quiet = args.quiet or rank.rank > 0
-
-    def score_all() -> list[str]:
-        """What failed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_, **__: tqdm.write(f"warning: {message}", file=sys.stderr)
+        plan: _Plan = ranks.broadcast(_plan(args) if ranks.rank == 0 else None)
+        done = len(plan.tasks) - len(plan.left)
+        hidden = args.quiet or ranks.rank > 0  # one bar for all
         errors = []
-        with tqdm(total=len(mine), unit="track", disable=quiet) as bar, warnings.catch_warnings():
-            warnings.simplefilter("always")
-            warnings.showwarning = lambda message, *_, **__: bar.write(f"warning: {message}", file=sys.stderr)
-            left = [task for task in mine if args.force or not finished(task, members)]
-            bar.update(len(mine) - len(left))
-            threads = threads_for(args.cores * rank.local_size)
-            make = make_estimator(args)
-            for outcome in evaluate_all(left, make, members, processes=args.cores, threads=threads):
+        with tqdm(total=len(plan.tasks), initial=done, unit="track", disable=hidden) as bar:
+            for outcome in evaluate_all(
+                ranks.share(plan.left, lambda task: bar.update()),
+                make_estimator(args),
+                plan.members,
+                processes=args.cores,
+                threads=threads(args.cores),
+            ):
                 for line in outcome.warnings:
                     warnings.warn(line, stacklevel=1)
                 if outcome.error is not None:
                     errors.append(outcome.error)
                     bar.write(f"error: {outcome.error}", file=sys.stderr)
                 bar.update()
-        return errors
-
-    told = rank.meet(folder, score_all)
-    if told is None:
+            told = ranks.gather(errors)
+    if ranks.rank:  # the first answers for all
         return 0
-    errors = left_out + told
-    failed = len(errors)
-    scores = session.scores_of(tasks)
+    return _report(args, plan, [*plan.left_out, *(line for lines in told for line in lines)])
+
+
+def _plan(args: argparse.Namespace) -> _Plan:
+    from xumx.data.track import with_warnings
+    from xumx.evaluation import session
+    from xumx.evaluation.args import find_tracks, kept_estimates, settings
+    from xumx.evaluation.tracks import finished
+
+    tracks, left_out = with_warnings(find_tracks(args))
+    members = _members(args, tracks)
+    folder = Path(args.evaldir)
+    session.begin(folder, settings(args), force=args.force)
+    tasks = session.tasks_of(tracks, folder, args.subset, kept_estimates(args), args.fast)
+    left = [task for task in tasks if args.force or not finished(task, members)]
+    return _Plan(tasks, left, members, left_out)
+
+
+def _report(args: argparse.Namespace, plan: _Plan, errors: list[str]) -> int:
+    """Write the tables, and say what failed."""
+    from xumx.evaluation import session
+    from xumx.evaluation.args import run_name
+    from xumx.evaluation.report import write_report
+    from xumx.evaluation.tables import TABLE, summary, table_of, write_table
+
+    folder = Path(args.evaldir)
+    scores = session.scores_of(plan.tasks)
     if scores:
         table = table_of(scores)
         write_table(folder / TABLE, table)
@@ -106,14 +137,15 @@ def _score(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(summary(table, run_name(args), published=published), end="")
             print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
-    if failed:
+    if errors:
         print(
-            f"error: {failed} of {len(tasks) + len(left_out)} tracks failed; the others are scored:",
+            f"error: {len(errors)} of {len(plan.tasks) + len(plan.left_out)} tracks failed; "
+            "the others are scored:",
             file=sys.stderr,
         )
         for line in errors:
             print(f"  {line}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if errors else 0
 
 
 def _members(args: argparse.Namespace, tracks: list[Track]) -> dict[str, tuple[str, ...]]:

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 from xumx.args import run, separator_options, test_parser
 from xumx.compat import separate, separate_args_dict
 from xumx.errors import UsageError, XumxError
-from xumx.ranks import Rank
+from xumx.parallel.job import joined
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+    from xumx.parallel.communicator import Communicator
 
 __all__ = ["main", "separate", "separate_args_dict"]
 
@@ -33,6 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = test_parser().parse_args(argv)
+    with joined() as ranks:
+        return _separate(args, ranks)
+
+
+def _separate(args: Namespace, ranks: Communicator) -> int:
     # Imported here so that --help and wrong options answer at once.
     from tqdm import tqdm
 
@@ -46,19 +53,21 @@ def _main(argv: Sequence[str] | None) -> int:
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
     )
     check_part(args.start, args.duration)
-    rank = Rank.detect()
-    quiet = args.quiet or rank.rank > 0  # one bar for all
+    quiet = args.quiet or ranks.rank > 0  # one bar for all
     model = Path(args.model).name if Path(args.model).is_dir() else Path(args.model).stem
-    songs, problems = find(args.inputs, lambda file, folder: output.holds(file, folder, model))
+
+    def found() -> tuple[list[Path], list[str]]:
+        return find(args.inputs, lambda file, folder: output.holds(file, folder, model))
+
+    songs, problems = ranks.broadcast(found() if ranks.rank == 0 else None)
     failed = []
     for problem in problems:
-        if rank.rank == 0:
+        if ranks.rank == 0:
             print(f"error: {problem}", file=sys.stderr)
         failed.append(problem.partition(": ")[0])
     if not songs:
         return 1
-    threads = rank.threads if rank.size > 1 else None
-    separator = Separator(**separator_options(args), threads=threads, show_download=not quiet)
+    separator = ranks.after_first(lambda: Separator(**separator_options(args), show_download=not quiet))
     if args.umx_infer and not separator.config.independent:
         raise UsageError(
             f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
@@ -71,11 +80,11 @@ def _main(argv: Sequence[str] | None) -> int:
             check(page)
 
     work = [
-        (song, stems, page, _seconds(song, args.start, args.duration))
+        (song, stems, page, _seconds(song, args.start, args.duration) if ranks.rank == 0 else 0.0)
         for song, stems, page in zip(songs, plans, pages, strict=True)
     ]
-    if rank.size > 1:  # the longest first, so that no process ends long after the others
-        work = rank.share(sorted(work, key=lambda job: -job[3]))
+    if ranks.size > 1:  # the longest first, so that no process ends long after the others
+        work = ranks.broadcast(sorted(work, key=lambda job: -job[3]))
 
     def separate_all() -> list[str]:
         """Those songs that could not be separated."""
@@ -86,7 +95,8 @@ def _main(argv: Sequence[str] | None) -> int:
             _as_lines(bar, quiet=args.quiet),
         ):
             say = bar.write if not args.quiet else lambda text: None
-            for song, stems, page, _ in work:
+            # What the others have separated moves the bar too.
+            for song, stems, page, _ in ranks.share(work, lambda job: bar.update(job[3])):
                 bar.set_description(song.name)
                 began = time.perf_counter()
                 try:
@@ -113,13 +123,11 @@ def _main(argv: Sequence[str] | None) -> int:
                     failed.append(str(song))
         return failed
 
-    told = rank.meet(Path(args.outdir or "."), separate_all)
-    if told is None:
+    failed += [song for songs in ranks.gather(separate_all()) for song in songs]
+    if ranks.rank:  # the first answers for all
         return 0
-    failed += told
     if args.report:
-        # A rank that broke off has told no songs: its pages are not there.
-        done = [(s, page) for s, page in zip(songs, pages) if str(s) not in failed and page.exists()]
+        done = [(s, page) for s, page in zip(songs, pages) if str(s) not in failed]
         titles = {page: title_of(song) for song, page in done}
         if len(titles) > 1:
             overview(entrance, titles)

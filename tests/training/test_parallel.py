@@ -22,9 +22,9 @@ from tests.networks import DATA, music
 from tests.training import rank
 from tests.training.runs import arguments, assert_same, best, content, load
 from xumx.audio import Writer
+from xumx.parallel.job import threads
 from xumx.train import main
 from xumx.training import checkpoint
-from xumx.training.job import threads
 
 RANK = ("-m", "tests.training.rank")
 MORE = ("--samples-per-track", 8)
@@ -228,7 +228,7 @@ NCCL = """
 import nnabla as nn, nnabla.communicators as C, numpy as np
 from mpi4py import MPI
 from xumx.errors import XumxError
-from xumx.training.nccl import NcclCommunicator
+from xumx.parallel.nccl import NcclCommunicator
 
 calls = []
 
