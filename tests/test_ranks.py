@@ -63,3 +63,14 @@ def test_a_step_of_slurm_is_ended(tmp_path, monkeypatch):
     assert not (tmp_path / "called").exists()
     _end_step(Rank(1, 2))
     assert (tmp_path / "called").read_text() == "12.3\n"
+
+
+def test_the_meeting_needs_no_nnabla():
+    """Nor what reads data sets: separation runs where none of it is installed."""
+    code = (
+        "import sys, xumx.parallel.job, xumx.parallel.communicator as c; assert c.Communicator().size == 1\n"
+        "if __import__('importlib.util').util.find_spec('mpi4py'): import xumx.parallel.mpi\n"
+        "print(sorted({'nnabla', 'soundfile', 'musdb'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr

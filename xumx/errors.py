@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class XumxError(Exception):
     """A run that failed: an unreadable file, weights that do not fit, a full disk.
@@ -24,3 +26,10 @@ class AudioError(XumxError):
 
 class WeightsError(XumxError):
     """A weights file that is not one, or that does not hold one whole network."""
+
+
+def listing(names: Iterable[str], most: int = 5) -> str:
+    """Names in one line of a message, the rest of a long list as a number."""
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from xumx.data.track import listing
+from xumx.errors import listing
 
 if TYPE_CHECKING:
     import nnabla as nn

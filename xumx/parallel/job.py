@@ -81,13 +81,20 @@ def _go_on_in_child(rank: Rank) -> None:
         if os.getppid() != parent:  # it was killed already
             os.kill(os.getpid(), signal.SIGKILL)
         return
+    passed_on = []
+
+    def pass_on(number: int, frame: object) -> None:
+        passed_on.append(number)
+        os.kill(child, number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: os.kill(child, number))
+        signal.signal(number, pass_on)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code < 0:
-        name = signal.Signals(-code).name
-        _say(f"{rank} (process {child}) was killed by {name}, so all end; what they had finished stays")
-        _end_step(rank)
+        if -code not in passed_on:  # else who sent it knows
+            name = signal.Signals(-code).name
+            _say(f"{rank} (process {child}) was killed by {name}, so all end; what they had finished stays")
+            _end_step(rank)
         os.kill(os.getpid(), signal.SIGKILL)  # so that the launcher ends the others
     os._exit(code)
 
