@@ -87,7 +87,7 @@ def _separate(args: Namespace, ranks: Communicator) -> int:
         work = ranks.broadcast(sorted(work, key=lambda job: -job[3]))
 
     def separate_all() -> list[str]:
-        """Those songs that could not be separated."""
+        """Those songs that could not be separated, by any process."""
         failed = []
         total = sum(seconds for *_, seconds in work)
         with (
@@ -121,9 +121,9 @@ def _separate(args: Namespace, ranks: Communicator) -> int:
                 except XumxError as error:
                     bar.write(f"error: {error}", file=sys.stderr)
                     failed.append(str(song))
-        return failed
+            return [song for songs in ranks.gather(failed) for song in songs]
 
-    failed += [song for songs in ranks.gather(separate_all()) for song in songs]
+    failed += separate_all()
     if ranks.rank:  # the first answers for all
         return 0
     if args.report:

@@ -58,7 +58,7 @@ def study(args: argparse.Namespace, ranks: Communicator) -> list[str]:
                 bar.write(_line(item, args, test))
             errors += found
             bar.update()
-    told = ranks.gather(errors)
+        told = ranks.gather(errors)
     if ranks.rank:  # the first answers for all
         return []
     report(folder, whole, args, test)
