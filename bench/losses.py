@@ -24,8 +24,8 @@ from xumx.graph.losses.adversarial import create_discriminators
 from xumx.graph.losses.features import frozen_encoders
 from xumx.graph.model import create_parameters, get_weights
 from xumx.graph.objective import Objective
+from xumx.parallel.communicator import Communicator
 from xumx.training.adversary import Adversary
-from xumx.training.communicator import Communicator
 
 BATCH, SECONDS = 4, 3.0
 

@@ -26,8 +26,8 @@ from xumx.config import ModelConfig
 from xumx.graph import cpu_ops
 from xumx.graph.model import create_parameters
 from xumx.graph.objective import Objective
-from xumx.training.communicator import Communicator
-from xumx.training.mpi import Mean, MpiCommunicator
+from xumx.parallel.communicator import Communicator
+from xumx.parallel.mpi import Mean, MpiCommunicator
 
 
 def main(batch: int, seconds: float, hidden: int, steps: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ NEEDS = {
     "torch": ["convert"],
     "playwright": ["report/test_browser.py"],
     "nbclient": ["test_notebook.py"],
+    "mpi4py": ["parallel"],
 }
 
 collect_ignore_glob = [

@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import termios
-import wave
 
 import numpy as np
 import pytest
@@ -295,42 +294,6 @@ def test_quiet_says_nothing_of_warnings(tmp_path, capfd):
             == 0
         )
         assert ("warning: " in capfd.readouterr().err) == (not quiet)
-
-
-def test_every_rank_warns_of_its_songs_and_one_that_fails_has_no_page(tmp_path):
-    (tmp_path / "in").mkdir()
-    for name, seconds in (("long", 1.2), ("mid", 0.9), ("short", 0.6), ("last", 0.3)):  # 0, 1, 0, 1
-        with wave.open(str(tmp_path / "in" / f"{name}.wav"), "wb") as file:
-            file.setparams((6 if name == "mid" else 2, 2, 44100, 0, "NONE", ""))
-            samples = np.resize(music(seconds), (int(44100 * seconds), file.getnchannels()))
-            file.writeframes((samples * 10000).astype("<i2").tobytes())
-    code = (
-        "import sys, xumx.song\n"
-        "from xumx.test import main\n"
-        "separate = xumx.song.separate_song\n"
-        "def broken(separator, song, *args, **options):\n"
-        "    if song.name == 'last.wav': raise ValueError('broken')\n"
-        "    return separate(separator, song, *args, **options)\n"
-        "xumx.song.separate_song = broken\n"
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    out = tmp_path / "out"
-    options = ["--inputs", str(tmp_path / "in"), *MODEL, "--outdir", str(out), "--report"]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *options], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PMI_RANK": str(rank), "PMI_SIZE": "2"},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    (_, first), (_, second) = (process.communicate(timeout=60) for process in ranks)
-    assert [process.returncode for process in ranks] == [1, 0], first + second
-    assert "warning: " in second and "mid.wav: 6 channels mixed down to 2" in second
-    assert second.endswith("last.wav: ValueError: broken\n") and "Traceback" not in second
-    assert "error: 1 of 4 failed" in first and "last.wav" in first
-    page = (out / "index.html").read_text()
-    assert [name in page for name in ("long", "mid", "short", "last")] == [True, True, True, False]
-    assert not list(out.glob(".r*"))
 
 
 def streamed(path):

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from xumx.console import complain, prepare, printable, settled
 from xumx.errors import UsageError, XumxError, line_of
-from xumx.ranks import Rank
+from xumx.ranks import speaks
 
 LONGEST = 1 << 20
 """Bytes in all files of options together, of which there may be about a thousand."""
@@ -55,11 +55,11 @@ class Parser(argparse.ArgumentParser):
         return args, given
 
     def print_help(self, file: Any = None) -> None:
-        if Rank.detect().rank == 0:
+        if speaks():
             super().print_help(file)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        super().exit(status, message if Rank.detect().rank == 0 else None)
+        super().exit(status, message if speaks() else None)
 
     def error(self, message: str) -> NoReturn:
         named = next((a for a in self._given if a.startswith("-") and os.path.lexists(a)), None)
@@ -115,7 +115,7 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     except XumxError as error:
         code = error.exit_code
         # Of processes that were started together, with the same options, one says what is wrong with them.
-        if not isinstance(error, UsageError) or Rank.detect().rank == 0:
+        if not isinstance(error, UsageError) or speaks():
             complain(f"error: {error}")
     except KeyboardInterrupt:
         code = 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -49,3 +50,10 @@ def line_of(error: Exception, about: str | os.PathLike[str] = "") -> str:
         return f"{os.fsdecode(name)}: {error.strerror}" if name else error.strerror
     text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
     return f"{os.fspath(about)}: {text}" if about else text
+
+
+def listing(names: Iterable[str], most: int = 5) -> str:
+    """Names in one line of a message, the rest of a long list as a number."""
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

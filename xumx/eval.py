@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xumx.args import run, separator_options
 from xumx.errors import UsageError, XumxError, install
+from xumx.parallel.job import joined
+from xumx.ranks import speaks
 
 if TYPE_CHECKING:
     from xumx.data.track import Track
+    from xumx.evaluation.scenario import Members
+    from xumx.evaluation.tracks import Task
+    from xumx.parallel.communicator import Communicator
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,20 +28,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    try:
+    with _packages():
         from xumx.evaluation.args import check, eval_parser
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
     args, given = eval_parser().parse_given(argv)
     check(args, given)
+    if args.compare:
+        with _packages():
+            return _compare(args.compare) if speaks() else 0
+    with joined() as ranks, _packages():
+        return _score(args, ranks)
+
+
+@contextlib.contextmanager
+def _packages() -> Iterator[None]:
+    """Say what to install where something is missing."""
     try:
-        return _compare(args.compare) if args.compare else _score(args)
+        yield
     except ModuleNotFoundError as error:
-        raise _missing(error) from None
-
-
-def _missing(error: ModuleNotFoundError) -> XumxError:
-    return XumxError(f"evaluation needs more packages ({error}); {install('eval')}")
+        raise XumxError(f"evaluation needs more packages ({error}); {install('eval')}") from None
 
 
 def _compare(folders: Sequence[str]) -> int:
@@ -52,70 +61,94 @@ def _compare(folders: Sequence[str]) -> int:
     return 0
 
 
-def _score(args: argparse.Namespace) -> int:
-    from xumx.data.track import with_warnings
-    from xumx.evaluation import published, session
-    from xumx.evaluation.args import find_tracks, kept_estimates, make_estimator, run_name, settings
-    from xumx.evaluation.report import write_report
-    from xumx.evaluation.tables import TABLE, summary, table_of, write_table
-    from xumx.evaluation.tracks import evaluate_all, finished, threads_for
+class _Plan(NamedTuple):
+    """What rank 0 has found to do."""
+
+    tracks: list[Track]
+    tasks: list[Task]
+    left: list[Task]
+    members: Members
+    left_out: list[str]
+
+
+def _score(args: argparse.Namespace, ranks: Communicator) -> int:
+    from xumx.cores import threads
+    from xumx.evaluation import session
+    from xumx.evaluation.args import kept_estimates, make_estimator
+    from xumx.evaluation.tracks import evaluate_all
     from xumx.progress import bar
-    from xumx.ranks import Rank
 
-    rank = Rank.detect()
+    plan: _Plan = ranks.broadcast(_plan(args) if ranks.rank == 0 else None)
+    errors = []
+    quiet = args.quiet or ranks.rank > 0  # one bar for all
+    done = len(plan.tasks) - len(plan.left)
+    with (
+        bar(total=len(plan.tasks), initial=done, unit="track", quiet=quiet) as shown,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda text, *_, **__: shown.write(f"warning: {text}", file=sys.stderr)
+        outcomes = evaluate_all(
+            ranks.share(plan.left, lambda task: shown.update()),
+            make_estimator(args),
+            plan.members,
+            processes=args.cores,
+            threads=threads(args.cores),
+        )
+        with contextlib.closing(outcomes):
+            for outcome in outcomes:
+                for line in outcome.warnings:
+                    warnings.warn(line, stacklevel=1)
+                if outcome.error is not None:
+                    # The others would fail alike.
+                    session.check_room(plan.tasks, plan.members, Path(args.evaldir), kept_estimates(args))
+                    errors.append(outcome.error)
+                    shown.write(f"error: {outcome.error}", file=sys.stderr)
+                shown.update()
+        told = ranks.gather(errors)
+    if ranks.rank:  # the first answers for all
+        return 0
+    return _report(args, plan, [*plan.left_out, *(line for lines in told for line in lines)])
+
+
+def _plan(args: argparse.Namespace) -> _Plan:
+    from xumx.data.track import with_warnings
+    from xumx.evaluation import session
+    from xumx.evaluation.args import find_tracks, kept_estimates, settings
+    from xumx.evaluation.tracks import finished
+
     tracks, left_out = with_warnings(find_tracks(args))
-    if rank.rank == 0:
-        for line in left_out:
-            print(f"error: {line}", file=sys.stderr)
+    for line in left_out:
+        print(f"error: {line}", file=sys.stderr)
     members = _members(args, tracks)
-    folder = Path(args.evaldir)
-    session.begin(folder, settings(args), force=args.force)  # on every rank, so that none is left to wait
-
-    kept = kept_estimates(args)
+    folder, kept = Path(args.evaldir), kept_estimates(args)
+    session.begin(folder, settings(args), force=args.force)
     tasks = session.tasks_of(tracks, folder, args.subset, kept, args.fast)
     session.check_room([] if args.force else tasks, members, folder, kept)
-    mine = rank.share(tasks)
-    quiet = args.quiet or rank.rank > 0
+    left = [task for task in tasks if args.force or not finished(task, members)]
+    return _Plan(tracks, tasks, left, members, left_out)
 
-    def score_all() -> list[str]:
-        """What failed."""
-        errors = []
-        with bar(total=len(mine), unit="track", quiet=quiet) as shown, warnings.catch_warnings():
-            warnings.simplefilter("always")
-            warnings.showwarning = lambda text, *_, **__: shown.write(f"warning: {text}", file=sys.stderr)
-            left = [task for task in mine if args.force or not finished(task, members)]
-            shown.update(len(mine) - len(left))
-            threads = threads_for(args.cores * rank.local_size)
-            outcomes = evaluate_all(
-                left, make_estimator(args), members, processes=args.cores, threads=threads
-            )
-            with closing(outcomes):
-                for outcome in outcomes:
-                    for line in outcome.warnings:
-                        warnings.warn(line, stacklevel=1)
-                    if outcome.error is not None:
-                        session.check_room(tasks, members, folder, kept)  # the others would fail alike
-                        errors.append(outcome.error)
-                        shown.write(f"error: {outcome.error}", file=sys.stderr)
-                    shown.update()
-        return errors
 
-    told = rank.meet(folder, score_all)
-    if told is None:
-        return 0
-    errors = left_out + told
-    scores = session.scores_of(tasks)
+def _report(args: argparse.Namespace, plan: _Plan, errors: list[str]) -> int:
+    """Write the tables, and say how many failed."""
+    from xumx.evaluation import published, session
+    from xumx.evaluation.args import run_name
+    from xumx.evaluation.report import write_report
+    from xumx.evaluation.tables import TABLE, summary, table_of, write_table
+
+    folder = Path(args.evaldir)
+    scores = session.scores_of(plan.tasks)
     if scores:
         table = table_of(scores)
         write_table(folder / TABLE, table)
-        scored = [track for track in tracks if track.name in scores]
+        scored = [track for track in plan.tracks if track.name in scores]
         others = published.beside(scored, table["target"].unique())
         write_report(folder / "report", table, run_name(args), others)
         if not args.quiet:
             print(summary(table, run_name(args), others), end="")
             print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
     if len(errors) > 1:  # each has been said
-        count = len(tasks) + len(left_out)
+        count = len(plan.tasks) + len(plan.left_out)
         print(f"error: {len(errors)} of {count} tracks failed; the others are scored", file=sys.stderr)
     return 1 if errors else 0
 

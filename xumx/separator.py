@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from xumx import audio as media
-from xumx import engines, pretrained
+from xumx import cores, engines, pretrained
 from xumx import weights as weights_file
 from xumx.errors import AudioError, UsageError
 from xumx.prefetch import prefetch
@@ -151,9 +151,9 @@ class Separator:
         self._length = max(round(chunk_dur * rate), self.config.n_fft) if chunk_dur else sys.maxsize
         self._overlap = min(round(overlap * self._length), self._length - 1) if chunk_dur else 0
         # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
-        cores = threads or _cores()
-        self._workers = min(cores, 2) if chunk_dur else 1
-        self._threads = max(cores // self._workers, 1)
+        threads = threads or cores.threads()
+        self._workers = min(threads, 2) if chunk_dur else 1
+        self._threads = max(threads // self._workers, 1)
         self._filtering = threading.Lock()
         self._memory = np.empty(0, np.complex64)
         self._engine = engines.create(model, engine, context, device_id=device_id, threads=self._threads)
@@ -332,11 +332,3 @@ def separate(
 
 def _load_filter() -> None:
     wiener(np.zeros((1, 1, 1, 2), np.float32), np.zeros((1, 1, 2), np.complex64))
-
-
-def _cores() -> int:
-    """Cores that this process may use, which a container or ``taskset`` may have narrowed."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xumx.args import run
 from xumx.comparison.args import study_parser
 from xumx.errors import XumxError, install
-from xumx.ranks import Rank
+from xumx.parallel.job import joined
+
+if TYPE_CHECKING:
+    from xumx.parallel.communicator import Communicator
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,9 +32,11 @@ def _main(argv: Sequence[str] | None) -> int:
             raise XumxError(
                 f"a study needs {package}, which is missing; {install('train,eval')}, on Python 3.10"
             )
-    rank = Rank.detect()
-    if rank.size > 1:
-        os.environ.setdefault("OMP_NUM_THREADS", str(rank.threads))
+    with joined() as ranks:
+        return _study(args, ranks)
+
+
+def _study(args: Namespace, ranks: Communicator) -> int:
     logging.disable(logging.INFO)  # NNabla greets on import
     from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -39,11 +45,11 @@ def _main(argv: Sequence[str] | None) -> int:
     logging.disable(logging.NOTSET)
     logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
     with logging_redirect_tqdm([logging.getLogger("xumx")]):
-        errors = study(args)
+        errors = study(args, ranks)
     if errors:
         page = Path(args.output) / "study.md"
         print(f"error: {len(errors)} failed; the others are compared in {page}", file=sys.stderr)
-    elif not args.quiet:
+    elif not args.quiet and ranks.rank == 0:
         print(f"tables, pictures and study.md are in {args.output}")
     return 1 if errors else 0
 

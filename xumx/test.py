@@ -20,10 +20,11 @@ from xumx.args import run, separator_options, test_parser
 from xumx.compat import separate, separate_args_dict
 from xumx.console import Bar, complain, say
 from xumx.errors import UsageError, XumxError, line_of
-from xumx.ranks import Rank
+from xumx.parallel.job import joined
 
 if TYPE_CHECKING:
     from xumx.naming import Found, Output, Song
+    from xumx.parallel.communicator import Communicator
     from xumx.separator import Separator
 
 __all__ = ["main", "separate", "separate_args_dict"]
@@ -36,6 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = test_parser().parse_args(argv)
+    with joined() as ranks:
+        return _separate(args, ranks)
+
+
+def _separate(args: Namespace, ranks: Communicator) -> int:
     # Imported here so that --help and wrong options answer at once.
     from xumx.audio import check_part
     from xumx.naming import Output, find
@@ -46,17 +52,15 @@ def _main(argv: Sequence[str] | None) -> int:
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
     )
     check_part(args.start, args.duration)
-    rank = Rank.detect()
-    quiet = args.quiet or rank.rank > 0  # one bar for all
-    found = find(args.inputs)
-    if rank.rank == 0:
+    quiet = args.quiet or ranks.rank > 0  # one bar for all
+    found = ranks.broadcast(find(args.inputs) if ranks.rank == 0 else None)
+    if ranks.rank == 0:
         _tell(found, args.quiet)
     if not found.songs:
         return 1
-    if rank.size > 1 and not all(song.file.is_file() for song in found.songs):
+    if ranks.size > 1 and not all(song.file.is_file() for song in found.songs):
         raise UsageError("--inputs: several processes cannot share a pipe; give a file")
-    threads = rank.threads if rank.size > 1 else None
-    separator = Separator(**separator_options(args), threads=threads, show_download=not quiet)
+    separator = ranks.after_first(lambda: Separator(**separator_options(args), show_download=not quiet))
     if args.umx_infer and not separator.config.independent:
         raise UsageError(
             f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
@@ -64,8 +68,8 @@ def _main(argv: Sequence[str] | None) -> int:
     with kept(found.songs) as (songs, problems):
         for problem in problems:
             complain(f"error: {problem}")
-        failed = _separate_all(songs, separator, output, args, rank) if songs else []
-    if failed is None:
+        failed = _separate_all(songs, separator, output, args, ranks) if songs else []
+    if ranks.rank:  # the first answers for all
         return 0
     failed = [problem.partition(": ")[0] for problem in (*found.problems, *problems)] + failed
     count = len(songs) + len(found.problems) + len(problems)
@@ -75,13 +79,13 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _separate_all(
-    songs: Sequence[Song], separator: Separator, output: Output, args: Namespace, rank: Rank
-) -> list[str] | None:
-    """Separate songs, each apart; those that failed, told to rank 0."""
+    songs: Sequence[Song], separator: Separator, output: Output, args: Namespace, ranks: Communicator
+) -> list[str]:
+    """Separate songs, each apart; those that failed, of all processes."""
     from xumx.naming import names_one
     from xumx.report import check, overview, title_of
 
-    quiet = args.quiet or rank.rank > 0  # one bar for all
+    quiet = args.quiet or ranks.rank > 0  # one bar for all
     model = os.path.basename(os.path.abspath(args.model))
     model = model if os.path.isdir(args.model) else Path(model).stem
     names = [song.name for song in songs]
@@ -91,24 +95,21 @@ def _separate_all(
         for page in (*pages, entrance):
             check(page)
     work = [
-        _Job(song, stems, page, _seconds(song, args.start, args.duration))
+        _Job(song, stems, page, _seconds(song, args.start, args.duration) if ranks.rank == 0 else 0.0)
         for song, stems, page in zip(songs, plans, pages, strict=True)
     ]
-    if rank.size > 1:  # the longest first, so that no process ends long after the others
-        work = rank.share(sorted(work, key=lambda job: -job.seconds))
-
-    def separate_share() -> list[str]:
-        """Those songs that could not be separated."""
-        total = sum(job.seconds for job in work)
-        with Bar(total, unit="s", quiet=quiet) as bar:
-            done = [_separate(job, separator, output, args, model, bar) for job in work]
-        return [str(job.song.name) for job, well in zip(work, done) if not well]
-
-    failed = rank.meet(Path(args.outdir or "."), separate_share)
-    if failed is None or not args.report:
+    if ranks.size > 1:  # the longest first, so that no process ends long after the others
+        work = ranks.broadcast(sorted(work, key=lambda job: -job.seconds))
+    with Bar(sum(job.seconds for job in work), unit="s", quiet=quiet) as bar:
+        # What the others have separated moves the bar too.
+        mine = ranks.share(work, lambda job: bar.update(job.seconds))
+        failed = [
+            str(job.song.name) for job in mine if not _separate_one(job, separator, output, args, model, bar)
+        ]
+        failed = [name for names in ranks.gather(failed) for name in names]
+    if ranks.rank or not args.report:
         return failed
-    # A rank that broke off has told no songs: its pages are not there.
-    pairs = [(s, page) for s, page in zip(songs, pages) if str(s.name) not in failed and page.exists()]
+    pairs = [(s, page) for s, page in zip(songs, pages) if str(s.name) not in failed]
     titles = {page: title_of(song.file) for song, page in pairs}
     if len(titles) > 1:
         overview(entrance, titles)
@@ -135,7 +136,9 @@ def _tell(found: Found, quiet: bool) -> None:
         say(f"left out: {what}; to separate stems, name their files")
 
 
-def _separate(job: _Job, separator: Separator, output: Output, args: Namespace, model: str, bar: Bar) -> bool:
+def _separate_one(
+    job: _Job, separator: Separator, output: Output, args: Namespace, model: str, bar: Bar
+) -> bool:
     """Separate a song and say how it went; whether it went well."""
     from xumx.report import clock
     from xumx.song import separate_song

@@ -12,9 +12,9 @@ from typing import Any
 
 from xumx.args import run
 from xumx.errors import XumxError, install
+from xumx.parallel.job import together
 from xumx.ranks import Rank
 from xumx.training.args import train_parser
-from xumx.training.job import together
 
 
 def main(argv: Sequence[str] | None = None) -> int:

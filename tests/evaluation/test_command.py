@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,8 +16,11 @@ import soundfile
 
 from tests.musdb_set import RATE, write_wavs
 from tests.networks import DATA, random_weights, small_config
+from xumx.data.musdb import musdb_tracks
 from xumx.eval import main
+from xumx.evaluation import session
 from xumx.evaluation.scores import read_scores
+from xumx.evaluation.tracks import evaluate_all
 from xumx.weights import save
 
 MODEL = ["--model", str(DATA / "x-umx.h5")]
@@ -186,36 +190,26 @@ def test_resume_after_a_kill(root, tmp_path):
     assert len(pd.read_csv(scores / "scores.csv")) == 96
 
 
-def test_ranks_share_the_tracks(root, tmp_path):
-    scores = tmp_path / "scores"
-    command = [
-        sys.executable,
-        "-m",
-        "xumx.eval",
-        *data(root),
-        "--baseline",
-        "mixture",
-        "--evaldir",
-        str(scores),
-    ]
-    ranks = [
-        subprocess.Popen(
-            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**ENV, "PMI_RANK": str(rank), "PMI_SIZE": "2"},
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    (first, bar), (second, silent) = (process.communicate(timeout=120) for process in ranks)
-    assert [process.returncode for process in ranks] == [0, 0], bar + silent
-    assert "Median over 3 tracks" in first and "2/2" in bar
-    assert (second, silent) == ("", "")
-    assert not list(scores.glob(".r*"))
-    # Scores of other settings: all ranks end, none waits for the others.
-    other = [*command[: command.index("--baseline")], "--oracle", "irm", "--evaldir", str(scores)]
-    for rank, message in enumerate(("holds other scores", "")):
-        environment = {**ENV, "PMI_RANK": str(rank), "PMI_SIZE": "2"}
-        done = subprocess.run(other, text=True, capture_output=True, timeout=60, env=environment)
-        assert done.returncode == 2 and message in done.stderr, (rank, done.stderr)
+def deadly(threads):
+    """An estimator whose process is killed by the second track."""
+
+    def estimate(truth):
+        if truth.name == NAMES[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return dict.fromkeys(SOURCES, truth.mixture)
+
+    return estimate
+
+
+def test_a_killed_process_costs_no_other_track(root, tmp_path):
+    tracks = musdb_tracks(str(root), "test", is_wav=True)
+    tasks = session.tasks_of(tracks, tmp_path, "test", None, True)
+    members = {source: (source,) for source in SOURCES}
+    outcomes = list(evaluate_all(iter(tasks), deadly, members, processes=1, threads=1))
+    assert sorted(o.task.track.name for o in outcomes) == NAMES
+    (failed,) = (outcome.error for outcome in outcomes if outcome.error)
+    assert failed.startswith(f"{NAMES[1]}: its process was killed; is memory short?")
+    assert sorted(session.scores_of(tasks)) == [NAMES[0], NAMES[2]]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from tests.training.test_resume import interrupt
 from xumx.comparison import plan
 from xumx.graph import losses
 from xumx.graph.losses.adversarial import SCOPE
+from xumx.parallel.communicator import Communicator
 from xumx.train import main
 from xumx.training import checkpoint
-from xumx.training.communicator import Communicator
 from xumx.training.options import fields, new_run, parse, resumed
 
 ARGS = Path(__file__).parents[2] / "args"

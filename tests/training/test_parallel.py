@@ -18,13 +18,10 @@ import pytest
 
 from tests.mpi import mpirun, ranks_of, start
 from tests.musdb_set import make_musdb
-from tests.networks import DATA, music
 from tests.training import rank
 from tests.training.runs import arguments, assert_same, best, content, load
-from xumx.audio import Writer
 from xumx.train import main
 from xumx.training import checkpoint
-from xumx.training.job import threads
 
 RANK = ("-m", "tests.training.rank")
 MORE = ("--samples-per-track", 8)
@@ -215,20 +212,11 @@ def test_mpirun_of_another_mpi(tmp_path):
     assert "2 processes were started, but mpi4py finds 1" in line and "its MPI is another" in line
 
 
-def test_cores_are_shared():
-    everything = set(range(8))
-    assert threads(everything, [everything] * 4) == 2, "not bound"
-    assert threads({0, 1}, [{0, 1}, {2, 3}, {4, 5}, {6, 7}]) == 2, "bound to cores"
-    assert threads({0, 1, 2, 3}, [{0, 1, 2, 3}, {0, 1, 2, 3}, {4, 5, 6, 7}]) == 2, "bound to sockets"
-    assert threads({0}, [{0}] * 3) == 1, "more processes than cores"
-    assert threads(everything, [everything] * 3) == 2
-
-
 NCCL = """
 import nnabla as nn, nnabla.communicators as C, numpy as np
 from mpi4py import MPI
 from xumx.errors import XumxError
-from xumx.training.nccl import NcclCommunicator
+from xumx.parallel.nccl import NcclCommunicator
 
 calls = []
 
@@ -271,22 +259,3 @@ def test_gpus_by_a_communicator_with_nnablas_methods():
     """There is no GPU here: what NNabla is asked to do."""
     done = subprocess.run([sys.executable, "-c", NCCL], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-
-
-def test_songs_are_shared_out_too(tmp_path):
-    """``xumx.test``: the longest first; rank 0 sums up."""
-    inputs, out = tmp_path / "songs", tmp_path / "out"
-    inputs.mkdir()
-    model = ("--model", DATA / "x-umx.h5", "--chunk-dur", 0.5)
-    for name, seconds in (("a", 0.6), ("b", 1.4), ("c", 1.0)):
-        with Writer(inputs / f"{name}.wav", 44100) as writer:
-            writer.write(music(seconds))
-    (inputs / "d.wav").write_bytes(b"no song")
-    code, told, errors = mpirun(2, "-m", "xumx.test", "--inputs", inputs, *model, "--outdir", out)
-    assert code == 1
-    assert sorted(Path(line.split(":")[0]).stem for line in told.splitlines()) == ["a", "b", "c"], told
-    assert sorted(path.name for path in out.iterdir()) == ["a", "b", "c"]
-    assert all(len(list((out / name).iterdir())) == 4 for name in "abc")
-    assert errors.count("d.wav: ") == 1 and errors.count("error: 1 of 4 failed:") == 1, errors
-    code, told, errors = mpirun(2, "-m", "xumx.test", "--inputs", inputs, *model, "--niter", "-1")
-    assert code == 2 and errors.count("error: ") == 1 and "niter" in errors, errors

@@ -146,7 +146,7 @@ def check(every: Iterable[Configuration], args: argparse.Namespace) -> None:
     UsageError, XumxError
         If one could not.
     """
-    from xumx.training.communicator import Communicator
+    from xumx.parallel.communicator import Communicator
     from xumx.training.datasets import Datasets
 
     _check_device(args)

@@ -14,13 +14,14 @@ from xumx.args import separator_options
 from xumx.comparison import training
 from xumx.comparison.args import eval_argv, separation_argv
 from xumx.comparison.plan import Run, sources_of
+from xumx.cores import threads
 from xumx.data.track import Track
 from xumx.errors import UsageError, XumxError
 from xumx.evaluation import session
 from xumx.evaluation.args import eval_parser, make_estimator, settings
 from xumx.evaluation.scenario import members_of
 from xumx.evaluation.scores import Scores
-from xumx.evaluation.tracks import evaluate_all, finished, threads_for
+from xumx.evaluation.tracks import evaluate_all, finished
 from xumx.files import replacing
 from xumx.separator import Separator
 
@@ -48,32 +49,28 @@ def command(args: argparse.Namespace, runs: list[Run]) -> str:
 
 
 def score_model(
-    args: argparse.Namespace, model: Path, folder: Path, tracks: list[Track], local: int
+    args: argparse.Namespace, model: Path, folder: Path, tracks: list[Track]
 ) -> list[str]:
     """Score a network on the test tracks; a line for each track that failed.
-
-    ``local`` is the number of processes of this machine that score at the same time.
     """
     parsed = eval_parser().parse_args(model_argv(args, model))
     separator = Separator(**separator_options(parsed))
     members = session.network_members(separator.config.sources, separator.stems, None, tracks[0].sources)
-    return _score(parsed, folder, tracks, members, args.cores, local)
+    return _score(parsed, folder, tracks, members, args.cores)
 
 
-def score_reference(
-    args: argparse.Namespace, name: str, folder: Path, tracks: list[Track], local: int
-) -> list[str]:
+def score_reference(args: argparse.Namespace, name: str, folder: Path, tracks: list[Track]) -> list[str]:
     """Score one of `REFERENCES` for the stems of the study's networks; otherwise like :func:`score_model`.
 
     If that is one stem, for all that the tracks have: it cannot be scored alone.
     """
     parsed = eval_parser().parse_args([*eval_argv(args), *REFERENCES[name]])
     stems = sources_of(args) if len(sources_of(args)) > 1 else tracks[0].sources
-    return _score(parsed, folder, tracks, members_of(stems, tracks[0].sources), args.cores, local)
+    return _score(parsed, folder, tracks, members_of(stems, tracks[0].sources), args.cores)
 
 
 def _score(
-    parsed: argparse.Namespace, folder: Path, tracks: list[Track], members: Any, cores: int, local: int
+    parsed: argparse.Namespace, folder: Path, tracks: list[Track], members: Any, cores: int
 ) -> list[str]:
     session.check_scorable(members)
     tasks = session.tasks_of(tracks, folder, "test", None, parsed.fast)
@@ -86,8 +83,8 @@ def _score(
             task.scores.unlink(missing_ok=True)
         session.begin(folder, wanted, force=True)
     left = [task for task in tasks if not finished(task, members)]
-    threads = threads_for(cores * local)
-    outcomes = evaluate_all(left, make_estimator(parsed), members, processes=cores, threads=threads)
+    make, each = make_estimator(parsed), threads(cores)
+    outcomes = evaluate_all(left, make, members, processes=cores, threads=each)
     return [outcome.error for outcome in outcomes if outcome.error is not None]
 
 

@@ -20,15 +20,15 @@ from xumx.evaluation import published
 from xumx.evaluation.scores import Scores
 from xumx.evaluation.tables import write_table
 from xumx.files import replacing
+from xumx.parallel.communicator import Communicator
 from xumx.progress import bar
-from xumx.ranks import Rank
 from xumx.room import check_room
 
 
-def study(args: argparse.Namespace) -> list[str]:
+def study(args: argparse.Namespace, ranks: Communicator) -> list[str]:
     """Train, score and measure what is not done yet, and write the tables; a line for each failure.
 
-    Several processes, started by mpirun, share the configurations; rank 0 writes and answers for all.
+    The processes of a job share the configurations; rank 0 writes and answers for all.
 
     Raises
     ------
@@ -38,44 +38,44 @@ def study(args: argparse.Namespace) -> list[str]:
     XumxError
         If there is no usable data, or the folder cannot be written.
     """
-    rank = Rank.detect()
     folder = Path(args.output)
-    wanted, notes = plan.configurations(args)
-    test = musdb_tracks(args.root, "test", is_wav=args.is_wav)
-    whole = plan.joined(folder, plan.settings(args, test), plan.epochs_of(args), wanted, notes)
-    plan.check(wanted, args)
-    check_room("--output", folder, plan.room(wanted, args, test))
+    def begun() -> tuple[list[Configuration], list[Track], dict[str, Any]]:
+        wanted, notes = plan.configurations(args)
+        test = musdb_tracks(args.root, "test", is_wav=args.is_wav)
+        whole = plan.joined(folder, plan.settings(args, test), plan.epochs_of(args), wanted, notes)
+        plan.check(wanted, args)
+        check_room("--output", folder, plan.room(wanted, args, test))
+        plan.save(folder, whole)
+        return wanted, test, whole
 
-    def do_all() -> list[str]:
-        errors = []
-        if rank.rank == 0:
-            plan.save(folder, whole)
-        items = rank.share([*wanted, *scoring.REFERENCES])
-        with bar(items, "study", unit="run", quiet=args.quiet or rank.rank > 0) as shown:
-            for item in shown:
-                shown.set_postfix_str(str(item))
-                found = _do(item, args, test, rank.local_size)
-                if found:  # of a full disk, the others would say the same
-                    check_room("--output", folder, plan.room(wanted, args, test))
-                for line in found:
-                    shown.write(f"error: {line}", file=sys.stderr)
-                if not found and isinstance(item, Configuration) and not args.quiet:
-                    shown.write(_line(item, args, test))
-                errors += found
-        return errors
-
-    errors = rank.meet(folder, do_all)
-    if errors is None:
+    wanted, test, whole = ranks.broadcast(begun() if ranks.rank == 0 else None)
+    items: list[Configuration | str] = [*wanted, *scoring.REFERENCES]
+    errors = []
+    quiet = args.quiet or ranks.rank > 0  # one bar for all
+    with bar(total=len(items), desc="study", unit="run", quiet=quiet) as shown:
+        for item in ranks.share(items, lambda item: shown.update()):
+            shown.set_postfix_str(str(item))
+            found = _do(item, args, test)
+            if found:  # of a full disk, the others would say the same
+                check_room("--output", folder, plan.room(wanted, args, test))
+            for line in found:
+                shown.write(f"error: {line}", file=sys.stderr)
+            if not found and isinstance(item, Configuration) and not args.quiet:
+                shown.write(_line(item, args, test))
+            errors += found
+            shown.update()
+        told = ranks.gather(errors)
+    if ranks.rank:  # the first answers for all
         return []
     report(folder, whole, args, test)
-    return errors
+    return [line for lines in told for line in lines]
 
 
-def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track], local: int) -> list[str]:
+def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track]) -> list[str]:
     """All there is to do for a configuration, or a reference; what failed."""
     scores = Path(args.output) / "scores"
     if isinstance(item, str):
-        return scoring.score_reference(args, item, _folder(scores, (REFERENCE, item)), test, local)
+        return scoring.score_reference(args, item, _folder(scores, (REFERENCE, item)), test)
     runs = plan.runs(args, item)
     try:
         for run in runs:
@@ -83,7 +83,7 @@ def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track], 
         model = training.model(runs)
         if model is None:
             return [f"{item}: no epoch has a validation loss that is a number"]
-        errors = scoring.score_model(args, model, scores / item.path, test, local)
+        errors = scoring.score_model(args, model, scores / item.path, test)
         scoring.measure_losses(runs, scores / item.path, test)
     except XumxError as error:
         return [f"{item}: {error}"]

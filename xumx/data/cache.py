@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xumx.cores import threads
 from xumx.data.recording import ARRAY_SUFFIX, Recording
 from xumx.data.track import Track, logger
 from xumx.errors import AudioError, XumxError
@@ -52,7 +53,7 @@ def cached(
     folder : path
         Where the copies are kept; made if it is missing.
     workers : int, optional
-        Threads that decode, each a recording at a time; by default as many as there are processors.
+        Threads that decode, each a recording at a time; by default one a core.
     progress : bool
         Whether to show a bar.
 
@@ -67,7 +68,7 @@ def cached(
         If the folder cannot be written or is too small, or no track is left.
     """
     folder = Path(folder).expanduser()
-    workers = workers or os.cpu_count() or 1
+    workers = workers or threads()
     copies = {
         recording: _copy(folder, track, source, recording)
         for track in tracks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -13,6 +13,7 @@ import numpy as np
 
 from xumx.data.recording import Recording
 from xumx.errors import AudioError, XumxError
+from xumx.errors import listing as listing
 
 MIXTURE = "mixture"
 """Name of the recording that is no source but the mix of them; a track may lack it."""
@@ -133,10 +134,3 @@ def with_warnings(find: Callable[[], Result]) -> tuple[Result, list[str]]:
         raise
     finally:
         logger.removeHandler(handler)
-
-
-def listing(names: Iterable[str], most: int = 5) -> str:
-    """Names in one line, the rest of a long list as a number."""
-    names = list(names)
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -16,7 +16,6 @@ from xumx.data.musdb import SPLITS, SUBSETS, musdb_tracks
 from xumx.data.track import Track
 from xumx.errors import UsageError
 from xumx.pretrained import resolve
-from xumx.ranks import Rank
 
 ESTIMATES = "estimates"
 
@@ -170,8 +169,7 @@ def _own_tracks(root: Path, args: argparse.Namespace) -> list[Track]:
     extensions = args.ext or [".wav"]
     names = {source: [source + ext for ext in extensions] for source in args.sources or SOURCES}
     found = folders.trackfolder_fix(folder, names, extensions)
-    speaks = Rank.detect().rank == 0 and not args.quiet
-    return folders.tracks_of(found, root, [root, Path(args.evaldir)], workers=4, progress=speaks)
+    return folders.tracks_of(found, root, [root, Path(args.evaldir)], workers=4, progress=not args.quiet)
 
 
 def make_estimator(args: argparse.Namespace) -> partial[Any]:

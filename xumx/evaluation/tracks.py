@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +56,6 @@ class Outcome:
     task: Task
     warnings: tuple[str, ...] = ()
     error: str | None = None
-
-
-def threads_for(processes: int) -> int:
-    """Threads for each of as many processes on this machine, so that all have the cores it lets us use."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        cores = os.cpu_count() or 1
-    return max(cores // processes, 1)
 
 
 def finished(task: Task, members: Members) -> bool:
@@ -114,35 +106,55 @@ def _keep(folder: Path, truth: Truth, estimates: dict[str, np.ndarray]) -> None:
 
 
 def evaluate_all(
-    tasks: Sequence[Task], make: MakeEstimator, members: Members, *, processes: int, threads: int
+    tasks: Iterable[Task], make: MakeEstimator, members: Members, *, processes: int, threads: int
 ) -> Generator[Outcome, None, None]:
     """Outcomes as they come; a task that fails does not end the others.
+
+    Tasks are taken only when there is a process for them: other machines may take from the same source.
 
     BLAS has one thread in every process, whatever there is: museval's SIR and SAR depend on their number
     by thousandths of a dB (:mod:`xumx.evaluation.bsseval`).
 
     Parameters
     ----------
-    tasks : sequence of Task
+    tasks : iterable of Task
     make : MakeEstimator
         Can be pickled.
     members : Members
     processes, threads : int
         How many, and of each.
     """
-    if not tasks:
-        return
+    tasks = iter(tasks)
     settings = {**dict.fromkeys(_ONE_THREAD, "1"), "OMP_NUM_THREADS": str(threads)}
-    start = (min(processes, len(tasks)), _Worker.start, (make, members, threads))
-    with _environment(settings), process_pool(*start) as pool:
-        futures = {pool.submit(_run, task): task for task in tasks}
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                name = futures[future].track.name
-                error = f"{name}: its process was killed; is memory short? Use fewer --cores"
-                yield Outcome(futures[future], error=error)
+    while first := list(islice(tasks, processes)):
+        with (
+            _environment(settings),
+            process_pool(processes, _Worker.start, (make, members, threads)) as pool,
+        ):
+            yield from _evaluated(pool, first, tasks)  # till all is done, or a process was killed
+
+
+def _evaluated(pool: Executor, first: Iterable[Task], others: Iterator[Task]) -> Iterator[Outcome]:
+    """Outcomes of as many tasks at a time as there are first ones; of those alone if a process is killed."""
+    running = {_submitted(pool, task): task for task in first}
+    while running:
+        done = wait(running, return_when=FIRST_COMPLETED).done
+        killed = [isinstance(future.exception(), BrokenProcessPool) for future in done]
+        for future, broken in zip(done, killed):
+            task = running.pop(future)
+            error = f"{task.track.name}: its process was killed; is memory short? Use fewer --cores"
+            yield Outcome(task, error=error) if broken else future.result()
+        if not any(killed):
+            running |= {_submitted(pool, task): task for task in islice(others, len(done))}
+
+
+def _submitted(pool: Executor, task: Task) -> Future[Outcome]:
+    try:
+        return pool.submit(_run, task)
+    except BrokenProcessPool as error:  # a process that had another task has just been killed
+        failed: Future[Outcome] = Future()
+        failed.set_exception(error)
+        return failed
 
 
 @contextmanager

@@ -10,7 +10,6 @@ of its neighbours, over which the page fades from one to the other.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, repeat
 from typing import NamedTuple
@@ -19,6 +18,7 @@ import numpy as np
 
 from xumx.audio.mp3 import mp3
 from xumx.audio.samples import cropped
+from xumx.cores import threads
 from xumx.prefetch import prefetch
 
 RATE = 44100
@@ -44,7 +44,6 @@ class Rate(NamedTuple):
 _RATES = (*(Rate(kbits * 1000, 2) for kbits in (160, 128, 112, 96, 80, 64)), Rate(48_000, 1), Rate(32_000, 1))
 _IN_BASE64 = 4 / 3
 _PICTURES = 200_000  # bytes, of each track and of the mix
-_THREADS = min(os.cpu_count() or 1, 8)
 
 
 def rate_for(seconds: float, tracks: int) -> Rate:
@@ -73,7 +72,8 @@ def evenly(blocks: Iterable[np.ndarray], samples: int, size: int, channels: int 
 def encoded(blocks: Iterable[np.ndarray], samples: int, rate: Rate) -> Generator[bytes, None, None]:
     """The MP3 files of a signal at `RATE`: piece k is of its seconds `PIECE` k - `MARGIN` and following."""
     pieces = _pieces(blocks, samples, rate.channels)
-    return prefetch(lambda piece: mp3(piece, RATE, rate.bits), pieces, workers=_THREADS, ahead=_THREADS)
+    workers = min(threads(), 8)
+    return prefetch(lambda piece: mp3(piece, RATE, rate.bits), pieces, workers=workers, ahead=workers)
 
 
 def _pieces(blocks: Iterable[np.ndarray], samples: int, channels: int) -> Iterator[np.ndarray]:

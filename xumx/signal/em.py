@@ -34,10 +34,10 @@ References
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import numpy as np
 from numba import njit
+
+from xumx.kernels import cached
 
 EPSILON = float(np.finfo(np.float64).eps)
 FLOOR = EPSILON**0.5  # r
@@ -49,7 +49,7 @@ _compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})
 _row = njit(nogil=True, error_model="numpy", fastmath={"contract"}, inline="always")
 
 
-@_compiled
+@cached(_compiled)
 def filter_bins(
     v: np.ndarray,
     x: np.ndarray,
@@ -117,10 +117,6 @@ def filter_bins(
                         _gather(y, channels, power, moments[i], j)
         for i in range(tiles):
             _normalise(moments[i], channels, spatial[i])
-
-
-with suppress(RuntimeError):  # no folder for it, neither the package's nor the user's: each process compiles
-    filter_bins.enable_caching()
 
 
 @_row

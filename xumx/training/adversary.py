@@ -23,7 +23,7 @@ from xumx.graph.inputs import Inputs
 from xumx.graph.losses import CRITICS
 from xumx.graph.losses.adversarial import SCOPE, discriminate
 from xumx.graph.objective import Objective
-from xumx.training.communicator import Communicator
+from xumx.parallel.communicator import Communicator
 
 BETA1 = 0.5
 """Adam's, as Radford et al. 2016 (arXiv:1511.06434) found it steadier for discriminators."""

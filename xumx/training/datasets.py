@@ -19,7 +19,7 @@ from xumx.data.unpaired import unpaired_tracks
 from xumx.errors import UsageError, XumxError
 from xumx.graph.cpu_ops.base import THREADS
 from xumx.graph.objective import shortest
-from xumx.training.communicator import Communicator
+from xumx.parallel.communicator import Communicator
 from xumx.training.options import Options
 from xumx.training.statistics import Statistics, load_or_compute
 from xumx.training.tracks import open_dataset

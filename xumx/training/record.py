@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import platform
 import socket
 import sys
@@ -16,10 +15,11 @@ from typing import Any
 
 from nnabla.monitor import Monitor, MonitorSeries
 
+from xumx.cores import usable_cores
 from xumx.errors import XumxError
 from xumx.files import replacing
 from xumx.graph.cpu_ops.base import THREADS
-from xumx.training.communicator import Communicator
+from xumx.parallel.communicator import Communicator
 from xumx.training.options import Options
 from xumx.training.schedule import BATCH
 
@@ -86,7 +86,7 @@ class Record:
                 "name": socket.gethostname(),
                 "system": platform.platform(),
                 "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
+                "cores": len(usable_cores().numbers),
             },
             "results": results(history),
             "history": list(history),

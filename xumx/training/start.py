@@ -19,9 +19,9 @@ from xumx.errors import UsageError, XumxError, install
 from xumx.files import locked, replacing
 from xumx.graph import ops_for
 from xumx.graph.losses.features import Encoders, frozen_encoders
+from xumx.parallel.communicator import Communicator
 from xumx.training import checkpoint
 from xumx.training.checkpoint import Checkpoint
-from xumx.training.communicator import Communicator
 from xumx.training.datasets import Datasets
 from xumx.training.lines import Lines
 from xumx.training.options import Options, fields, from_weights, new_run, parse, resumed
@@ -90,14 +90,14 @@ def communicator(world: Any) -> Communicator:
     """That of one process, or of several that meet by MPI."""
     if world is None:
         return Communicator()
-    from xumx.training.mpi import MpiCommunicator
+    from xumx.parallel.mpi import MpiCommunicator
 
     return MpiCommunicator(world)
 
 
 def nccl(world: Any, context: nn.Context) -> Communicator:
     """That of several processes with a GPU each."""
-    from xumx.training.nccl import NcclCommunicator
+    from xumx.parallel.nccl import NcclCommunicator
 
     return NcclCommunicator(world, context)
 

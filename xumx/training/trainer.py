@@ -24,10 +24,10 @@ from xumx.graph import losses, model
 from xumx.graph.losses.adversarial import SCOPE, create_discriminators
 from xumx.graph.losses.features import Encoders
 from xumx.graph.objective import Objective
+from xumx.parallel.communicator import Communicator
 from xumx.training import checkpoint
 from xumx.training.adversary import Adversary
 from xumx.training.checkpoint import Checkpoint
-from xumx.training.communicator import Communicator
 from xumx.training.data_iterator import StreamIterator
 from xumx.training.datasets import Datasets
 from xumx.training.lines import Lines

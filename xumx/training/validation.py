@@ -17,7 +17,7 @@ from xumx.graph import losses
 from xumx.graph.losses import Term
 from xumx.graph.losses.features import Encoders
 from xumx.graph.objective import Objective, shortest
-from xumx.training.communicator import Communicator
+from xumx.parallel.communicator import Communicator
 
 _SHAPES = 2  # graphs that are kept: of full pieces, and of the last of a track
 

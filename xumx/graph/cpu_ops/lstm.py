@@ -14,7 +14,6 @@ from xumx.graph.cpu_ops.base import (
     Function,
     Variables,
     add_grad,
-    aligned,
     data,
     grad,
     new_data,
@@ -22,6 +21,7 @@ from xumx.graph.cpu_ops.base import (
     rows,
 )
 from xumx.graph.cpu_ops.walk import walk, walk_back
+from xumx.kernels import aligned
 
 
 def lstm(

@@ -1,28 +1,36 @@
-"""Processes on CPUs, of one machine or of many, that meet by MPI."""
+"""Processes of one machine or of many that meet by MPI."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import nnabla as nn
 import numpy as np
 from mpi4py import MPI
+from numpy.typing import NDArray
 
-from xumx.graph.cpu_ops.base import Array, aligned
-from xumx.training.communicator import Communicator
+from xumx.errors import XumxError
+from xumx.kernels import aligned
+from xumx.parallel.communicator import Communicator
+
+if TYPE_CHECKING:
+    import nnabla as nn
 
 T = TypeVar("T")
+Array = NDArray[np.float32]
 
 BUCKET = 4 << 20
 """Bytes of gradients that are sent together: latency no longer counts, and backward is still running."""
 
 _PAUSE = 2e-4  # seconds between looks whether the others are there; waiting in MPI itself would take a core
+_ASKING, _PATIENCE = 1, 1e-2  # the tag of who asks rank 0 for work, and seconds between its looks
 
 
 class MpiCommunicator(Communicator):
-    """See :class:`xumx.training.communicator.Communicator`.
+    """See :class:`xumx.parallel.communicator.Communicator`.
 
     Parameters
     ----------
@@ -38,6 +46,7 @@ class MpiCommunicator(Communicator):
         local.Free()
         self.machines = world.allgather(self.local_rank).count(0)
         self._means: dict[int, Mean] = {}
+        self._handing: threading.Thread | None = None
 
     def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
         if hash(loss) not in self._means:
@@ -48,6 +57,58 @@ class MpiCommunicator(Communicator):
         self.barrier()
         mean.end()
 
+    def share(self, items: Sequence[T], passed: Callable[[T], object] = lambda item: None) -> Iterator[T]:
+        """See :meth:`Communicator.share`.
+
+        A thread of rank 0 tells who asks which item is next, so that rank 0 works too, and takes its items
+        from the same counter. (MPI's own executor keeps rank 0 from work. A counter that all reach in its
+        memory would need no thread, but many networks reach it only while rank 0 is in a call of MPI.)
+
+        Raises
+        ------
+        XumxError
+            If MPI bears no calls from another thread.
+        """
+        if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
+            raise XumxError("this MPI takes calls from one thread only; sharing out work needs another MPI")
+        if self.rank:
+            while (index := self._world.sendrecv(None, 0, _ASKING, source=0, recvtag=_ASKING)) is not None:
+                yield items[index]
+            return
+        lock, indices = threading.Lock(), iter(range(len(items)))
+
+        def following() -> int | None:
+            with lock:
+                return next(indices, None)
+
+        self._handing = threading.Thread(
+            target=self._hand_out, args=(following, lambda index: passed(items[index])), daemon=True
+        )
+        self._handing.start()
+        while (index := following()) is not None:
+            yield items[index]
+
+    def _hand_out(self, following: Callable[[], int | None], passed: Callable[[int], object]) -> None:
+        """Answer the others until each has been told that nothing is left."""
+        try:
+            left = dict.fromkeys(range(1, self.size))  # and what each has got last
+            status = MPI.Status()
+            while left:
+                if not self._world.Iprobe(MPI.ANY_SOURCE, _ASKING, status):
+                    time.sleep(_PATIENCE)
+                    continue
+                rank, index = status.Get_source(), following()
+                self._world.recv(None, rank, _ASKING)
+                self._world.send(index, rank, _ASKING)
+                if (before := left[rank]) is not None:
+                    passed(before)
+                left[rank] = index
+                if index is None:
+                    del left[rank]
+        except BaseException:  # or the others would wait for ever
+            traceback.print_exc()
+            self._world.Abort(1)
+
     def gather(self, value: T) -> list[T]:
         self.barrier()
         return self._world.allgather(value)
@@ -57,6 +118,9 @@ class MpiCommunicator(Communicator):
         return self._world.bcast(value)
 
     def barrier(self) -> None:
+        if self._handing is not None:
+            self._handing.join()
+            self._handing = None
         request = self._world.Ibarrier()
         while not request.Test():
             time.sleep(_PAUSE)

@@ -9,7 +9,7 @@ import nnabla as nn
 import nnabla.communicators as C
 
 from xumx.errors import XumxError
-from xumx.training.mpi import BUCKET, MpiCommunicator
+from xumx.parallel.mpi import BUCKET, MpiCommunicator
 
 
 class NcclCommunicator(MpiCommunicator):

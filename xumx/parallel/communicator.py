@@ -1,20 +1,22 @@
-"""The processes that train together, as the trainer meets them; one process alone has nothing to do."""
+"""The processes of a job, as commands meet them; one process alone has nothing to do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-import nnabla as nn
 import numpy as np
 
-from xumx.data.track import listing
+from xumx.errors import listing
+
+if TYPE_CHECKING:
+    import nnabla as nn
 
 T = TypeVar("T")
 
 
 class Communicator:
-    """One process: the interface through which the trainer meets the others.
+    """One process: the interface through which a command meets the others.
 
     All processes call the same methods in the same order.
 
@@ -40,6 +42,28 @@ class Communicator:
         statistics of batch norm, that of their values.
         """
         loss.backward(clear_buffer=True)
+
+    def share(self, items: Sequence[T], passed: Callable[[T], object] = lambda item: None) -> Iterator[T]:
+        """Items for this process to work on, each when it is asked for: a slow process holds nobody up.
+
+        Parameters
+        ----------
+        items : sequence
+            The same for all processes, in the same order, best the longest work first. Each item goes to one
+            process; all must take items until none is left, and then :meth:`gather` what became of them.
+        passed : callable
+            Called in another thread of rank 0 with each item of another process that asks for the next.
+        """
+        yield from items
+
+    def after_first(self, make: Callable[[], T]) -> T:
+        """What this process makes, after rank 0 has: what is wrong for all is found by that one, and said."""
+        if self.rank == 0:
+            made = make()
+            self.barrier()
+            return made
+        self.barrier()
+        return make()
 
     def gather(self, value: T) -> list[T]:
         """What each process has, by rank."""

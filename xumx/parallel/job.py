@@ -9,19 +9,38 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from xumx.errors import XumxError, install
-from xumx.ranks import Rank, usable_cores
+from xumx.cores import share, usable_cores
+from xumx.errors import UsageError, XumxError, install
+from xumx.ranks import Rank
 
-_TURN = 0.5
+if TYPE_CHECKING:
+    from xumx.parallel.communicator import Communicator
+
+_TURN = 2.0
 """Seconds by which each rank speaks after the one before: what they all say, rank 0 says for all."""
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[Communicator]:
+    """Meet the other processes of the job, if this is one of several; see :func:`together`."""
+    rank = Rank.detect()
+    if rank.size == 1:
+        from xumx.parallel.communicator import Communicator
+
+        yield Communicator()
+        return
+    with together(rank) as world:
+        from xumx.parallel.mpi import MpiCommunicator
+
+        yield MpiCommunicator(world)
 
 
 @contextlib.contextmanager
@@ -51,14 +70,6 @@ def together(rank: Rank) -> Iterator[Any]:
         _end(rank, world, error)
 
 
-def threads(mine: AbstractSet[int], local: Sequence[AbstractSet[int]]) -> int:
-    """Threads for a process that may use the cores ``mine``, beside those of its machine, itself included.
-
-    Each core is divided among those that may use it, whether the launcher has bound them to cores or not.
-    """
-    return max(int(sum(1 / sum(core in cores for cores in local) for core in mine) + 1e-9), 1)
-
-
 def _go_on_in_child(rank: Rank) -> None:
     """Return in a child process. This one waits for it, passes signals on, and says if it was killed."""
     sys.stdout.flush()
@@ -70,14 +81,31 @@ def _go_on_in_child(rank: Rank) -> None:
         if os.getppid() != parent:  # it was killed already
             os.kill(os.getpid(), signal.SIGKILL)
         return
+    passed_on = []
+
+    def pass_on(number: int, frame: object) -> None:
+        passed_on.append(number)
+        os.kill(child, number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: os.kill(child, number))
+        signal.signal(number, pass_on)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code < 0:
-        name = signal.Signals(-code).name
-        _say(f"{rank} (process {child}) was killed by {name}; resume from the last checkpoint")
+        if -code not in passed_on:  # else who sent it knows
+            name = signal.Signals(-code).name
+            _say(f"{rank} (process {child}) was killed by {name}, so all end; what they had finished stays")
+            _end_step(rank)
         os.kill(os.getpid(), signal.SIGKILL)  # so that the launcher ends the others
     os._exit(code)
+
+
+def _end_step(rank: Rank) -> None:
+    """End the step of Slurm that this rank belongs to: others than srun's own launchers see to that."""
+    told = [os.environ.get(f"SLURM_{name}") for name in ("PROCID", "STEP_NUM_TASKS", "JOB_ID", "STEP_ID")]
+    if told[:2] == [str(rank.rank), str(rank.size)] and all(told):
+        # Without --kill-on-bad-exit srun lets the others wait.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(["scancel", f"{told[2]}.{told[3]}"], timeout=20, capture_output=True)
 
 
 def _world(rank: Rank) -> Any:
@@ -104,9 +132,9 @@ def _share_cores(world: Any) -> None:
     from mpi4py import MPI
 
     local = world.Split_type(MPI.COMM_TYPE_SHARED)
-    share = threads(usable_cores(), local.allgather(usable_cores()))
+    threads = share(usable_cores(), local.allgather(usable_cores()))
     local.Free()
-    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 def _end(rank: Rank, world: Any, error: BaseException) -> None:
@@ -127,7 +155,8 @@ def _end(rank: Rank, world: Any, error: BaseException) -> None:
     time.sleep(_TURN * min(rank.rank, 20))
     if not isinstance(error, (XumxError, SystemExit, KeyboardInterrupt)):
         traceback.print_exception(error)
-    _say(f"{rank}: {what}")
+    # Of wrong usage it does not matter whose turn it is.
+    _say(what if isinstance(error, UsageError) else f"{rank}: {what}")
     world.Abort(code)
 
 

@@ -1,0 +1,1 @@
+"""The processes of a job: they begin together, share work and cores, and end together."""
