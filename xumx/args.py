@@ -58,7 +58,8 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         if isinstance(stream, io.TextIOWrapper):
             # File names may hold any bytes; lines come when they are written, in a pipe or a log too.
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
-    if threading.current_thread() is threading.main_thread():
+    main_thread = threading.current_thread() is threading.main_thread()
+    if main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # What is half-written goes away with the exception.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -1,0 +1,98 @@
+"""Ctrl-C and SIGTERM for commands that end at a moment of their own choosing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+from xumx.ranks import Rank
+
+_SAME = 0.5
+"""Seconds in which another signal is the same one: launchers send it to a process and to its parent."""
+
+_TURN = 0.5
+"""Seconds by which each of several processes speaks after the one before, which ends them all."""
+
+
+class Interrupts:
+    """Answers SIGINT and SIGTERM while it is entered.
+
+    The process ends at once, with one line and the exit code 130 or 143, unless the signal comes within
+    :meth:`noted`: there the first one is kept in :attr:`number`, for the work to look at, and the second ends
+    the process. Nothing is raised in a handler: it may run within a callback whose errors are lost, or within
+    a function that NNabla calls, which makes another error of them.
+
+    Attributes
+    ----------
+    number : int
+        Of the first signal; 0 if there was none.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._noting, self._since = False, 0.0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():  # no other may
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._answer)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            # A process of our own that was asked to end does so now: what comes late is still answered.
+            if not (self.number and before is signal.SIG_DFL):
+                signal.signal(number, before)
+        self._before.clear()
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """While this is entered, the first signal ends nothing."""
+        self._noting = True
+        try:
+            yield
+        finally:
+            self._noting = False
+
+    def asked(self) -> int:
+        """The first signal's number, or 0."""
+        return self.number
+
+    def _answer(self, number: int, frame: FrameType | None) -> None:
+        now, first = time.monotonic(), not self.number
+        if first:
+            self.number, self._since = number, now
+            if self._noting:
+                _say(f"{name(number)}: ends after this step, with a checkpoint; again: at once", talk=True)
+                return
+        elif now - self._since < _SAME:
+            return
+        rank = Rank.detect()
+        time.sleep(_TURN * min(rank.rank, 20))
+        who = f"{rank}: " if rank.size > 1 else ""
+        _say(f"{who}interrupted by {name(number)}" + ("" if first else ", at once"))
+        os._exit(128 + number)
+
+
+def name(number: int) -> str:
+    """That of a signal: SIGINT."""
+    return signal.Signals(number).name
+
+
+def _say(text: str, *, talk: bool = False) -> None:
+    """Write a line; one that is ``talk`` to a terminal only. A stream may be in use where a handler runs."""
+    try:
+        terminal = os.isatty(2)
+        if terminal or not talk:
+            os.write(2, (("\n" if terminal else "") + text + "\n").encode())  # a bar may be in the line
+    except OSError:
+        pass  # nobody listens
