@@ -53,9 +53,7 @@ class Validation:
         self._encoders = encoders
         self._graphs: OrderedDict[int, Objective] = OrderedDict()
 
-    def run(
-        self, *, progress: bool = True, stop: Callable[[], int] = lambda: 0
-    ) -> dict[str, float] | None:
+    def run(self, *, progress: bool = True, stop: Callable[[], int] = lambda: 0) -> dict[str, float] | None:
         """The loss and its terms, means over all ranks' pieces in which each audio sample counts the same.
 
         None if ``stop``, which is asked before each piece, gave anything but 0 on any rank.
