@@ -8,8 +8,8 @@ another begins. Moments lie anywhere from when the command answers signals until
 that, for a tenth of a second, the process is Python's.
 
 A process must end with 130 or 143, as a shell shows it, with at most one line, none where it was leaving
-already, and no traceback. With ``--ranks`` it is mpirun's, and the signal goes to all of its processes, as from
-a terminal, or to one rank.
+already, and no traceback. With ``--ranks`` it is mpirun's, and the signal goes to all of its processes, as
+from a terminal, or to one rank.
 """
 
 from __future__ import annotations
