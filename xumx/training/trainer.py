@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import nnabla as nn
+import nnabla.random
 import nnabla.solvers as S
 import numpy as np
 from nnabla.ext_utils import get_extension_context
@@ -82,7 +83,7 @@ class Trainer:
     ) -> None:
         self._options, self._data, self._communicator, self._ops = options, data, communicator, ops
         self._lines = lines
-        self._context = get_extension_context(context, device_id=options.device_id)
+        self._device, self._context = context, get_extension_context(context, device_id=options.device_id)
         self._config = start.config if start else options.config
         self._output = Path(options.output)
         self._scope: OrderedDict[str, Any] = OrderedDict()
@@ -99,6 +100,7 @@ class Trainer:
         self._scale = scale(self._scaling, options.batch_size * communicator.size)
         terms = losses.terms(losses.parse(options.loss), options.mcoef)
         judged = [term.label for term in terms if term.loss.adversarial]
+        self._seed()
         with self._entered():
             if isinstance(start, Checkpoint):
                 for name, values in start.parameters.items():
@@ -170,10 +172,11 @@ class Trainer:
         epochs = tqdm(total=options.epochs, initial=at.epoch, desc="epochs", unit="epoch", disable=quiet)
         reading = self._adversary.reading() if self._adversary else contextlib.nullcontext()
         with self._entered(), stream, epochs, reading:
-            record = Record(self._output, fields(options), at.history, ranks.size) if leads else None
+            args = fields(options), at.history, ranks.size, self._device
+            record = Record(self._output, *args) if leads else None
             if not quiet:
                 rate = self._state.plateau.rate * self._scale
-                for line in setting(options, ranks, rate, self._scaling):
+                for line in setting(options, self._device, ranks, rate, self._scaling):
                     epochs.write(line)
             while at.epoch < options.epochs and not stopping.over:
                 self._train(stream, quiet)
@@ -230,7 +233,7 @@ class Trainer:
         bar = tqdm(
             total=steps * batch,
             initial=done * batch,
-            desc=f"epoch {at.epoch}",
+            desc=f"epoch {at.epoch + 1}",
             unit="sample",
             leave=False,
             disable=quiet,
@@ -257,6 +260,7 @@ class Trainer:
 
     def _step(self, mixture: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """One update; the loss before it, and its terms."""
+        self._seed()
         self._solver.zero_grad()
         self._objective.feed(mixture, targets)
         loss = self._objective.forward()
@@ -268,6 +272,12 @@ class Trainer:
         if self._adversary:
             values["discriminator"] = self._adversary.step(self._solver.learning_rate())
         return values
+
+    def _seed(self) -> None:
+        """Let what NNabla draws, such as dropout on a GPU, follow from the seed, the rank and the step."""
+        at = self.position
+        words = [self._options.seed, self._communicator.rank, at.epoch, at.samples]
+        nnabla.random.set_function_seed(int(np.random.SeedSequence(words).generate_state(1)[0] >> 1))
 
     def _meet(self, values: dict[str, float], due: bool) -> tuple[dict[str, float], bool, int]:
         """After each step: all ranks' mean losses; if rank 0 holds a checkpoint due; if any is to stop."""
@@ -319,14 +329,14 @@ class Trainer:
             digest.update(self._parameters[name].d.tobytes())
         if others := self._communicator.differing(digest.digest()):
             raise XumxError(
-                f"after epoch {self.position.epoch} the parameters of {others} are not those of rank 0: "
+                f"after epoch {self.position.epoch + 1} the parameters of {others} are not those of rank 0: "
                 "a network or a memory that errs, or different versions; the last checkpoint is kept"
             )
 
     def _diverged(self, what: str) -> NoReturn:
         path = self._output / checkpoint.NAME
         advice = f"resume {path} with a smaller --lr" if path.exists() else "try a smaller --lr"
-        raise XumxError(f"training diverged in epoch {self.position.epoch}: {what}; {advice}")
+        raise XumxError(f"training diverged in epoch {self.position.epoch + 1}: {what}; {advice}")
 
     @contextlib.contextmanager
     def _entered(self) -> Iterator[None]:
