@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
@@ -32,10 +32,13 @@ class Interrupts:
     ----------
     number : int
         Of the first signal; 0 if there was none.
+    leave : callable
+        Called with the exit code, ends the process, and those that it works with.
     """
 
     def __init__(self) -> None:
         self.number = 0
+        self.leave: Callable[[int], object] = os._exit
         self._noting, self._since = False, 0.0
         self._before: dict[int, Any] = {}
 
@@ -49,9 +52,7 @@ class Interrupts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, before in self._before.items():
-            # A process of our own that was asked to end does so now: what comes late is still answered.
-            if not (self.number and before is signal.SIG_DFL):
-                signal.signal(number, before)
+            signal.signal(number, before)
         self._before.clear()
 
     @contextmanager
@@ -80,7 +81,7 @@ class Interrupts:
         time.sleep(_TURN * min(rank.rank, 20))
         who = f"{rank}: " if rank.size > 1 else ""
         _say(f"{who}interrupted by {name(number)}" + ("" if first else ", at once"))
-        os._exit(128 + number)
+        self.leave(128 + number)
 
 
 def name(number: int) -> str:

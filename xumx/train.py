@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__":  # until there are handlers, and again at the very end, Ctrl-C ends without a word
+if __name__ == "__main__":  # until there are handlers, Ctrl-C ends without a word
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from xumx.args import run
@@ -52,6 +52,7 @@ def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     if rank.size == 1:
         return _train(argv, None, interrupts)
     with together(rank) as world:
+        interrupts.leave = world.Abort
         return _train(argv, world, interrupts)
 
 
@@ -114,4 +115,5 @@ def _first(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
+    Interrupts().__enter__()  # for good: a signal that comes when main has ended is answered too
     sys.exit(main())

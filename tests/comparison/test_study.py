@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.comparison.studies import study
+from tests.training.runs import assert_same, best
 from xumx.comparison import plan, training
 from xumx.errors import XumxError
 from xumx.evaluation.scores import read_scores
@@ -100,6 +102,26 @@ def test_what_is_done_is_not_done_again(copied: Path, root: Path) -> None:
     assert {name for name in after if after[name] != before[0][name]} == {"runs/x-umx/L1freq/checkpoint.h5"}
     # The same run again, so the same weights: nothing to score.
     assert times(copied, patterns[1]) == before[1]
+
+
+def test_a_signal_in_training_leaves_a_checkpoint(
+    copied: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, step = copied / "runs" / "x-umx" / "L1freq", Trainer._step
+    before = best(folder)
+    shutil.rmtree(folder)
+
+    def signalled(self: Trainer, *batch: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return step(self, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(Trainer, "_step", signalled)
+        study(root, copied, "--losses", "L1freq")
+    assert end.value.code == 143 and "stopped by SIGTERM; the same command goes on" in capsys.readouterr().err
+    assert checkpoint.load(folder / "checkpoint.h5").solver_steps == 1
+    assert study(root, copied, "--losses", "L1freq") == 0
+    assert_same(best(folder).parameters, before.parameters)
 
 
 def test_losses_and_epochs_are_added(copied: Path, root: Path) -> None:

@@ -19,11 +19,14 @@ from xumx.errors import XumxError
 from xumx.evaluation.scores import Scores
 from xumx.evaluation.tables import write_table
 from xumx.files import replacing
+from xumx.interrupts import Interrupts
 from xumx.ranks import Rank
 
 
-def study(args: argparse.Namespace) -> list[str]:
+def study(args: argparse.Namespace, interrupts: Interrupts) -> list[str]:
     """Train, score and measure what is not done yet, and write the tables; a line for each failure.
+
+    ``interrupts`` end a run that is training with a checkpoint, and then the process, with SystemExit.
 
     Several processes, started by mpirun, share the configurations; rank 0 writes and answers for all.
 
@@ -50,7 +53,7 @@ def study(args: argparse.Namespace) -> list[str]:
         with tqdm(items, "study", unit="run", disable=args.quiet or rank.rank > 0) as bar:
             for item in bar:
                 bar.set_postfix_str(str(item))
-                found = _do(item, args, test, rank.local_size)
+                found = _do(item, args, test, rank.local_size, interrupts)
                 for line in found:
                     bar.write(f"error: {line}")
                 if not found and isinstance(item, Configuration) and not args.quiet:
@@ -65,7 +68,13 @@ def study(args: argparse.Namespace) -> list[str]:
     return errors
 
 
-def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track], local: int) -> list[str]:
+def _do(
+    item: Configuration | str,
+    args: argparse.Namespace,
+    test: list[Track],
+    local: int,
+    interrupts: Interrupts,
+) -> list[str]:
     """All there is to do for a configuration, or a reference; what failed."""
     scores = Path(args.output) / "scores"
     if isinstance(item, str):
@@ -73,7 +82,7 @@ def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track], 
     runs = plan.runs(args, item)
     try:
         for run in runs:
-            training.train(run)
+            training.train(run, interrupts)
         model = training.model(runs)
         if model is None:
             return [f"{item}: no epoch has a validation loss that is a number"]
