@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from xumx.errors import UsageError, XumxError
+from xumx.interrupts import interrupt
 from xumx.ranks import Rank
 
 
@@ -58,10 +59,14 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         if isinstance(stream, io.TextIOWrapper):
             # File names may hold any bytes; lines come when they are written, in a pipe or a log too.
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
-    main_thread = threading.current_thread() is threading.main_thread()
-    if main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        # What is half-written goes away with the exception.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if threading.current_thread() is threading.main_thread():
+        # What is half-written goes away with the exception. A command may have handlers of its own.
+        for number, default in (
+            (signal.SIGINT, signal.default_int_handler),
+            (signal.SIGTERM, signal.SIG_DFL),
+        ):
+            if signal.getsignal(number) is default:
+                signal.signal(number, interrupt)
     try:
         return main(argv)
     except XumxError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ from xumx.ranks import Rank
 
 _SAME = 0.5
 """Seconds in which another signal is the same one: launchers send it to a process and to its parent."""
+
+_LATER = 0.01  # seconds
 
 _TURN = 0.5
 """Seconds by which each of several processes speaks after the one before, which ends them all."""
@@ -82,6 +86,21 @@ class Interrupts:
         who = f"{rank}: " if rank.size > 1 else ""
         _say(f"{who}interrupted by {name(number)}" + ("" if first else ", at once"))
         self.leave(128 + number)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A handler for commands that end where they are: raises KeyboardInterrupt, or SystemExit for SIGTERM.
+
+    Where the interpreter would lose it, in a callback of a weak reference or in ``__del__``, a moment later.
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_globals.get("__name__") == "weakref":
+            threading.Timer(_LATER, _thread.interrupt_main, (number,)).start()
+            return
+        frame = frame.f_back
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
 
 
 def name(number: int) -> str:

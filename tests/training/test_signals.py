@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from tests.mpi import mpirun
 from tests.training.runs import arguments, assert_same, best, content, load, train
-from xumx.interrupts import Interrupts
+from xumx.interrupts import Interrupts, interrupt
 from xumx.train import main
 from xumx.training import checkpoint
 from xumx.training.trainer import Trainer
@@ -45,8 +46,6 @@ def before(function: Callable[..., Any], act: Callable[[], object], call: int = 
 
 def in_a_callback() -> None:
     """Send the signal where an exception would be lost."""
-    import weakref
-
     class Thing:
         pass
 
@@ -149,3 +148,21 @@ def test_ranks_stop_together(wav_root, tmp_path, change):
     assert (code, err) == (0, "")
     assert_same(content(load(output)), content(load(whole)))
     assert_same(best(output).parameters, best(whole).parameters)
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_handler_that_raises_does_not_where_it_would_be_lost(monkeypatch, number):
+    """As in commands that do not train."""
+
+    class Thing:
+        pass
+
+    monkeypatch.setattr("xumx.interrupts._LATER", 0.1)
+    before, thing = signal.signal(number, interrupt), Thing()
+    try:
+        weakref.finalize(thing, signal.raise_signal, number)
+        del thing  # its callback gets the signal
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            time.sleep(20)
+    finally:
+        signal.signal(number, before)
