@@ -46,6 +46,7 @@ def before(function: Callable[..., Any], act: Callable[[], object], call: int = 
 
 def in_a_callback() -> None:
     """Send the signal where an exception would be lost."""
+
     class Thing:
         pass
 
