@@ -73,6 +73,8 @@ def _go_on_in_child(rank: Rank) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: os.kill(child, number))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code in (-signal.SIGINT, -signal.SIGTERM):  # the interpreter was ending, and had no handlers any more
+        os._exit(128 - code)
     if code < 0:
         name = signal.Signals(-code).name
         _say(f"{rank} (process {child}) was killed by {name}; resume from the last checkpoint")
