@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from xumx.console import complain, prepare, printable, settled
 from xumx.errors import UsageError, XumxError, line_of
+from xumx.interrupts import interrupt
 from xumx.ranks import speaks
 
 LONGEST = 1 << 20
@@ -107,9 +108,13 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         logging.basicConfig()
         logging.getLogger("xumx").setLevel(level)
     if threading.current_thread() is threading.main_thread():
-        # What is half-written goes away with the exception.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    code = 1
+        # What is half-written goes away with the exception. A command may have handlers of its own.
+        for number, default in (
+            (signal.SIGINT, signal.default_int_handler),
+            (signal.SIGTERM, signal.SIG_DFL),
+        ):
+            if signal.getsignal(number) is default:
+                signal.signal(number, interrupt)
     try:
         code = main(argv)
     except XumxError as error:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+if __name__ == "__main__":  # as in xumx.train
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from xumx.args import run
 from xumx.comparison.args import study_parser
 from xumx.errors import XumxError, install
+from xumx.interrupts import Interrupts
 from xumx.parallel.job import joined
 
 if TYPE_CHECKING:
@@ -20,11 +26,16 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Study as ``argv`` says; 0 if all is done, 1 if a configuration failed, 2 for wrong usage."""
-    return run(_main, argv)
+    """Study as ``argv`` says; 0 if all is done, 1 if a configuration failed, 2 for wrong usage.
+
+    SIGINT and SIGTERM end training at the next step, with a checkpoint, and all else at once; the code is 130
+    or 143, and the same command goes on.
+    """
+    with Interrupts() as interrupts:
+        return run(partial(_main, interrupts=interrupts), argv)
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     # First of all, so that --help and wrong options answer at once.
     args = study_parser().parse_args(argv)
     for package in ("nnabla", "yaml", "soundfile", "matplotlib", "pandas"):
@@ -33,10 +44,11 @@ def _main(argv: Sequence[str] | None) -> int:
                 f"a study needs {package}, which is missing; {install('train,eval')}, on Python 3.10"
             )
     with joined() as ranks:
-        return _study(args, ranks)
+        interrupts.leave = ranks.leave
+        return _study(args, ranks, interrupts)
 
 
-def _study(args: Namespace, ranks: Communicator) -> int:
+def _study(args: Namespace, ranks: Communicator, interrupts: Interrupts) -> int:
     logging.disable(logging.INFO)  # NNabla greets on import
     from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -45,7 +57,7 @@ def _study(args: Namespace, ranks: Communicator) -> int:
     logging.disable(logging.NOTSET)
     logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
     with logging_redirect_tqdm([logging.getLogger("xumx")]):
-        errors = study(args, ranks)
+        errors = study(args, ranks, interrupts)
     if errors:
         page = Path(args.output) / "study.md"
         print(f"error: {len(errors)} failed; the others are compared in {page}", file=sys.stderr)
@@ -55,4 +67,5 @@ def _study(args: Namespace, ranks: Communicator) -> int:
 
 
 if __name__ == "__main__":
+    Interrupts().__enter__()  # as in xumx.train
     sys.exit(main())

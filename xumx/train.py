@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":  # until there are handlers, Ctrl-C ends without a word
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from xumx.args import run
 from xumx.errors import XumxError, install
+from xumx.interrupts import Interrupts, name
 from xumx.parallel.job import together
 from xumx.ranks import Rank
 from xumx.training.args import train_parser
 
+if TYPE_CHECKING:
+    from xumx.training.options import Options
+    from xumx.training.trainer import Trainer
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train as ``argv`` says, or check the data; 0 if all is well, 1 if it failed, 2 for wrong usage."""
-    return run(_main, argv)
+    """Train as ``argv`` says, or check the data; 0 if all is well, 1 if it failed, 2 for wrong usage.
+
+    SIGINT and SIGTERM end training at the next step, with a checkpoint, and the code is 130 or 143; all else,
+    and a second signal, they end at once.
+    """
+    with Interrupts() as interrupts:
+        return run(partial(_main, interrupts=interrupts), argv)
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     # First of all, so that --help and wrong options answer at once.
     only_check = train_parser().parse_args(argv).check_data is not None
     for package in ("nnabla", "yaml", "soundfile", "matplotlib"):
@@ -34,9 +50,10 @@ def _main(argv: Sequence[str] | None) -> int:
     if only_check:
         return _check(argv) if rank.rank == 0 else 0
     if rank.size == 1:
-        return _train(argv, None)
+        return _train(argv, None, interrupts)
     with together(rank) as world:
-        return _train(argv, world)
+        interrupts.leave = world.Abort
+        return _train(argv, world, interrupts)
 
 
 def _check(argv: Sequence[str] | None) -> int:
@@ -48,7 +65,7 @@ def _check(argv: Sequence[str] | None) -> int:
     return check_data(*parse(argv))
 
 
-def _train(argv: Sequence[str] | None, world: Any) -> int:
+def _train(argv: Sequence[str] | None, world: Any, interrupts: Interrupts) -> int:
     logging.disable(logging.INFO)  # NNabla greets on import
     from xumx.training.lines import Lines
     from xumx.training.start import prepare
@@ -64,14 +81,30 @@ def _train(argv: Sequence[str] | None, world: Any) -> int:
         stack.callback(logger.removeHandler, lines)
         options, trainer = prepare(argv, world, lines, stack)
         try:
-            results = trainer.run()
+            with interrupts.noted():
+                results = trainer.run(interrupts.asked)
         except SystemError as error:
-            # What NNabla makes of an error, or an interrupt, in functions that it calls.
+            # What NNabla makes of an error in functions that it calls.
             raise _first(error) from None
+    if number := trainer.stopped or interrupts.number:
+        if leads:
+            print(_stopped(number, options, trainer), file=sys.stderr)
+        return 128 + number
     if leads and not options.quiet:
         best = f"epoch {results['best_epoch']} with validation loss {results['best_validation_loss']:.5g}"
         print(f"best: {best}, in {Path(options.output) / 'best.h5'}")
     return 0
+
+
+def _stopped(number: int, options: Options, trainer: Trainer) -> str:
+    """Where a run was when a signal came, and how it goes on."""
+    if not trainer.stopped:
+        return f"interrupted by {name(number)} when the run was over"
+    at = trainer.position
+    return (
+        f"stopped by {name(number)} in epoch {at.epoch + 1}, after {at.samples} samples of it; "
+        f"go on with python -m xumx.train --model {shlex.quote(options.output)}"
+    )
 
 
 def _first(error: BaseException) -> BaseException:
@@ -82,4 +115,5 @@ def _first(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
+    Interrupts().__enter__()  # for good: a signal that comes when main has ended is answered too
     sys.exit(main())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.comparison.studies import study
+from tests.training.runs import assert_same, best
 from xumx.comparison import plan, training
 from xumx.errors import XumxError
 from xumx.evaluation.scores import read_scores
@@ -97,7 +99,7 @@ def test_scores_do_not_depend_on_the_scale_of_a_network_s_magnitudes(
             for name in ("output_mean", "output_scale"):
                 parameters[name] = gain * parameters[name]
         weights.save(tmp_path / f"{gain}.h5", network)
-        assert not scoring.score_model(args, tmp_path / f"{gain}.h5", tmp_path / str(gain), tracks, 1)
+        assert not scoring.score_model(args, tmp_path / f"{gain}.h5", tmp_path / str(gain), tracks)
         found.append(scoring.scores(tmp_path / str(gain), tracks))
     for name, stems in found[0].items():
         for stem, values in stems.items():
@@ -138,6 +140,26 @@ def test_what_is_done_is_not_done_again(copied: Path, root: Path) -> None:
     assert {name for name in after if after[name] != before[0][name]} == {"runs/x-umx/L1freq/checkpoint.h5"}
     # The same run again, so the same weights: nothing to score.
     assert times(copied, patterns[1]) == before[1]
+
+
+def test_a_signal_in_training_leaves_a_checkpoint(
+    copied: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, step = copied / "runs" / "x-umx" / "L1freq", Trainer._step
+    before = best(folder)
+    shutil.rmtree(folder)
+
+    def signalled(self: Trainer, *batch: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return step(self, *batch)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(Trainer, "_step", signalled)
+        study(root, copied, "--losses", "L1freq")
+    assert end.value.code == 143 and "stopped by SIGTERM; the same command goes on" in capsys.readouterr().err
+    assert checkpoint.load(folder / "checkpoint.h5").solver_steps == 1
+    assert study(root, copied, "--losses", "L1freq") == 0
+    assert_same(best(folder).parameters, before.parameters)
 
 
 def test_losses_and_epochs_are_added(copied: Path, root: Path) -> None:
@@ -260,7 +282,7 @@ def test_a_missing_gpu_is_said_once(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(plan, "cudnn_works", lambda device: False)
+    monkeypatch.setattr(plan, "automatic_context", lambda device: ("cpu", None))
     assert study(root, tmp_path / "study", "--losses", "L1freq", "L2freq", *options) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "cannot use a GPU" in told, told

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.engines.test_onnx import JOINT, check_golden_masks, check_joint_network
+from tests.extensions import REASON, break_cudnn
 from tests.networks import random_weights, small_config
 from xumx.engines import create
 from xumx.engines.nnabla import NnablaEngine
@@ -87,3 +88,9 @@ def test_a_context_that_is_not_there():
     with pytest.raises(XumxError, match=r"--context cudnn.*xumx\[gpu\]") as raised:
         NnablaEngine(random_weights(small_config()), context="cudnn")
     assert "\n" not in str(raised.value)
+
+
+def test_a_gpu_that_fails_is_said(tmp_path, monkeypatch):
+    break_cudnn(tmp_path, monkeypatch)
+    with pytest.warns(UserWarning, match=rf"GPU 0 fails \({REASON}\); the CPU is used"):
+        assert isinstance(create(random_weights(small_config()), "auto"), OnnxEngine)

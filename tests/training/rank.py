@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -96,6 +97,73 @@ def elsewhere(change: Set) -> None:
 def stalling(change: Set) -> None:
     """Rank 0 takes five steps, and then waits to be killed."""
     _at_step(change, 6, 0, lambda trainer: time.sleep(100))
+
+
+def importing(change: Set) -> None:
+    """SIGTERM when NNabla is imported."""
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *_: Any) -> None:
+            if name == "nnabla":
+                signal.raise_signal(signal.SIGTERM)
+
+    assert "nnabla" not in sys.modules
+    sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+
+
+def reading(change: Set) -> None:
+    """SIGTERM when the data are looked for."""
+    from xumx.training import tracks
+
+    _before(change, tracks, "musdb_tracks", signal.SIGTERM)
+
+
+def counting(change: Set) -> None:
+    """SIGTERM within statistics."""
+    from xumx.training import statistics
+
+    _before(change, statistics, "_blocks", signal.SIGTERM)
+
+
+def building(change: Set) -> None:
+    """SIGTERM in a function that NNabla calls while the graph is built."""
+    from xumx.graph.cpu_ops.lstm import _LSTM
+
+    _before(change, _LSTM, "setup_impl", signal.SIGTERM)
+
+
+def again(change: Set) -> None:
+    """SIGINT in a step, and a second later once more."""
+
+    def twice(trainer: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(1)
+        signal.raise_signal(signal.SIGINT)
+
+    _at_step(change, 2, 0, twice)
+
+
+def signalled(change: Set) -> None:
+    """Rank 1 gets SIGTERM in its third step."""
+    _at_step(change, 3, 1, lambda trainer: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def signalled_all(change: Set) -> None:
+    """Both ranks get it, as their parents do, which pass it on."""
+    for rank in (0, 1):
+        _at_step(change, 3, rank, lambda trainer: os.kill(os.getppid(), signal.SIGTERM))
+    signalled(change)
+
+
+def _before(change: Set, place: Any, name: str, number: int) -> None:
+    function = getattr(place, name)
+
+    def sending(*args: Any, **options: Any) -> Any:
+        signal.raise_signal(number)
+        return function(*args, **options)
+
+    change(place, name, sending)
 
 
 def _at_step(change: Set, number: int, rank: int, act: Callable[[Any], object]) -> None:

@@ -86,7 +86,7 @@ def test_ranks_take_the_steps_of_one_process(root, tmp_path, monkeypatch):
     assert said[0].startswith(f"2 processes on 1 machine, {share} thread")
     assert said[0].endswith("a step learns from 6 samples, 3 a process")
     assert said[1].startswith("learning rate 3.75e-05, linear in the 6 samples")
-    assert [line.split(":")[0] for line in said[2:]] == ["epoch 0", "best"], "rank 0 alone speaks"
+    assert [line.split(":")[0] for line in said[2:]] == ["epoch 1", "best"], "rank 0 alone speaks"
     assert err.count("warning: ") == 1 and "Track 1 - Take 1" in err, "a track is reported once"
     assert_close(load(tmp_path / "run"), first, step=3.75e-5)
 
@@ -157,7 +157,7 @@ def test_a_killed_rank_ends_the_job_which_resumes(root, uninterrupted, tmp_path,
 
 FAILURES = {
     "raising": ("rank 1 of 2 on {host}: IndexError: list index out of range", 2),
-    "drifting": ("rank 0 of 2 on {host}: after epoch 0 the parameters of rank 1 are not those of rank 0", 3),
+    "drifting": ("rank 0 of 2 on {host}: after epoch 1 the parameters of rank 1 are not those of rank 0", 3),
     "elsewhere": ("rank 0 of 2 on {host}: --root {root}: rank 1 found other tracks there than rank 0", 0),
 }
 """What is said, and the steps of the last checkpoint."""
@@ -213,7 +213,7 @@ def test_mpirun_of_another_mpi(tmp_path):
 
 
 NCCL = """
-import nnabla as nn, nnabla.communicators as C, numpy as np
+import nnabla as nn, nnabla.communicators as C, nnabla.functions, numpy as np
 from mpi4py import MPI
 from xumx.errors import XumxError
 from xumx.parallel.nccl import NcclCommunicator
@@ -232,6 +232,7 @@ class Fake:
 
 class Loss:
     def backward(self, **options): calls.append(("backward", options))
+    def visit(self, function): pass
 
 C.MultiProcessDataParallelCommunicator = Fake
 ranks = NcclCommunicator(MPI.COMM_WORLD, nn.Context(["cudnn:float"], "CudaCachedArray", "0"))
@@ -242,6 +243,29 @@ assert calls == [
     ("made for", "0"), "init", ("all_reduce", 1, True), ("callback", 1, True),
     ("backward", {"clear_buffer": True, "communicator_callbacks": "callback"}),
 ], calls
+# A parameter that several functions take, as discriminators': all of its gradient is there when it is sent.
+class Watching(Fake):
+    def all_reduce(self, arrays, division=False, inplace=True):
+        calls.append(("all_reduce", [array.data.copy() for array in arrays]))
+
+C.MultiProcessDataParallelCommunicator = Watching
+ranks = NcclCommunicator(MPI.COMM_WORLD, nn.Context(["cudnn:float"], "CudaCachedArray", "0"))
+w = nn.Variable.from_numpy_array(np.array([2.0, 3.0]), need_grad=True)
+once, often = nn.functions.sum(w * 3), nn.functions.sum(w * 3 + w * 4)
+for loss in (once, often, often):
+    loss.forward()
+    w.grad.zero()
+    calls.clear()
+    if loss is often:
+        ranks.backward(loss, {"w": w})
+        ((name, (gradient,)),) = calls
+        assert name == "all_reduce" and gradient.tolist() == [7, 7], calls
+    else:
+        try:
+            ranks.backward(loss, {"w": w})
+        except Exception:
+            pass  # NNabla takes no callback of ours
+        assert calls == [("callback", 1, True)], calls
 assert ranks.gather(3) == [3] and ranks.broadcast("a") == "a"
 
 for size, said in ((2, "another MPI"), (None, "NCCL_HOME")):

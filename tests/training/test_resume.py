@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import h5py
+import nnabla.functions as F
 import numpy as np
 import pytest
 
 from tests.training.runs import arguments, assert_same, best, content, load, train
 from xumx.errors import XumxError
+from xumx.graph import stock_ops
 from xumx.graph.objective import Objective
 from xumx.train import main
 from xumx.training import checkpoint
@@ -74,7 +76,7 @@ def test_more_epochs_continue_a_finished_run(wav_root, uninterrupted, tmp_path):
     assert main(["--model", str(output), "--epochs", "3", "--quiet"]) == 0
     assert_same(content(load(output)), content(load(uninterrupted)))
     series = (output / "training-loss.series.txt").read_text().splitlines()
-    assert [line.split()[0] for line in series] == ["0", "1", "2"]
+    assert [line.split()[0] for line in series] == ["1", "2", "3"]
     assert series == (uninterrupted / "training-loss.series.txt").read_text().splitlines()
 
 
@@ -196,7 +198,7 @@ def test_no_number_stops_the_run_and_keeps_the_checkpoint(wav_root, tmp_path, mo
         patch.setattr(Objective, "forward", poisoned)
         assert main(["--model", str(output), "--epochs", "2", "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "diverged in epoch 1" in line and str(output / checkpoint.NAME) in line and "--lr" in line
+    assert "diverged in epoch 2" in line and str(output / checkpoint.NAME) in line and "--lr" in line
     assert (output / checkpoint.NAME).read_bytes() == before
     assert main(["--model", str(output), "--epochs", "2", "--lr", "1e-4", "--quiet"]) == 0
     assert load(output).progress["position"]["history"][-1]["learning_rate"] == 1e-4
@@ -217,3 +219,27 @@ def test_parameters_that_are_no_numbers_are_never_saved(wav_root, tmp_path, monk
     assert main(arguments(wav_root, output, "--checkpoint-every", 0)) == 1
     assert "not finite" in capsys.readouterr().err
     assert load(output).progress["position"]["samples"] == 6
+
+
+def test_what_nnabla_draws_follows_from_the_seed(wav_root, tmp_path, monkeypatch):
+    """As the dropout of its LSTM on a GPU, in place of which a function draws here that the CPU has too."""
+    lstm = stock_ops.lstm
+    monkeypatch.setattr(stock_ops, "lstm", lambda *args, **options: F.dropout(lstm(*args, **options), 0.3))
+    options = ("--epochs", 2, "--stock-ops", "--context", "cpu")
+    first, second, other = (tmp_path / name for name in ("first", "second", "other"))
+    train(wav_root, first, *options)
+    with monkeypatch.context() as patch:
+        interrupt(patch, 5)
+        assert main(arguments(wav_root, second, *options, "--checkpoint-every", 0)) == 130
+    train(wav_root, other, *options, "--seed", 43)  # draws in between
+    assert main(["--model", str(second), "--quiet"]) == 0
+    assert_same(content(load(second)), content(load(first)))
+    weights = [best(run).parameters["drums"]["fc1/affine/W"] for run in (first, other)]
+    assert not np.array_equal(*weights)
+
+
+def test_pieces_of_validation_are_fixed(uninterrupted, capsys):
+    """The best loss so far would be one of other pieces."""
+    assert main(["--model", str(uninterrupted), "--epochs", "4", "--valid-dur", "5", "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --valid-dur 5.0: the run in {uninterrupted} has 10.0; leave it out")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.extensions import REASON, break_cudnn
 from tests.musdb_set import make_musdb
 from tests.training.runs import NETWORK, arguments, best, content, load, train
 from xumx import weights
@@ -136,7 +137,7 @@ def test_the_best_weights_are_those_of_the_best_epoch(wav_root, tmp_path, monkey
         best(first).parameters["drums"]["fc1/affine/W"], load(first).parameters["fc1_drums/affine/W"]
     )
     summary = json.loads((first / "run.json").read_text())
-    assert summary["results"]["best_epoch"] == 1 and summary["results"]["best_validation_loss"] == 1.0
+    assert summary["results"]["best_epoch"] == 2 and summary["results"]["best_validation_loss"] == 1.0
 
 
 def test_what_a_run_leaves_behind(wav_root, tmp_path):
@@ -144,7 +145,11 @@ def test_what_a_run_leaves_behind(wav_root, tmp_path):
     saved = train(wav_root, output, "--epochs", 2)
     history = saved.progress["position"]["history"]
     summary = json.loads((output / "run.json").read_text())
-    assert summary["state"] == "done" and summary["history"] == history
+    assert summary["state"] == "done" and summary["context"] == "cpu"
+    assert summary["history"] == [
+        {**e, "epoch": n, "best_epoch": summary["history"][n - 1]["best_epoch"]}
+        for n, e in enumerate(history, 1)
+    ]
     assert summary["arguments"]["hidden_size"] == 8 and summary["arguments"]["root"] == str(wav_root)
     assert summary["versions"]["nnabla"] and summary["host"]["cores"]
     assert summary["results"]["epochs"] == 2
@@ -183,7 +188,7 @@ def test_in_a_fresh_process(stems_root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "xumx.train", f"@{recipe}", "--output", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["epoch", "best:"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["computing", "epoch", "best:"]
     assert "nnabla" not in done.stderr.replace(str(tmp_path), "") and "Traceback" not in done.stderr
 
 
@@ -325,6 +330,15 @@ def test_an_output_that_cannot_be_made(wav_root, tmp_path, capsys):
 def test_a_context_that_is_not_there(wav_root, tmp_path, capsys):
     line = error_line(capsys, 1, arguments(wav_root, tmp_path / "run", "--context", "cudnn"))
     assert '".[gpu]"' in line
+
+
+def test_a_gpu_that_fails_is_said(wav_root, tmp_path, monkeypatch, capsys):
+    break_cudnn(tmp_path, monkeypatch)
+    train(wav_root, tmp_path / "run")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ") and REASON in line and "the CPU is used" in line
+    summary = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (summary["arguments"]["context"], summary["context"]) == ("auto", "cpu")
 
 
 def test_what_training_needs(tmp_path, capsys, monkeypatch):

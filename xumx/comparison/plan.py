@@ -15,7 +15,7 @@ from typing import Any
 from xumx.comparison.args import train_argv
 from xumx.config import SOURCES
 from xumx.data.track import Track
-from xumx.engines import cudnn_works
+from xumx.engines import automatic_context
 from xumx.errors import UsageError, XumxError, install
 from xumx.files import replacing
 from xumx.graph import losses
@@ -171,9 +171,11 @@ def _check_device(args: argparse.Namespace) -> None:
         raise UsageError("--device-id chooses a GPU, but --context cpu computes on none; leave it out")
     if args.context == "cudnn" or args.device_id is not None:
         device = args.device_id or "0"
-        if not cudnn_works(device):
+        context, why = automatic_context(device)
+        if context == "cpu":
             raise XumxError(
-                f"--context {args.context or 'auto'}: NNabla cannot use a GPU of number {device}; "
+                f"--context {args.context or 'auto'}: NNabla cannot use a GPU of number {device}"
+                f"{f' ({why})' if why else ''}; "
                 f"{install('gpu')}, or use --context cpu"
             )
 

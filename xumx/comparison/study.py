@@ -20,13 +20,16 @@ from xumx.evaluation import published
 from xumx.evaluation.scores import Scores
 from xumx.evaluation.tables import write_table
 from xumx.files import replacing
+from xumx.interrupts import Interrupts
 from xumx.parallel.communicator import Communicator
 from xumx.progress import bar
 from xumx.room import check_room
 
 
-def study(args: argparse.Namespace, ranks: Communicator) -> list[str]:
+def study(args: argparse.Namespace, ranks: Communicator, interrupts: Interrupts) -> list[str]:
     """Train, score and measure what is not done yet, and write the tables; a line for each failure.
+
+    ``interrupts`` end a run that is training with a checkpoint, and then the process, with SystemExit.
 
     The processes of a job share the configurations; rank 0 writes and answers for all.
 
@@ -55,7 +58,7 @@ def study(args: argparse.Namespace, ranks: Communicator) -> list[str]:
     with bar(total=len(items), desc="study", unit="run", quiet=quiet) as shown:
         for item in ranks.share(items, lambda item: shown.update()):
             shown.set_postfix_str(str(item))
-            found = _do(item, args, test)
+            found = _do(item, args, test, interrupts)
             if found:  # of a full disk, the others would say the same
                 check_room("--output", folder, plan.room(wanted, args, test))
             for line in found:
@@ -71,7 +74,9 @@ def study(args: argparse.Namespace, ranks: Communicator) -> list[str]:
     return [line for lines in told for line in lines]
 
 
-def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track]) -> list[str]:
+def _do(
+    item: Configuration | str, args: argparse.Namespace, test: list[Track], interrupts: Interrupts
+) -> list[str]:
     """All there is to do for a configuration, or a reference; what failed."""
     scores = Path(args.output) / "scores"
     if isinstance(item, str):
@@ -79,7 +84,7 @@ def _do(item: Configuration | str, args: argparse.Namespace, test: list[Track]) 
     runs = plan.runs(args, item)
     try:
         for run in runs:
-            training.train(run)
+            training.train(run, interrupts)
         model = training.model(runs)
         if model is None:
             return [f"{item}: no epoch has a validation loss that is a number"]

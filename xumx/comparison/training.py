@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from xumx.comparison.plan import Run
 from xumx.errors import XumxError
 from xumx.files import replacing
+from xumx.interrupts import Interrupts, name
 from xumx.training import checkpoint
 from xumx.training.options import new_run, parse
 from xumx.training.schedule import EarlyStopping
@@ -19,11 +21,13 @@ from xumx.training.trainer import BEST
 _FAILED = "failed.txt"
 
 
-def train(run: Run) -> None:
+def train(run: Run, interrupts: Interrupts) -> None:
     """Begin a run, go on with it, or find that it is done.
 
     Raises
     ------
+    SystemExit
+        If a signal has come, when there is a checkpoint.
     XumxError
         If it fails; :func:`failure` remembers.
     """
@@ -38,7 +42,11 @@ def train(run: Run) -> None:
             argv = [*run.argv, *(["--model", str(run.folder)] if known else [])]
             with ExitStack() as stack:
                 _, trainer = prepare(argv, None, Lines(), stack)
-                trainer.run()
+                with interrupts.noted():
+                    trainer.run(interrupts.asked)
+            if number := interrupts.asked():
+                print(f"stopped by {name(number)}; the same command goes on", file=sys.stderr)
+                sys.exit(128 + number)
     except XumxError as error:
         try:
             with replacing(note) as aside:

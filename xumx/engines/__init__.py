@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 from types import ModuleType
 
 from xumx.engines.base import Engine
@@ -15,7 +16,7 @@ from xumx.weights import Weights
 ENGINES = ("auto", "onnx", "nnabla")
 CONTEXTS = ("auto", "cpu", "cudnn")
 
-__all__ = ["CONTEXTS", "ENGINES", "Engine", "create", "cudnn_works", "default_context"]
+__all__ = ["CONTEXTS", "ENGINES", "Engine", "automatic_context", "create", "default_context"]
 
 
 def create(
@@ -55,7 +56,9 @@ def create(
     if engine == "onnx" or (engine == "auto" and context == "cpu"):
         context = "cpu"
     elif context == "auto":
-        context = "cudnn" if cudnn_works(device_id or "0") else "cpu"
+        context, problem = automatic_context(device_id or "0")
+        if problem:
+            warnings.warn(problem, stacklevel=2)
     if context == "cpu" and device_id is not None:
         raise UsageError("--device-id chooses a GPU, but the network runs on the CPU; leave the option out")
     if engine == "auto":
@@ -81,14 +84,20 @@ def default_context() -> tuple[str, str | None]:
     return "cpu", None
 
 
-def cudnn_works(device_id: str) -> bool:
-    """Whether NNabla is there with its cuDNN extension and computes on this GPU."""
+def automatic_context(device_id: str) -> tuple[str, str | None]:
+    """What context 'auto' is: 'cudnn' if NNabla computes on this GPU, else 'cpu'.
+
+    And, where NNabla's extension is installed but cannot be used, a line that says why not.
+    """
     # Looked for first, so that a machine without the extension never pays for importing NNabla.
     extensions = importlib.util.find_spec("nnabla_ext")
     places = extensions.submodule_search_locations if extensions else None
     if not any(os.path.isdir(os.path.join(place, "cudnn")) for place in places or []):
-        return False
-    return bool(_nnabla().cudnn_works(device_id))
+        return "cpu", None
+    why = _nnabla().cudnn_problem(device_id)
+    if why is None:
+        return "cudnn", None
+    return "cpu", f"NNabla's extension for GPUs is there, but GPU {device_id} fails ({why}); the CPU is used"
 
 
 def _nnabla() -> ModuleType:

@@ -77,11 +77,12 @@ class NnablaEngine:
         return self._graphs[shape]
 
 
-def cudnn_works(device_id: str) -> bool:
-    """Whether NNabla computes on this GPU."""
+def cudnn_problem(device_id: str) -> str | None:
+    """Why NNabla does not compute on this GPU; None if it does."""
     try:
         with nn.context_scope(get_extension_context("cudnn", device_id=device_id)):
             one = nn.NdArray.from_numpy_array(np.ones(1, np.float32))
-            return bool((one + one).data[0] == 2)
-    except Exception:  # no driver, no such device, another CUDA: each raises its own
-        return False
+            found = (one + one).data[0]
+    except Exception as error:  # no driver, no such device, another CUDA: each raises its own
+        return next(iter(str(error).splitlines()), "") or type(error).__name__
+    return None if found == 2 else f"1 + 1 is {found} there"

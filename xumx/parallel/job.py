@@ -90,6 +90,8 @@ def _go_on_in_child(rank: Rank) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code in (-signal.SIGINT, -signal.SIGTERM):  # the interpreter was ending, and had no handlers any more
+        os._exit(128 - code)
     if code < 0:
         if -code not in passed_on:  # else who sent it knows
             name = signal.Signals(-code).name

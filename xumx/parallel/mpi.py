@@ -109,6 +109,9 @@ class MpiCommunicator(Communicator):
             traceback.print_exc()
             self._world.Abort(1)
 
+    def leave(self, code: int) -> None:
+        self._world.Abort(code)
+
     def gather(self, value: T) -> list[T]:
         self.barrier()
         return self._world.allgather(value)

@@ -30,6 +30,7 @@ class NcclCommunicator(MpiCommunicator):
 
     def __init__(self, world: Any, context: nn.Context) -> None:
         super().__init__(world)
+        self._repeats: dict[int, bool] = {}
         try:
             self._nccl = C.MultiProcessDataParallelCommunicator(context)
             self._nccl.init()
@@ -50,5 +51,24 @@ class NcclCommunicator(MpiCommunicator):
         statistics = [p.data for p in parameters.values() if not p.need_grad]
         if statistics:  # discriminators have none
             self._nccl.all_reduce(statistics, division=True, inplace=False)
+        if hash(loss) not in self._repeats:
+            self._repeats[hash(loss)] = _repeats(loss, gradients)
+        if self._repeats[hash(loss)]:  # the callback would send a gradient when only a part of it is there
+            loss.backward(clear_buffer=True)
+            self._nccl.all_reduce(gradients, division=True, inplace=False)
+            return
         callback = self._nccl.all_reduce_callback(gradients, BUCKET // 4, division=True)
         loss.backward(clear_buffer=True, communicator_callbacks=callback)
+
+
+def _repeats(loss: nn.Variable, gradients: list[nn.NdArray]) -> bool:
+    """Whether a parameter has several functions in the graph, as those of discriminators have."""
+    uses = dict.fromkeys(map(hash, gradients), 0)
+
+    def visit(function: Any) -> None:
+        for variable in function.inputs:
+            if hash(variable.grad) in uses:
+                uses[hash(variable.grad)] += 1
+
+    loss.visit(visit)
+    return any(count > 1 for count in uses.values())

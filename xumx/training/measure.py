@@ -12,7 +12,7 @@ from nnabla.ext_utils import get_extension_context
 from xumx.config import ModelConfig
 from xumx.data.pieces import Pieces
 from xumx.data.track import Track
-from xumx.engines import cudnn_works
+from xumx.engines import automatic_context
 from xumx.graph import losses, model, ops_for
 from xumx.graph.objective import Objective, shortest
 from xumx.training.options import Options
@@ -54,7 +54,7 @@ def measure(weights: Weights, tracks: Sequence[Track], options: Options) -> dict
     config = weights.config
     context = options.context
     if context == "auto":
-        context = "cudnn" if cudnn_works(options.device_id) else "cpu"
+        context, _ = automatic_context(options.device_id)
     ops = ops_for(context, stock=options.stock_ops)
     needed = shortest(config)
     pieces = Pieces(

@@ -36,8 +36,9 @@ DATASET = {field.name: field.default for field in dataclasses.fields(DatasetOpti
 FIXED = {
     *(*NETWORK, *DATASET),
     *("seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "loss", "mcoef"),
+    "valid_dur",
 }
-"""Those that a run which goes on cannot change: of the network, the stream of samples, the loss."""
+"""Those that a run which goes on cannot change: of the network, samples, the loss, validation."""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class Record:
         What earlier epochs reported, in a run that goes on: the series begin with it.
     processes : int
         How many train together.
+    context : str
+        Where they compute, for ``run.json``: the option may say 'auto'.
 
     Raises
     ------
@@ -60,8 +62,10 @@ class Record:
         arguments: Mapping[str, Any],
         history: Sequence[Mapping[str, Any]],
         processes: int = 1,
+        context: str = "cpu",
     ) -> None:
         self._folder, self._arguments, self._processes = folder, arguments, processes
+        self._context = context
         with self._writing():
             monitor = Monitor(str(folder))
             self._series = {key: MonitorSeries(name, monitor, verbose=False) for name, key in SERIES.items()}
@@ -81,6 +85,7 @@ class Record:
             "arguments": dict(self._arguments),
             "command": sys.argv,
             "processes": self._processes,
+            "context": self._context,
             "versions": versions(),
             "host": {
                 "name": socket.gethostname(),
@@ -89,7 +94,7 @@ class Record:
                 "cores": len(usable_cores().numbers),
             },
             "results": results(history),
-            "history": list(history),
+            "history": [_counted(epoch) for epoch in history],
         }
         with replacing(self._folder / "run.json") as aside:
             aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -103,7 +108,7 @@ class Record:
 
     def _add(self, epoch: Mapping[str, Any]) -> None:
         for key, series in self._series.items():
-            series.add(epoch["epoch"], epoch[key])
+            series.add(1 + epoch["epoch"], _counted(epoch)[key])
 
 
 def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     best = history[last["best_epoch"]]
     return {
         "epochs": len(history),
-        "best_epoch": best["epoch"],
+        "best_epoch": 1 + best["epoch"],
         "best_validation_loss": best["validation_loss"],
         "last_training_loss": last["training_loss"],
         "last_validation_loss": last["validation_loss"],
@@ -120,16 +125,23 @@ def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def setting(options: Options, ranks: Communicator, rate: float, scaling: str) -> Iterator[str]:
-    """What several processes share, and a learning rate that is not the one given."""
+def _counted(epoch: Mapping[str, Any]) -> dict[str, Any]:
+    """An epoch as people count them, from 1; in the history of a checkpoint they are indices, from 0."""
+    return {**epoch, **{key: 1 + epoch[key] for key in ("epoch", "best_epoch")}}
+
+
+def setting(options: Options, context: str, ranks: Communicator, rate: float, scaling: str) -> Iterator[str]:
+    """Where it computes, what several processes share, and a learning rate that is not the one given."""
     total = options.batch_size * ranks.size
+    threads = "1 thread" if THREADS == 1 else f"{THREADS} threads"
     if ranks.size > 1:
         machines = "1 machine" if ranks.machines == 1 else f"{ranks.machines} machines"
-        threads = "1 thread" if THREADS == 1 else f"{THREADS} threads"
         yield (
-            f"{ranks.size} processes on {machines}, {threads} each; "
+            f"{ranks.size} processes on {machines}, {threads if context == 'cpu' else 'a GPU'} each; "
             f"a step learns from {total} samples, {options.batch_size} a process"
         )
+    else:
+        yield f"computing on {f'the CPU, {threads}' if context == 'cpu' else f'GPU {options.device_id}'}"
     if ranks.size > 1 or scaling != "none" or options.warmup:
         how = "as given" if scaling == "none" else f"{scaling} in the {total} samples of a step over {BATCH}"
         warmup = f", after a warm-up of {options.warmup:g} epochs" if options.warmup else ""
@@ -139,8 +151,8 @@ def setting(options: Options, ranks: Communicator, rate: float, scaling: str) ->
 def line_of(epoch: Mapping[str, Any], best: bool) -> str:
     """What is said of an epoch when it is over."""
     return (
-        f"epoch {epoch['epoch']}: training loss {epoch['training_loss']:.5g}, validation loss "
-        f"{epoch['validation_loss']:.5g}{' (best)' if best else ''}, rate {epoch['learning_rate']:g}, "
+        f"epoch {1 + epoch['epoch']}: loss {epoch['training_loss']:.4g}, validation "
+        f"{epoch['validation_loss']:.4g}{' (best)' if best else ''}, rate {epoch['learning_rate']:.3g}, "
         f"{epoch['samples_per_second']:.3g} samples/s"
     )
 
@@ -163,7 +175,7 @@ def draw_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    epochs = [epoch["epoch"] for epoch in history]
+    epochs = [1 + epoch["epoch"] for epoch in history]
     figure = Figure(figsize=(8, 4.5), layout="tight")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -171,10 +183,10 @@ def draw_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     for key, label in (("training_loss", "training"), ("validation_loss", "validation")):
         axes.plot(epochs, [epoch[key] for epoch in history], style, label=label)
     best = history[history[-1]["best_epoch"]]
-    axes.plot(best["epoch"], best["validation_loss"], "k*", label=f"best: {best['validation_loss']:.4g}")
+    axes.plot(1 + best["epoch"], best["validation_loss"], "k*", label=f"best: {best['validation_loss']:.4g}")
     for before, after in itertools.pairwise(history):
         if after["learning_rate"] < before["learning_rate"]:
-            axes.axvline(after["epoch"], color="grey", linestyle=":", linewidth=1)
+            axes.axvline(1 + after["epoch"], color="grey", linestyle=":", linewidth=1)
     axes.set(xlabel="epoch", ylabel="loss", title=path.absolute().parent.name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from nnabla.ext_utils import get_extension_context
 
 from xumx import weights
 from xumx.config import ModelConfig
-from xumx.engines import cudnn_works
+from xumx.engines import automatic_context
 from xumx.errors import UsageError, XumxError, install
 from xumx.files import locked, replacing
 from xumx.graph import ops_for
@@ -27,6 +28,8 @@ from xumx.training.lines import Lines
 from xumx.training.options import Options, fields, from_weights, new_run, parse, resumed
 from xumx.training.trainer import BEST, Trainer
 from xumx.weights import Weights
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(
@@ -118,7 +121,9 @@ def _start(model: str | None) -> tuple[Path, Checkpoint | Weights | None]:
 def _context(options: Options, given: frozenset[str]) -> str:
     context = options.context
     if context == "auto":
-        context = "cudnn" if cudnn_works(options.device_id) else "cpu"
+        context, problem = automatic_context(options.device_id)
+        if problem:
+            logger.warning("%s", problem)
     if context == "cpu" and "device_id" in given:
         raise UsageError(
             "--device-id chooses a GPU, but this run computes on the CPU; use it with --context cudnn"

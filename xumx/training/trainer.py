@@ -7,12 +7,13 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 import nnabla as nn
+import nnabla.random
 import nnabla.solvers as S
 import numpy as np
 from nnabla.ext_utils import get_extension_context
@@ -60,6 +61,13 @@ class Trainer:
         What to resume, or what to start from in place of random weights.
     encoders : list, optional
         Those of a frozen network, for deep features.
+
+    Attributes
+    ----------
+    position : Position
+        Where the run is.
+    stopped : int
+        What it was stopped with before its end; 0 if it was not.
     """
 
     def __init__(
@@ -75,7 +83,7 @@ class Trainer:
     ) -> None:
         self._options, self._data, self._communicator, self._ops = options, data, communicator, ops
         self._lines = lines
-        self._context = get_extension_context(context, device_id=options.device_id)
+        self._device, self._context = context, get_extension_context(context, device_id=options.device_id)
         self._config = start.config if start else options.config
         self._output = Path(options.output)
         self._scope: OrderedDict[str, Any] = OrderedDict()
@@ -85,11 +93,14 @@ class Trainer:
             statistics = {} if start else data.statistics()._asdict()
             self._state = State.new(options, communicator.rank, statistics)
         self.position = self._state.position
+        self.stopped = 0
+        self._stop: Callable[[], int] = lambda: 0
         several = communicator.size > 1 or self._state.before > 1
         self._scaling = options.lr_scaling or ("linear" if several else "none")
         self._scale = scale(self._scaling, options.batch_size * communicator.size)
         terms = losses.terms(losses.parse(options.loss), options.mcoef)
         judged = [term.label for term in terms if term.loss.adversarial]
+        self._seed()
         with self._entered():
             if isinstance(start, Checkpoint):
                 for name, values in start.parameters.items():
@@ -125,8 +136,14 @@ class Trainer:
                     restore_solver(solver, start)
         self._validation = Validation(data.validation, self._config, ops, terms, communicator, encoders)
 
-    def run(self) -> dict[str, Any]:
+    def run(self, stop: Callable[[], int] | None = None) -> dict[str, Any]:
         """Train to the last epoch or until early stopping; the results in a few numbers.
+
+        Parameters
+        ----------
+        stop : callable, optional
+            Asked at each step, and within validation: of what else than 0 it gives on any rank, the run takes
+            note in :attr:`stopped` and ends, with a checkpoint from which it goes on as if nothing had been.
 
         Raises
         ------
@@ -137,7 +154,8 @@ class Trainer:
             checkpoint is kept.
         """
         options, at, stopping = self._options, self.position, self._state.stopping
-        ranks = self._communicator
+        ranks, self.stopped = self._communicator, 0
+        self._stop = stop or self._stop
         if at.epoch >= options.epochs:
             raise UsageError(f"--epochs {options.epochs}: the run has trained {at.epoch} already; give more")
         if stopping.over:
@@ -154,14 +172,18 @@ class Trainer:
         epochs = tqdm(total=options.epochs, initial=at.epoch, desc="epochs", unit="epoch", disable=quiet)
         reading = self._adversary.reading() if self._adversary else contextlib.nullcontext()
         with self._entered(), stream, epochs, reading:
-            record = Record(self._output, fields(options), at.history, ranks.size) if leads else None
+            args = fields(options), at.history, ranks.size, self._device
+            record = Record(self._output, *args) if leads else None
             if not quiet:
                 rate = self._state.plateau.rate * self._scale
-                for line in setting(options, ranks, rate, self._scaling):
+                for line in setting(options, self._device, ranks, rate, self._scaling):
                     epochs.write(line)
             while at.epoch < options.epochs and not stopping.over:
                 self._train(stream, quiet)
-                best = self._end_epoch(quiet)
+                best = None if self.stopped else self._end_epoch(quiet)
+                if best is None:
+                    self.save()
+                    break
                 if record and best:
                     weights.save(self._output / BEST, model.get_weights(self._config))
                 self.save()
@@ -170,7 +192,7 @@ class Trainer:
                 if not quiet:
                     epochs.update()
                     epochs.write(line_of(at.history[-1], best))
-        return results(at.history)
+        return results(at.history) if at.history else {}
 
     def save(self) -> None:
         """Write the checkpoint. All processes call it, and rank 0 writes.
@@ -211,7 +233,7 @@ class Trainer:
         bar = tqdm(
             total=steps * batch,
             initial=done * batch,
-            desc=f"epoch {at.epoch}",
+            desc=f"epoch {at.epoch + 1}",
             unit="sample",
             leave=False,
             disable=quiet,
@@ -223,19 +245,22 @@ class Trainer:
                 self._solver.set_learning_rate(self._rate(at.samples + batch))
                 values = self._step(mixture, target.reshape(shape))
                 due = time.monotonic() - saved >= 60 * options.checkpoint_every
-                values, due = self._meet(values, due)
+                values, due, self.stopped = self._meet(values, due)
                 for name, value in values.items():
                     at.sums[name] = at.sums.get(name, 0.0) + value * batch
                 at.samples += batch
                 at.seconds = before + time.monotonic() - began
                 bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
                 bar.update(batch)
+                if self.stopped:
+                    return
                 if due and step + 1 < steps:
                     self.save()
                     saved = time.monotonic()
 
     def _step(self, mixture: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """One update; the loss before it, and its terms."""
+        self._seed()
         self._solver.zero_grad()
         self._objective.feed(mixture, targets)
         loss = self._objective.forward()
@@ -248,26 +273,35 @@ class Trainer:
             values["discriminator"] = self._adversary.step(self._solver.learning_rate())
         return values
 
-    def _meet(self, values: dict[str, float], due: bool) -> tuple[dict[str, float], bool]:
-        """After each step: the mean losses of all ranks, and whether rank 0 holds a checkpoint due."""
-        found = self._communicator.gather((values, due, self._lines.take()))
-        for _, _, lines in found:
+    def _seed(self) -> None:
+        """Let what NNabla draws, such as dropout on a GPU, follow from the seed, the rank and the step."""
+        at = self.position
+        words = [self._options.seed, self._communicator.rank, at.epoch, at.samples]
+        nnabla.random.set_function_seed(int(np.random.SeedSequence(words).generate_state(1)[0] >> 1))
+
+    def _meet(self, values: dict[str, float], due: bool) -> tuple[dict[str, float], bool, int]:
+        """After each step: all ranks' mean losses; if rank 0 holds a checkpoint due; if any is to stop."""
+        found = self._communicator.gather((values, due, self._stop(), self._lines.take()))
+        for *_, lines in found:
             self._lines.show(lines)
-        means = {name: sum(theirs[name] for theirs, _, _ in found) / len(found) for name in values}
-        return means, found[0][1]
+        means = {name: sum(theirs[0][name] for theirs in found) / len(found) for name in values}
+        return means, found[0][1], max(theirs[2] for theirs in found)
 
     def _rate(self, samples: int) -> float:
         """The learning rate of the step that ends at a number of samples of the epoch."""
         epochs = self.position.epoch + samples / self._data.stream.size
         return self._state.plateau.rate * self._scale * warmth(epochs, self._options.warmup)
 
-    def _end_epoch(self, quiet: bool) -> bool:
-        """Validate, and move on to the next epoch; whether this one was the best."""
+    def _end_epoch(self, quiet: bool) -> bool | None:
+        """Validate, and move on to the next epoch; whether this one was the best. None: stopped before."""
         at, state = self.position, self._state
         began = time.monotonic()
         if self._communicator.size > 1:
             self._compare()
-        valid = self._validation.run(progress=not quiet)
+        valid = self._validation.run(progress=not quiet, stop=self._stop)
+        if valid is None:
+            self.stopped = max(self._communicator.gather(self._stop()))
+            return None
         if not math.isfinite(valid["loss"]):
             self._diverged(f"the validation loss is {valid['loss']}")
         rate = self._rate(at.samples)
@@ -295,14 +329,14 @@ class Trainer:
             digest.update(self._parameters[name].d.tobytes())
         if others := self._communicator.differing(digest.digest()):
             raise XumxError(
-                f"after epoch {self.position.epoch} the parameters of {others} are not those of rank 0: "
+                f"after epoch {self.position.epoch + 1} the parameters of {others} are not those of rank 0: "
                 "a network or a memory that errs, or different versions; the last checkpoint is kept"
             )
 
     def _diverged(self, what: str) -> NoReturn:
         path = self._output / checkpoint.NAME
         advice = f"resume {path} with a smaller --lr" if path.exists() else "try a smaller --lr"
-        raise XumxError(f"training diverged in epoch {self.position.epoch}: {what}; {advice}")
+        raise XumxError(f"training diverged in epoch {self.position.epoch + 1}: {what}; {advice}")
 
     @contextlib.contextmanager
     def _entered(self) -> Iterator[None]:

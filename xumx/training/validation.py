@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import nnabla as nn
@@ -53,8 +53,10 @@ class Validation:
         self._encoders = encoders
         self._graphs: OrderedDict[int, Objective] = OrderedDict()
 
-    def run(self, *, progress: bool = True) -> dict[str, float]:
+    def run(self, *, progress: bool = True, stop: Callable[[], int] = lambda: 0) -> dict[str, float] | None:
         """The loss and its terms, means over all ranks' pieces in which each audio sample counts the same.
+
+        None if ``stop``, which is asked before each piece, gave anything but 0 on any rank.
 
         Raises
         ------
@@ -67,6 +69,8 @@ class Validation:
         for piece, sample in tqdm(
             self._pieces, "validation", unit="piece", leave=False, disable=not progress
         ):
+            if stop():
+                break
             # A track may be too short for a single frame.
             missing = max(shortest(self._config) - piece.length, 0)
             objective = self._graph(piece.length + missing)
@@ -77,10 +81,12 @@ class Validation:
             for name, value in {"loss": objective.forward(), **objective.values()}.items():
                 sums[name] += value * piece.length
             weight += piece.length
-        totals = self._communicator.sum(np.array([weight, *sums.values()]))
+        stopped, *totals = self._communicator.sum(np.array([stop(), weight, *sums.values()]))
+        if stopped:
+            return None
         if not totals[0]:
             raise XumxError("none of the validation tracks can be read")
-        return dict(zip(sums, (totals[1:] / totals[0]).tolist(), strict=True))
+        return {name: float(total / totals[0]) for name, total in zip(sums, totals[1:], strict=True)}
 
     def _graph(self, samples: int) -> Objective:
         if samples not in self._graphs:
