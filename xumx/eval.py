@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from xumx.args import run, separator_options
+from xumx.console import complain
 from xumx.errors import UsageError, XumxError, install
 from xumx.parallel.job import joined
 from xumx.ranks import speaks
@@ -78,34 +79,32 @@ def _score(args: argparse.Namespace, ranks: Communicator) -> int:
     from xumx.evaluation.tracks import evaluate_all
     from xumx.progress import bar
 
-    plan: _Plan = ranks.broadcast(_plan(args) if ranks.rank == 0 else None)
-    errors = []
     quiet = args.quiet or ranks.rank > 0  # one bar for all
-    done = len(plan.tasks) - len(plan.left)
-    with (
-        bar(total=len(plan.tasks), initial=done, unit="track", quiet=quiet) as shown,
-        warnings.catch_warnings(),
-    ):
+    errors = []
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = lambda text, *_, **__: shown.write(f"warning: {text}", file=sys.stderr)
-        outcomes = evaluate_all(
-            ranks.share(plan.left, lambda task: shown.update()),
-            make_estimator(args),
-            plan.members,
-            processes=args.cores,
-            threads=threads(args.cores),
-        )
-        with contextlib.closing(outcomes):
-            for outcome in outcomes:
-                for line in outcome.warnings:
-                    warnings.warn(line, stacklevel=1)
-                if outcome.error is not None:
-                    # The others would fail alike.
-                    session.check_room(plan.tasks, plan.members, Path(args.evaldir), kept_estimates(args))
-                    errors.append(outcome.error)
-                    shown.write(f"error: {outcome.error}", file=sys.stderr)
-                shown.update()
-        told = ranks.gather(errors)
+        warnings.showwarning = lambda text, *_, **__: complain(f"warning: {text}")
+        plan: _Plan = ranks.broadcast(_plan(args) if ranks.rank == 0 else None)
+        done = len(plan.tasks) - len(plan.left)
+        with bar(total=len(plan.tasks), initial=done, unit="track", quiet=quiet) as shown:
+            outcomes = evaluate_all(
+                ranks.share(plan.left, lambda task: shown.update()),
+                make_estimator(args),
+                plan.members,
+                processes=args.cores,
+                threads=threads(args.cores),
+            )
+            with contextlib.closing(outcomes):
+                for outcome in outcomes:
+                    for line in outcome.warnings:
+                        warnings.warn(line, stacklevel=1)
+                    if outcome.error is not None:
+                        # The others would fail alike.
+                        session.check_room(plan.tasks, plan.members, Path(args.evaldir), kept_estimates(args))
+                        errors.append(outcome.error)
+                        complain(f"error: {outcome.error}")
+                    shown.update()
+            told = ranks.gather(errors)
     if ranks.rank:  # the first answers for all
         return 0
     return _report(args, plan, [*plan.left_out, *(line for lines in told for line in lines)])
@@ -119,7 +118,7 @@ def _plan(args: argparse.Namespace) -> _Plan:
 
     tracks, left_out = with_warnings(find_tracks(args))
     for line in left_out:
-        print(f"error: {line}", file=sys.stderr)
+        complain(f"error: {line}")
     members = _members(args, tracks)
     folder, kept = Path(args.evaldir), kept_estimates(args)
     session.begin(folder, settings(args), force=args.force)
