@@ -18,6 +18,8 @@ Step = tuple[int, int, int]
 
 EDGES = (0, 1, 2, 3, 7, 8, 15, 16, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
+_DEEP = "a list in a list in a list and so on"
+
 VALUES: tuple[Any, ...] = (
     *(
         0,
@@ -50,6 +52,7 @@ VALUES: tuple[Any, ...] = (
         "\ud800",
         "é",
     ),
+    _DEEP,
     *([], {}, [[]], [1], ["x"], {"x": 1}, [None] * 1000),
 )
 
@@ -169,7 +172,8 @@ def _in_json(data: bytes, what: int, where: int, value: int) -> bytes:
             holder[key] = [holder[key]]
     else:
         holder[key] = VALUES[value % len(VALUES)]
-    return json.dumps(content).encode()
+    deep = value % 100_000
+    return json.dumps(content).replace(f'"{_DEEP}"', deep * "[" + deep * "]").encode()
 
 
 def _spots(content: Any) -> Any:
