@@ -184,6 +184,8 @@ def _fall(tally: Tally, kind: str, seed: int, number: int, reason: str, folder: 
 
 def _opened(folder: Path) -> Iterator[tuple[int, str]]:
     """Files outside of the reader's folder that were opened while a file was read."""
+    from tests.fuzz.files import ELSEWHERE
+
     packages = (sys.prefix, sys.base_prefix, str(ROOT / "xumx"), str(ROOT / "tests"))
     system = (
         "/proc/",
@@ -196,6 +198,7 @@ def _opened(folder: Path) -> Iterator[tuple[int, str]]:
         "/usr/share/zoneinfo",
     )
     allowed = (str(folder / "work"), *packages, *system)
+    elsewhere = str(folder / "work" / ELSEWHERE)
     plugins = "/lib/plugin"  # where HDF5 looks for filters, whatever the file
     number, log = -1, folder / "opened"
     for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
@@ -203,7 +206,7 @@ def _opened(folder: Path) -> Iterator[tuple[int, str]]:
             number = int(mark[2]) if mark[1] == "begin" else -1
         elif number >= 0 and (found := re.search(r'"((?:[^"\\]|\\.)*)"', line)):
             path = found[1]
-            if not path.startswith(allowed) and not path.endswith(plugins):
+            if path.startswith(elsewhere) or (not path.startswith(allowed) and not path.endswith(plugins)):
                 yield number, f"OPENED {path}"
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from tests.fuzz.kinds import Kind
 from tests.fuzz.mutations import Step, mutated, steps
 
+ELSEWHERE = "elsewhere"
+"""A folder beside the file, of which no reader may open anything: playlists may name what is below them."""
+
 
 class Source:
     """Wrong files of one kind.
@@ -23,19 +26,18 @@ class Source:
 
     def __init__(self, kind: Kind, folder: Path) -> None:
         self.kind = kind
-        self.canary = folder / "elsewhere" / "canary.h5"
-        self.canary.parent.mkdir()
-        self.canary.write_bytes(bytes(4096))
+        self._work = folder / "work"
+        self.canary = self._work / ELSEWHERE / "canary"
         (folder / "seeds").mkdir()
         self.seeds = kind.seeds(folder / "seeds", self.canary)
-        self._work = folder / "work"
 
     def file(self, which: int, recipe: Sequence[Step]) -> Path:
         """The file of a recipe, alone in its folder; without steps a valid one."""
         names = sorted(self.seeds)
         name = names[which % len(names)]
         shutil.rmtree(self._work, ignore_errors=True)
-        self._work.mkdir()
+        self.canary.parent.mkdir(parents=True)
+        self.canary.write_bytes(bytes(4096))
         content = mutated(self.seeds[name], list(self.seeds.values()), recipe, self.canary)
         path = self._work / name
         path.write_bytes(content)

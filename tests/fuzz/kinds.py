@@ -95,11 +95,10 @@ def _sounds(names: Sequence[str]) -> Callable[[Path, Path], Seeds]:
             with Writer(folder / name, rate, 1 + number % 2) as writer:
                 writer.write(music(0.25, number, rate, 1 + number % 2))
             found[name] = (folder / name).read_bytes()
-        for name in ("list.mp4", "list.mp3", "list.flac"):
-            found[name] = f"ffconcat version 1.0\nfile '{canary}'\n".encode()
-        found["play." + names[-1].rpartition(".")[2]] = (
-            f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{canary}\n#EXT-X-ENDLIST\n".encode()
-        )
+        inside = canary.relative_to(canary.parents[1])
+        for suffix in ("mp4", "mp3", "flac"):
+            found[f"list.{suffix}"] = f"ffconcat version 1.0\nfile {inside}\n".encode()
+            found[f"play.{suffix}"] = f"#EXTM3U\n#EXTINF:1,\n{inside}\n#EXT-X-ENDLIST\n".encode()
         return found
 
     return seeds
