@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.files import Source
-from tests.fuzz.kinds import KINDS, outcome
+from tests.fuzz.kinds import KINDS, Fell, Kind, outcome
 from tests.fuzz.mutations import Step
+from xumx.errors import XumxError
 
 AVAILABLE = [name for name, kind in KINDS.items() if kind.available]
 
@@ -20,6 +22,24 @@ number = st.integers(0, 2**32 - 1)
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Source]:
     return {name: Source(KINDS[name], tmp_path_factory.mktemp(name)) for name in AVAILABLE}
+
+
+def tracebacks(path: Path) -> None:
+    raise KeyError(path.name)
+
+
+def two_lines(path: Path) -> None:
+    raise XumxError("one\nand another")
+
+
+def exits(path: Path) -> None:
+    raise SystemExit(1)
+
+
+@pytest.mark.parametrize("read", [tracebacks, two_lines, exits])
+def test_what_falls_is_seen(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    with pytest.raises(Fell):
+        outcome(Kind("kind", lambda *_: {}, read), tmp_path / "file")
 
 
 @pytest.mark.parametrize("name", AVAILABLE)

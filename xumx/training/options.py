@@ -279,12 +279,16 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
 def _check_stored(stored: Mapping[str, Any], model: str) -> None:
     """See that a checkpoint's options are those of this version, and of their types."""
     known = get_type_hints(Options)
+    advice = "a new run can start from its weights, best.h5"
     try:
         check(stored, TypedDict("_Stored", known))  # type: ignore[operator]
     except JsonError as error:
-        raise XumxError(f"{model}: the run's options cannot be used: {error.reason}") from None
+        raise XumxError(f"{model}: the run's options cannot be used, {error.reason}; {advice}") from None
     if unknown := sorted(stored.keys() - known):
-        raise XumxError(f"{model}: this version of xumx does not know the run's option {unknown[0]!r}")
+        name = unknown[0]
+        raise XumxError(
+            f"{model}: xumx does not know the run's option {name!r}; another version may; {advice}"
+        )
 
 
 def fields(options: Options) -> dict[str, Any]:
