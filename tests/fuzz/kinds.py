@@ -252,7 +252,8 @@ def _read_headers(path: Path) -> None:
     for found in read_headers([song], path.parent, [path.parent], progress=False).values():
         if not isinstance(found, Recording):
             raise found
-        track_at("song", {"a": found}, 22050).read("a", 0, 40, 2)
+        track = track_at("song", {"a": found}, 22050)
+        track.read("a", 0, min(track.samples, 40), found.channels)
 
 
 def _study_seeds(folder: Path, canary: Path) -> Seeds:

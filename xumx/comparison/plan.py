@@ -199,7 +199,11 @@ def load(folder: Path) -> dict[str, Any] | None:
 
 def _known(arch: str, names: tuple[str, ...]) -> Configuration:
     """A configuration, whose names become those of folders."""
-    if arch not in ARCHITECTURES or losses.spell(losses.parse(names)) != names or not names:
+    try:
+        known = bool(names) and losses.spell(losses.parse(names)) == names
+    except UsageError:
+        known = False
+    if arch not in ARCHITECTURES or not known:
         raise UsageError(f"there is no configuration {arch!r} {names}")
     return Configuration(arch, names)
 
@@ -257,6 +261,7 @@ def save(folder: Path, study: dict[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
+    """In one line, whatever the file holds."""
     if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    return "the default" if value is None else str(value)
+        return " ".join(" ".join(map(str, value)).split()) or "none"
+    return "the default" if value is None else " ".join(str(value).split())
