@@ -401,7 +401,8 @@ def test_songs_from_pipes(song, tmp_path, how):
 
 def test_what_is_wrong_with_a_pipe_is_said_in_its_name(song, tmp_path):
     def separated(data):
-        command = [sys.executable, "-m", "xumx.test", "--inputs", "-", *MODEL, "--outdir", str(tmp_path / "o")]
+        out = str(tmp_path / "o")
+        command = [sys.executable, "-m", "xumx.test", "--inputs", "-", *MODEL, "--outdir", out]
         return subprocess.run(command, input=data, capture_output=True)
 
     done = separated(b"no music")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import shlex
@@ -13,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
+from xumx import jsonfile
 from xumx.console import complain, prepare, printable, settled
 from xumx.errors import UsageError, XumxError, line_of
 from xumx.interrupts import interrupt
@@ -256,14 +256,10 @@ def extension(text: str) -> str:
 
 def _aggregate(text: str) -> dict[str, list[str]]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"no JSON ({error})") from None
-    if not isinstance(value, dict) or not all(
-        isinstance(v, list) and all(isinstance(name, str) for name in v) for v in value.values()
-    ):
-        raise argparse.ArgumentTypeError('needs an object of lists, such as {"name": ["drums", "bass"]}')
-    return value
+        return jsonfile.parse(text, dict[str, list[str]])
+    except jsonfile.JsonError as error:
+        needs = 'it needs an object of lists, such as {"name": ["drums", "bass"]}'
+        raise argparse.ArgumentTypeError(f"{error}; {needs}") from None
 
 
 def _bitrate(text: str) -> int:

@@ -233,7 +233,7 @@ def test_broken_checkpoints_are_named(tmp_path: Path, change: Any, named: str) -
         ("separator.json", {"sample_rate": 2**62}, "sample_rate must be"),
         ("separator.json", {"sample_rate": "fast"}, "sample_rate is 'fast'"),
         ("separator.json", {"sample_rate": 44100.5}, "sample_rate is 44100.5"),
-        ("separator.json", [1], "no JSON object"),
+        ("separator.json", [1], "does not hold what it should"),
         ("drums.json", {"args": 3}, "args is no object"),
     ],
 )

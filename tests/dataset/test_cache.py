@@ -131,17 +131,28 @@ def test_an_interrupted_build_goes_on_where_it_was(
     assert len(read) == 12 + 7
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "garbage", "another shape"])
-def test_a_broken_file_is_built_again(tracks: list[Track], tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "empty", "garbage", "another shape", "header", "archive"])
+def test_a_broken_file_is_built_again(
+    tracks: list[Track], tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     cached(tracks, tmp_path / "cache", progress=False)
     victim = files(tmp_path / "cache")[4]
     content = victim.read_bytes()
     if damage == "another shape":
         np.save(victim, np.zeros((2, 499), np.int16))
     else:
-        victim.write_bytes({"truncated": content[:-1], "empty": b"", "garbage": b"garbage" * 99}[damage])
+        damaged = {
+            "truncated": content[:-1],
+            "empty": b"",
+            "garbage": b"garbage" * 99,
+            "header": content.replace(b"(2, 500)", b"(2, 500\t"),  # which NumPy takes to a Python parser
+            "archive": b"PK\x03\x04" + content[4:],
+        }
+        victim.write_bytes(damaged[damage])
     assert_same(cached(tracks, tmp_path / "cache", progress=False), tracks)
     assert victim.read_bytes() == content and len(files(tmp_path / "cache")) == 12
+    (message,) = caplog.messages
+    assert "1 of 12 files are damaged" in message and victim.name in message
 
 
 def test_a_stale_file_is_built_again_and_removed(tracks: list[Track], tmp_path: Path) -> None:

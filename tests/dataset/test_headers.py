@@ -104,9 +104,16 @@ def test_where_nothing_can_be_written_another_folder_serves(
     assert read(root, blocked) == first
 
 
+def states(*numbers: float) -> str:
+    return json.dumps({"format": 1, "files": {"a.wav": numbers}})
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"format": 1, "files": {"a.wav": [1]}}', '{"format": 1, "files": 3}', "\xff"]
-)
+    "content",
+    ["", "[]", "{}", '{"format": 1, "files": 3}', "\xff", 9999 * "[", states(1), states(1, 2, 3, 2.0, 3),
+     states(1, 2, 3, 2, 0), states(1, 2, 3, 2, -1), states(1, 2, 10**15, 2, 44100), states(1, 2, 3, 0, 44100),
+     '{"format": 1, "files": {"a.wav": [1, 2, true, 2, 44100]}}'],
+)  # fmt: skip
 def test_a_broken_file_is_made_anew(root: Path, content: str, caplog: pytest.LogCaptureFixture) -> None:
     first = read(root)
     whole = (root / NAME).read_text()

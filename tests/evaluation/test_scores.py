@@ -122,7 +122,9 @@ def test_score_files_are_museval_s(tmp_path):
         assert np.isnan(values[~finite]).all()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"targets": []}', '{"targets": [{"name": "a"}]}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", 9999 * "[", '{"targets": []}', '{"targets": [{"name": "a"}]}', "\xff"]
+)
 def test_unreadable_score_file(tmp_path, text):
     path = tmp_path / "Song.json"
     path.write_bytes(text.encode("latin-1"))

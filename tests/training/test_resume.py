@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import signal
@@ -182,6 +183,53 @@ def test_broken_checkpoints(uninterrupted, tmp_path, capsys, damage):
     assert main(["--model", str(tmp_path), "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert str(path) in line and ("format 9" in line if damage == "format" else "no whole checkpoint" in line)
+
+
+@pytest.mark.parametrize(
+    "where, value, named",
+    [
+        (("config", "n_fft"), "wide", "does not hold what it should"),
+        (("solver_steps",), 1e300, "solver_steps"),
+        (("progress", "position", "samples"), -1, "samples"),
+        (("progress", "position", "epoch"), 10**30, "epoch"),
+        (("progress", "position", "history", 0, "best_epoch"), 7, "order"),
+        (("progress", "random", 0, "state"), 3, "random state"),
+        (("progress", "plateau"), [], "plateau"),
+        (("progress", "options", "loss"), ["nothing"], "no such loss"),
+        (("progress", "options", "batch_size"), "3", "batch_size"),
+        (("progress", "options", "new"), 3, "new"),
+    ],
+)
+def test_checkpoints_that_hold_something_else(uninterrupted, tmp_path, capsys, where, value, named):
+    path = tmp_path / checkpoint.NAME
+    path.write_bytes((uninterrupted / checkpoint.NAME).read_bytes())
+    with h5py.File(path, "a") as file:
+        run = json.loads(file["run"][()])
+        inner = run
+        for key in where[:-1]:
+            inner = inner[key]
+        inner[where[-1]] = value
+        file["run"][()] = json.dumps(run)
+    assert main(["--model", str(tmp_path), "--epochs", "4", "--quiet"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path) in line and named in line and "best.h5" in line
+
+
+@pytest.mark.parametrize("group", ["parameters", "solver", "statistics"])
+def test_checkpoints_whose_arrays_do_not_fit(uninterrupted, tmp_path, capsys, group):
+    path = tmp_path / checkpoint.NAME
+    for change in (None, np.zeros(3, np.float32), np.array("x", "S3")):
+        path.write_bytes((uninterrupted / checkpoint.NAME).read_bytes())
+        with h5py.File(path, "a") as file:
+            name = group
+            while isinstance(file[name], h5py.Group):
+                name = f"{name}/{min(file[name])}"
+            del file[name]
+            if change is not None:
+                file[name] = change
+        assert main(["--model", str(tmp_path), "--epochs", "4", "--quiet"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert str(path) in line and name in line and "best.h5" in line
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -97,7 +97,7 @@ def test_the_file_is_shared_by_those_who_agree(tmp_path: Path, monkeypatch: pyte
     data.mkdir()
     tracks = tracks_of(tmp_path, [3000, 4000])
     first = load_or_compute(tracks, CONFIG, [data, output], progress=False)
-    assert [p.suffix for p in data.iterdir()] == [".npz"] and not output.exists()
+    assert [p.suffix for p in data.iterdir()] == [".npy"] and not output.exists()
 
     def fail(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
@@ -131,7 +131,7 @@ def test_a_broken_file_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFix
     data = tmp_path / "data"
     first = load_or_compute(tracks, CONFIG, [data], progress=False)
     (path,) = data.iterdir()
-    for content in (b"", b"no archive", path.read_bytes()[:100]):
+    for content in (b"", b"no archive", path.read_bytes()[:100], path.read_bytes()[:-8] + 8 * b"\0"):
         path.write_bytes(content)
         with caplog.at_level(logging.WARNING):
             caplog.clear()

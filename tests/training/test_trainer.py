@@ -171,7 +171,7 @@ def test_what_a_run_leaves_behind(wav_root, tmp_path):
 
 def test_statistics_become_the_input_parameters(wav_root, tmp_path):
     saved = train(wav_root, tmp_path / "run", "--lr", 1e-30)
-    assert [p.suffix for p in wav_root.iterdir() if p.is_file()].count(".npz") >= 1
+    assert [p.suffix for p in wav_root.iterdir() if p.is_file()].count(".npy") >= 1
     network = best(tmp_path / "run")
     for parameters in network.parameters.values():
         k = network.config.max_bin

@@ -10,10 +10,13 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+from msgspec import Meta
+
+from xumx import jsonfile
 from xumx.comparison.args import train_argv
-from xumx.config import SOURCES
+from xumx.config import ARCHITECTURES, SOURCES
 from xumx.data.track import Track
 from xumx.engines import automatic_context
 from xumx.errors import UsageError, XumxError, install
@@ -81,6 +84,14 @@ class Run:
     folder: Path
     argv: tuple[str, ...]
     source: str | None = None
+
+
+class _Study(TypedDict):
+    settings: dict[str, Any]
+    epochs: Annotated[int, Meta(ge=1)]
+    configurations: list[tuple[str, list[str]]]
+    notes: list[str]
+    commands: list[list[str]]
 
 
 def configurations(args: argparse.Namespace) -> tuple[list[Configuration], list[str]]:
@@ -218,13 +229,22 @@ def load(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        study = json.loads(path.read_text(encoding="utf-8"))
-        study["configurations"] = [
-            Configuration(arch, tuple(names)) for arch, names in study["configurations"]
-        ]
-        return {name: study[name] for name in ("settings", "epochs", "configurations", "notes", "commands")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise XumxError(f"{path}: is damaged ({error}); give another --output") from None
+        study: dict[str, Any] = {**jsonfile.read(path, _Study)}
+        study["configurations"] = [_known(arch, tuple(names)) for arch, names in study["configurations"]]
+    except XumxError as error:
+        raise XumxError(f"{error}; {path} is damaged: give another --output") from None
+    return study
+
+
+def _known(arch: str, names: tuple[str, ...]) -> Configuration:
+    """A configuration, whose names become those of folders."""
+    try:
+        known = bool(names) and losses.spell(losses.parse(names)) == names
+    except UsageError:
+        known = False
+    if arch not in ARCHITECTURES or not known:
+        raise UsageError(f"there is no configuration {arch!r} {names}")
+    return Configuration(arch, names)
 
 
 def joined(
@@ -280,6 +300,7 @@ def save(folder: Path, study: dict[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
+    """In one line, whatever the file holds."""
     if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    return "the default" if value is None else str(value)
+        return " ".join(" ".join(map(str, value)).split()) or "none"
+    return "the default" if value is None else " ".join(str(value).split())

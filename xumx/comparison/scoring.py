@@ -8,8 +8,9 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from xumx import jsonfile
 from xumx.args import separator_options
 from xumx.comparison import training
 from xumx.comparison.args import eval_argv, separation_argv
@@ -32,6 +33,12 @@ REFERENCES = {
 """What is scored beside the models: a floor and a ceiling."""
 
 _METRICS = "losses.json"
+
+
+class _Measured(TypedDict):
+    weights: str
+    losses: list[str]
+    values: dict[str, dict[str, float]]
 
 
 def model_argv(args: argparse.Namespace, model: Path) -> list[str]:
@@ -111,7 +118,7 @@ def measure_losses(runs: Sequence[Run], folder: Path, tracks: list[Track]) -> No
     path = folder / _METRICS
     models = [weights.load(run.folder / BEST) for run in runs]
     key = {"weights": training.digest(list(runs)), "losses": measured(models[0].config)}
-    if path.exists() and {name: _read(path).get(name) for name in key} == key:
+    if {name: _read(path).get(name) for name in key} == key:
         return
     began = time.monotonic()
     options = new_run(*parse(runs[0].argv))
@@ -131,12 +138,12 @@ def measure_losses(runs: Sequence[Run], folder: Path, tracks: list[Track]) -> No
 def measured_losses(folder: Path) -> dict[str, dict[str, float]]:
     """What :func:`measure_losses` wrote, by loss and track; empty if it has not."""
     path = folder / _METRICS
-    return dict(_read(path).get("values", {})) if path.exists() else {}
+    return dict(_read(path).get("values", {}))
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The file of measured losses; empty if there is none or it is damaged, so that it is made anew."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return {**jsonfile.read(path, _Measured)}
+    except (FileNotFoundError, jsonfile.JsonError):
         return {}
-    return content if isinstance(content, dict) else {}

@@ -79,7 +79,7 @@ def failure(runs: list[Run]) -> str | None:
     """Why a configuration has no model; None if nothing failed."""
     for run in runs:
         if (run.folder / _FAILED).exists():
-            text = (run.folder / _FAILED).read_text(encoding="utf-8")
+            text = (run.folder / _FAILED).read_text(encoding="utf-8", errors="replace")
             return f"{run.source}: {text}" if run.source else text
     return None
 

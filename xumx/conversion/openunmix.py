@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xumx import jsonfile
 from xumx.config import ModelConfig
 from xumx.conversion import layout
 from xumx.conversion.checkpoint import State, pytorch, state_dict
@@ -115,14 +116,11 @@ def _check(config: ModelConfig) -> None:
 def _object(path: Path) -> dict[str, Any]:
     """A JSON file's object; an empty one where there is no file."""
     try:
-        content = json.loads(path.read_text())
+        return jsonfile.read(path, dict[str, Any])
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: cannot be read as JSON ({str(error).splitlines()[0]})") from None
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: holds no JSON object; Open-Unmix writes one")
-    return content
+    except jsonfile.JsonError as error:
+        raise WeightsError(f"{error}; Open-Unmix writes an object there") from None
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

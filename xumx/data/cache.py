@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from xumx.cores import threads
+from xumx.data.arrays import mapped
 from xumx.data.recording import ARRAY_SUFFIX, Recording
 from xumx.data.track import Track, logger
 from xumx.errors import AudioError, XumxError
@@ -74,7 +75,7 @@ def cached(
         for track in tracks
         for source, recording in track.recordings.items()
     }
-    missing = [recording for recording, copy in copies.items() if not _is_whole(copy)]
+    missing = _missing(folder, copies)
     try:
         _prepare(folder, [copies[recording] for recording in missing])
         failed = _build(missing, copies, workers, progress)
@@ -113,12 +114,23 @@ def _digest(*values: object) -> str:
     return hashlib.sha256(repr(tuple(map(str, values))).encode()).hexdigest()[:10]
 
 
-def _is_whole(copy: Recording) -> bool:
-    try:
-        array = np.load(copy.path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return array.shape == (copy.channels, copy.samples) and array.dtype in (np.int16, np.float32)
+def _missing(folder: Path, copies: Mapping[Recording, Recording]) -> list[Recording]:
+    """The recordings of which there is no whole copy; one line says if there are damaged ones."""
+    missing, damaged = [], []
+    for recording, copy in copies.items():
+        try:
+            mapped(copy.path, (copy.channels, copy.samples), np.int16, np.float32)
+        except FileNotFoundError:
+            missing.append(recording)
+        except (OSError, ValueError):
+            missing.append(recording)
+            damaged.append(copy.path)
+    if damaged:
+        logger.warning(
+            "--cache-dir %s: %d of %d files are damaged, such as %s; they are decoded anew",
+            folder, len(damaged), len(copies), damaged[0].name,
+        )  # fmt: skip
+    return missing
 
 
 def _prepare(folder: Path, missing: Sequence[Recording]) -> None:
@@ -144,8 +156,11 @@ def _build(
             audio = recording.read(0, recording.samples)
         except AudioError as error:
             return error
+        except MemoryError:
+            seconds = recording.samples / recording.sample_rate
+            return AudioError(f"{recording.path}: there is no memory for the {seconds:.0f} s that it states")
         with replacing(copies[recording].path) as aside:
-            np.save(aside, _compact(audio))
+            np.save(aside, np.ascontiguousarray(_compact(audio)))
         return None
 
     with closing(prefetch(build, missing, workers=workers, ahead=workers)) as results:

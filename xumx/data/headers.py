@@ -8,8 +8,11 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypedDict
 
+from msgspec import Meta
+
+from xumx import jsonfile
 from xumx.data.recording import Recording, recordings
 from xumx.errors import AudioError
 from xumx.files import replacing
@@ -20,7 +23,27 @@ NAME = "xumx-headers.json"
 FORMAT = 1
 """Part of the file: a change of what it holds makes all old files stale."""
 
+LARGEST = 128 * 2**20
+"""Bytes of the file, which has some 150 for each of the others."""
+
 logger = logging.getLogger(__name__)
+
+State = tuple[
+    Annotated[int, Meta(ge=0)],
+    int,
+    Annotated[int, Meta(ge=0, le=2**40)],
+    Annotated[int, Meta(ge=1, le=2**10)],
+    Annotated[int, Meta(ge=1, le=2**20)],
+]
+"""Size, time, samples (of half a year at most), channels and rate of a file."""
+
+
+class _AnyFile(TypedDict):
+    format: int
+
+
+class _File(TypedDict):
+    files: dict[str, State]
 
 
 def read_headers(
@@ -47,23 +70,27 @@ def read_headers(
     paths = list(dict.fromkeys(paths))
     known = _load(folders)
 
-    def examine(path: Path) -> tuple[str, list[int] | AudioError]:
-        """The name in the file, and size, time, samples, channels and rate."""
+    def examine(path: Path) -> tuple[str, State | AudioError]:
+        """The name in the file, and what is kept under it."""
         name = path.relative_to(root).as_posix()
         try:
             status = path.stat()
-            state = [status.st_size, status.st_mtime_ns]
-            if name in known and known[name][:2] == state:
+            size, time = status.st_size, status.st_mtime_ns
+            if name in known and known[name][:2] == (size, time):
                 return name, known[name]
             found = recordings(path)[0]
+            samples, channels, rate = found.samples, found.channels, found.sample_rate
+            return name, jsonfile.check((size, time, samples, channels, rate), State)
         except OSError as error:
             return name, AudioError(f"{path}: cannot be read: {error.strerror}")
+        except jsonfile.JsonError:
+            stated = f"{samples} samples of {channels} channels at {rate} Hz"
+            return name, AudioError(f"{path}: states {stated}, which no recording has")
         except AudioError as error:
             return name, error
-        return name, [*state, found.samples, found.channels, found.sample_rate]
 
     headers: dict[Path, Recording | AudioError] = {}
-    new: dict[str, list[int]] = {}
+    new: dict[str, State] = {}
     with closing(prefetch(examine, paths, workers=workers, ahead=64 * workers)) as results:
         shown = bar(results, "headers", len(paths), unit="file", leave=False, delay=1, quiet=not progress)
         for path, (name, found) in zip(paths, shown, strict=True):
@@ -73,34 +100,28 @@ def read_headers(
             new[name] = found
             headers[path] = Recording(path, 0, *found[2:])
     if not new.items() <= known.items():
-        others = {name: state for name, state in known.items() if name not in new and (root / name).exists()}
+        others = {
+            name: state for name, state in known.items() if name not in new and os.path.exists(root / name)
+        }
         _save({**others, **new}, folders)
     return headers
 
 
-def _load(folders: Sequence[Path]) -> dict[str, list[int]]:
+def _load(folders: Sequence[Path]) -> dict[str, State]:
     for folder in folders:
         path = folder / NAME
         try:
-            return _checked(json.loads(path.read_text(encoding="utf-8")))
+            if jsonfile.read(path, _AnyFile, largest=LARGEST)["format"] == FORMAT:
+                return jsonfile.read(path, _File, largest=LARGEST)["files"]
+            return {}
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if not isinstance(error, NotADirectoryError):
-                logger.warning("%s: cannot be read (%s); it is made anew", os.fspath(path), error)
+        except jsonfile.JsonError as error:
+            logger.warning("%s; it is made anew", error)
     return {}
 
 
-def _checked(content: Any) -> dict[str, list[int]]:
-    if content["format"] != FORMAT:
-        return {}
-    files: dict[str, list[int]] = content["files"]
-    if not all(len(state) == 5 and all(type(value) is int for value in state) for state in files.values()):
-        raise ValueError("it does not hold five numbers a file")
-    return files
-
-
-def _save(files: dict[str, list[int]], folders: Sequence[Path]) -> None:
+def _save(files: dict[str, State], folders: Sequence[Path]) -> None:
     text = json.dumps({"format": FORMAT, "files": files})
     for folder in folders:
         try:

@@ -17,6 +17,7 @@ import soundfile
 
 from xumx.audio.samples import BLOCK, cropped, first_non_finite, resample
 from xumx.audio.track import Track as Media
+from xumx.data.arrays import mapped
 from xumx.errors import AudioError
 
 PCM_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".w64"})
@@ -144,8 +145,8 @@ class Recording:
 
     def _read_array(self, start: int, length: int) -> np.ndarray:
         try:
-            excerpt = _mapped(self.path)[:, start : start + length]
-        except (OSError, ValueError, EOFError) as error:
+            excerpt = _mapped(self.path, self.channels, self.samples)[:, start : start + length]
+        except (OSError, ValueError) as error:
             raise AudioError(f"{self.path}: cannot be read: {_reason(error)}") from error
         scale = np.float32(2**-15 if excerpt.dtype == np.int16 else 1)
         return np.asarray(np.multiply(excerpt, scale, dtype=np.float32))
@@ -236,8 +237,8 @@ def recordings(path: str | os.PathLike[str]) -> tuple[Recording, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _mapped(path: Path) -> np.ndarray:
-    return np.asarray(np.load(path, mmap_mode="r"))
+def _mapped(path: Path, channels: int, samples: int) -> np.ndarray:
+    return mapped(path, (channels, samples), np.int16, np.float32)
 
 
 def _plain(path: Path) -> str | bytes:

@@ -7,9 +7,12 @@ import warnings
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import TypedDict
 
+import msgspec
 import numpy as np
 
+from xumx import jsonfile
 from xumx.errors import XumxError
 from xumx.evaluation.bsseval import METRICS, bss_eval
 from xumx.evaluation.correlations import blockwise, exact
@@ -22,6 +25,28 @@ MUSEVAL = "0.4.1"
 
 Scores = dict[str, np.ndarray]
 """Stem to float64 array (metrics, frames of a second), in the order of `METRICS`."""
+
+
+class _Metrics(msgspec.Struct):
+    """In the order of `METRICS`."""
+
+    SDR: float
+    ISR: float
+    SIR: float
+    SAR: float
+
+
+class _Frame(TypedDict):
+    metrics: _Metrics
+
+
+class _Target(TypedDict):
+    name: str
+    frames: list[_Frame]
+
+
+class _File(TypedDict):
+    targets: list[_Target]
 
 
 def score(
@@ -129,17 +154,15 @@ def read_scores(path: Path) -> Scores:
         If it is not a score file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        scores = {
-            str(target["name"]): np.array(
-                [[float(frame["metrics"][metric]) for frame in target["frames"]] for metric in METRICS]
-            )
-            for target in content["targets"]
-        }
-    except OSError as error:
+        content = jsonfile.read(path, _File)
+    except FileNotFoundError as error:
         raise XumxError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise XumxError(f"{path}: is no score file of museval ({type(error).__name__}: {error})") from None
+    except jsonfile.JsonError as error:
+        raise XumxError(f"{path}: is no score file of museval ({error.reason})") from None
+    scores = {}
+    for target in content["targets"]:
+        columns = [msgspec.structs.astuple(frame["metrics"]) for frame in target["frames"]]
+        scores[target["name"]] = np.array(columns, np.float64).reshape(-1, len(METRICS)).T
     if not scores:
         raise XumxError(f"{path}: holds no scores")
     return scores

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xumx import room
+from xumx import jsonfile, room
 from xumx.data.track import MIXTURE, Track
 from xumx.errors import UsageError, XumxError
 from xumx.evaluation.estimators import stem_files
@@ -39,11 +39,14 @@ def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
     text = json.dumps(settings, indent=2)
     try:
         if path.exists() and not force:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            now = json.loads(text)
+            before = jsonfile.read(path, dict[str, Any])
+            now = jsonfile.parse(text, dict[str, Any])
             other = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
             if other:
-                changes = ", ".join(f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in other)
+                changes = ", ".join(
+                    f"{_short(name)[1:-1]} {_short(before.get(name))}, now {_short(now.get(name))}"
+                    for name in other
+                )
                 raise UsageError(
                     f"--evaldir {folder} holds other scores ({changes}): give another or --force"
                 )
@@ -52,8 +55,13 @@ def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
             aside.write_text(text, encoding="utf-8")
     except OSError as error:
         raise XumxError(f"--evaldir {folder}: cannot be written ({error.strerror})") from None
-    except (json.JSONDecodeError, AttributeError):
-        raise XumxError(f"{path}: is damaged; --force replaces it") from None
+    except jsonfile.JsonError as error:
+        raise XumxError(f"{error}; --force replaces it") from None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def tasks_of(

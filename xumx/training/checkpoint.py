@@ -8,19 +8,84 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import h5py
 import numpy as np
+from msgspec import Meta
 
 from xumx.config import ModelConfig
 from xumx.errors import UsageError, XumxError
-from xumx.hdf5 import writing
+from xumx.graph.losses import CRITICS
+from xumx.graph.losses import parse as parse_losses
+from xumx.graph.losses.adversarial import discriminator_shapes
+from xumx.graph.model import parameter_name
+from xumx.hdf5 import reading, writing
+from xumx.jsonfile import check, parse
+from xumx.training.schedule import EarlyStopping, Plateau
+from xumx.weights import parameter_shapes
 
 NAME = "checkpoint.h5"
 FORMAT = 2
+
+
+class _Epoch(TypedDict):
+    epoch: int
+    training_loss: float
+    validation_loss: float
+    learning_rate: float
+    best_epoch: int
+    seconds: float
+    samples_per_second: float
+
+
+Number = Annotated[int, Meta(ge=0, le=2**53)]
+"""Of epochs, steps or samples."""
+
+
+@dataclass
+class Position:
+    """Where a run is.
+
+    Parameters
+    ----------
+    epoch : int
+        The one that is under way, from 0.
+    samples : int
+        Samples of it that all ranks together have learned from.
+    sums : dict of str to float
+        Over the batches of all ranks: the loss and each of its terms, times the size of the batch.
+    seconds : float
+        That the epoch has taken so far.
+    history : list of dict
+        What each epoch before came to.
+    """
+
+    epoch: Number = 0
+    samples: Number = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Progress(TypedDict):
+    options: dict[str, Any]
+    position: Position
+    plateau: Plateau
+    stopping: EarlyStopping
+    random: list[dict[str, Any]]
+
+
+class _Format(TypedDict):
+    format: int
+
+
+class _Run(TypedDict):
+    config: dict[str, Any]
+    solver_steps: Number
+    progress: _Progress
 
 
 @dataclass(frozen=True)
@@ -80,7 +145,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint.
+    """Read a checkpoint, whole: what it holds is a run that can go on.
 
     Raises
     ------
@@ -92,23 +157,14 @@ def load(path: Path) -> Checkpoint:
     if not path.exists():
         raise UsageError(f"{path}: no such file; --model takes the folder of a run, or weights")
     try:
-        with h5py.File(path, "r") as file:
-            run = json.loads(file["run"][()])
-            if run["format"] != FORMAT:
-                raise XumxError(
-                    f"{path}: is of format {run['format']}, which this version of xumx does not know"
-                )
-            run["config"]["sources"] = tuple(run["config"]["sources"])
-            return Checkpoint(
-                config=ModelConfig(**run["config"]),
-                parameters=_read(file["parameters"]),
-                solver=_states(_read(file["solver"])),
-                solver_steps=run["solver_steps"],
-                statistics=_read(file["statistics"]),
-                progress=run["progress"],
-            )
-    except (OSError, KeyError, TypeError, ValueError, UsageError) as error:
-        raise XumxError(f"{path}: is no whole checkpoint ({str(error).splitlines()[0]})") from None
+        with reading(path) as (_, datasets):
+            return _checkpoint(datasets)
+    except XumxError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise XumxError(
+            f"{path}: is no whole checkpoint ({reason}); a new run can start from the best weights so far: "
+            f"--model {path.with_name('best.h5')} --output NEW"
+        ) from None
 
 
 def find(model: str) -> Path | None:
@@ -131,20 +187,66 @@ def _write(file: h5py.File, group: str, arrays: dict[str, np.ndarray]) -> None:
         target.create_dataset(name, data=array)
 
 
-def _read(group: h5py.Group) -> dict[str, np.ndarray]:
-    arrays: dict[str, np.ndarray] = {}
+def _checkpoint(datasets: dict[str, h5py.Dataset]) -> Checkpoint:
+    run = _run(datasets)
+    config: ModelConfig = check(run["config"], ModelConfig)
+    shapes = {
+        parameter_name(config, source, name): shape
+        for source in config.sources
+        for name, shape in parameter_shapes(config).items()
+    }
+    if CRITICS.keys() & parse_losses(run["progress"]["options"].get("loss", ())).keys():
+        shapes.update(discriminator_shapes(config))
+    statistics = any(name.startswith("statistics/") for name in datasets)
 
-    def visit(name: str, node: h5py.HLObject) -> None:
-        if isinstance(node, h5py.Dataset):
-            arrays[name] = node[()]
+    def array(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if name not in datasets:
+            raise XumxError(f"lacks {name}")
+        if datasets[name].shape != shape or datasets[name].dtype.kind != "f":
+            raise XumxError(f"{name} is no array of {' x '.join(map(str, shape))} real numbers")
+        values: np.ndarray = datasets[name][()]
+        if not np.isfinite(values).all():
+            raise XumxError(f"{name} holds values that are not finite")
+        return values
 
-    group.visititems(visit)
-    return arrays
+    return Checkpoint(
+        config=config,
+        parameters={name: array(f"parameters/{name}", shape) for name, shape in shapes.items()},
+        solver={
+            name: {state: array(f"solver/{name}/{state}", shape) for state in ("mean", "var")}
+            for name, shape in shapes.items()
+            if not name.endswith(("/bn/mean", "/bn/var"))
+        },
+        solver_steps=run["solver_steps"],
+        statistics={
+            name: array(f"statistics/{name}", (config.bins,)) for name in ("mean", "scale") if statistics
+        },
+        progress=run["progress"],
+    )
 
 
-def _states(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    states: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in arrays.items():
-        parameter, _, state = name.rpartition("/")
-        states.setdefault(parameter, {})[state] = array
-    return states
+def _run(datasets: dict[str, h5py.Dataset]) -> dict[str, Any]:
+    """All that is no array."""
+    text = datasets["run"][()] if "run" in datasets else None
+    if not isinstance(text, bytes):
+        raise XumxError("holds no run")
+    run = parse(text, dict[str, Any])
+    if check(run, _Format)["format"] != FORMAT:
+        raise XumxError(f"is of format {run['format']}, which this version of xumx does not know")
+    progress = check(run, _Run)["progress"]
+    ended = progress["position"].history
+    check(ended, list[_Epoch])
+    if progress["position"].epoch != len(ended) or progress["stopping"].best_epoch >= len(ended):
+        raise XumxError("does not agree with itself how many epochs have ended")
+    if any(epoch["epoch"] != at or not 0 <= epoch["best_epoch"] <= at for at, epoch in enumerate(ended)):
+        raise XumxError("does not hold its epochs in their order")
+    for state in progress["random"]:
+        _check_random(state)
+    return run
+
+
+def _check_random(state: dict[str, Any]) -> None:
+    try:
+        np.random.default_rng(0).bit_generator.state = state
+    except (ValueError, TypeError, KeyError, OverflowError, AttributeError):
+        raise XumxError("holds no random state of NumPy's") from None

@@ -6,12 +6,13 @@ import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, get_type_hints
 
 from xumx.config import SOURCES, ModelConfig, bandwidth_to_max_bin
 from xumx.data.augment import augmentations
-from xumx.errors import UsageError
+from xumx.errors import UsageError, XumxError
 from xumx.graph import losses
+from xumx.jsonfile import JsonError, check
 from xumx.training import dataset_options
 from xumx.training.args import train_parser
 from xumx.training.dataset_options import DatasetOptions
@@ -258,9 +259,10 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
         If one was given that cannot be changed.
     """
     # Runs from before these options did what is the default now.
-    loss = list(losses.spell(losses.default(stored["arch"])))
+    loss = list(losses.spell(losses.default(stored.get("arch", ""))))
     before = {"loss": loss, "feature_model": None, "unpaired": None, "lr_scaling": None, "warmup": 0.0}
     stored = {**DATASET, **before, **stored}
+    _check_stored(stored, str(values["model"]))
     wanted = {name: values[name] for name in given}
     if "loss" in wanted:
         wanted["loss"] = losses.spell(losses.parse(wanted["loss"]))
@@ -280,6 +282,21 @@ def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[st
     for name in ("sources", "source_augmentations", "loss", *tuples):
         merged[name] = tuple(merged[name])
     return Options(**merged)
+
+
+def _check_stored(stored: Mapping[str, Any], model: str) -> None:
+    """See that a checkpoint's options are those of this version, and of their types."""
+    known = get_type_hints(Options)
+    advice = "a new run can start from its weights, best.h5"
+    try:
+        check(stored, TypedDict("_Stored", known))  # type: ignore[operator]
+    except JsonError as error:
+        raise XumxError(f"{model}: the run's options cannot be used, {error.reason}; {advice}") from None
+    if unknown := sorted(stored.keys() - known):
+        name = unknown[0]
+        raise XumxError(
+            f"{model}: xumx does not know the run's option {name!r}; another version may; {advice}"
+        )
 
 
 def fields(options: Options) -> dict[str, Any]:

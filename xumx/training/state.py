@@ -4,41 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import nnabla.solvers as S
 import numpy as np
 
-from xumx.training.checkpoint import Checkpoint
+from xumx.training.checkpoint import Checkpoint, Position
 from xumx.training.options import Options, fields
 from xumx.training.record import versions
 from xumx.training.schedule import EarlyStopping, Plateau
-
-
-@dataclass
-class Position:
-    """Where a run is.
-
-    Parameters
-    ----------
-    epoch : int
-        The one that is under way, from 0.
-    samples : int
-        Samples of it that all ranks together have learned from.
-    sums : dict of str to float
-        Over the batches of all ranks: the loss and each of its terms, times the size of the batch.
-    seconds : float
-        That the epoch has taken so far.
-    history : list of dict
-        What each epoch before came to.
-    """
-
-    epoch: int = 0
-    samples: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass

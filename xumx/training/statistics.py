@@ -9,11 +9,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from xumx.config import ModelConfig
+from xumx.data.arrays import mapped
 from xumx.data.pieces import Mixes, Pieces
 from xumx.data.track import MIXTURE, Track
 from xumx.errors import XumxError
@@ -70,7 +70,7 @@ def load_or_compute(
     XumxError
         If no track can be read.
     """
-    name = f"xumx-statistics-{_key(tracks, config, mixes)}.npz"
+    name = f"xumx-statistics-{_key(tracks, config, mixes)}.npy"
     for folder in folders:
         found = _load(folder / name, config)
         if found is not None:
@@ -79,7 +79,7 @@ def load_or_compute(
     for folder in folders:
         try:
             with replacing(folder / name) as aside, open(aside, "wb") as file:
-                np.savez(file, **statistics._asdict())
+                np.save(file, np.stack(statistics))
             break
         except OSError as error:
             logger.debug("%s: %s", folder / name, error)
@@ -153,16 +153,12 @@ def _mixture_paths(track: Track) -> list[Path]:
 
 def _load(path: Path, config: ModelConfig) -> Statistics | None:
     try:
-        with np.load(path) as file:
-            statistics = Statistics(file["mean"], file["scale"])
+        mean, scale = mapped(path, (2, config.bins), np.float64)
+        if not np.isfinite([mean, scale]).all() or scale.min() <= 0:
+            raise ValueError("holds what no statistics are")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        logger.warning("%s: cannot be read (%s); it is made anew", os.fspath(path), error)
+    except (OSError, ValueError) as error:
+        logger.warning("%s: %s; it is made anew", os.fspath(path), error)
         return None
-    if any(a.shape != (config.bins,) or not np.isfinite(a).all() for a in statistics):
-        logger.warning(
-            "%s: does not hold statistics of %d bins; it is made anew", os.fspath(path), config.bins
-        )
-        return None
-    return statistics
+    return Statistics(mean.copy(), scale.copy())

@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from xumx import jsonfile
 from xumx.audio import Writer
 from xumx.data.synth import MIXTURE, RATE, song
 from xumx.errors import AudioError, UsageError, XumxError, install
@@ -164,10 +165,10 @@ def _claim(root: Path, settings: Settings) -> None:
     file = root / SETTINGS
     if file.is_file():
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            found = None
-        if found != asdict(settings):
+            same = jsonfile.read(file, Settings) == settings
+        except jsonfile.JsonError:
+            same = False
+        if not same:
             raise UsageError(f"--out {root} holds songs of other settings ({file}); give a new folder")
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(f"--out {root} holds something else; give a new folder or an empty one")

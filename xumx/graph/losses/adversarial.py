@@ -111,12 +111,17 @@ def hinge_critic(real: list[nn.Variable], fake: list[nn.Variable], critics: Crit
 
 def create_discriminators(config: ModelConfig, rng: np.random.RandomState) -> None:
     """Fill the current parameter scope with new discriminators, their weights normal as in [5]_."""
-    for source in config.sources:
-        for name, shape in _shapes(config.nb_channels).items():
-            gain = (2 / (1 + SLOPE**2)) ** 0.5 * np.prod(shape[1:]) ** -0.5
-            value = rng.normal(0, gain, shape) if len(shape) > 1 else np.zeros(shape)
-            parameter = get_parameter_or_create(SCOPE + f"{source}/{name}", shape)
-            parameter.d = value
+    for name, shape in discriminator_shapes(config).items():
+        gain = (2 / (1 + SLOPE**2)) ** 0.5 * np.prod(shape[1:]) ** -0.5
+        value = rng.normal(0, gain, shape) if len(shape) > 1 else np.zeros(shape)
+        parameter = get_parameter_or_create(name, shape)
+        parameter.d = value
+
+
+def discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Name, in the scope of the graph, and shape of all parameters of the discriminators."""
+    shapes = _shapes(config.nb_channels).items()
+    return {SCOPE + f"{source}/{name}": shape for source in config.sources for name, shape in shapes}
 
 
 def discriminate(magnitude: nn.Variable, source: str, *, frozen: bool) -> nn.Variable:
