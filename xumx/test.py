@@ -46,6 +46,8 @@ def _main(argv: Sequence[str] | None) -> int:
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
     )
     check_part(args.start, args.duration)
+    if args.audio_track is not None and args.audio_track < 0:
+        raise UsageError(f"--audio-track must be 0 or more, not {args.audio_track}")
     rank = Rank.detect()
     quiet = args.quiet or rank.rank > 0  # one bar for all
     model = Path(args.model).name if Path(args.model).is_dir() else Path(args.model).stem
@@ -97,6 +99,7 @@ def _main(argv: Sequence[str] | None) -> int:
                         output,
                         start=args.start,
                         duration=args.duration,
+                        stream=args.audio_track,
                         progress=bar.update,
                     )
                     took = time.perf_counter() - began
@@ -164,6 +167,7 @@ def _write_page(
             about=f"separated by xumx with {model}",
             start=args.start,
             duration=args.duration,
+            stream=args.audio_track,
             progress=bar.update,
         )
 
