@@ -164,7 +164,7 @@ class Track:
 
         for frame in self._frames(begin):
             if frame.sample_rate != self._rate or (channels > 2 and frame.layout.nb_channels != channels):
-                where = f"at {at / self._rate:.1f} s"
+                where = f"at {(at + queue.samples) / self._rate:.1f} s"
                 raise AudioError(f"{self.path}: its sample rate or channels change {where}; convert it first")
             end = at + queue.samples
             position = self._position(frame, None if kind is None else end)
