@@ -73,6 +73,8 @@ def is_chained(path: str | os.PathLike[str], streams: int) -> bool:
     streams : int
         How many there are side by side.
     """
+    if not os.path.isfile(path):  # a pipe is read once
+        return False
     status = os.stat(path)
     return _beginnings(os.fspath(path), status.st_size, status.st_mtime_ns) > streams
 

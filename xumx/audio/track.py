@@ -106,7 +106,7 @@ class Track:
         guessed = bool(self._formats & _HEADLESS) and self.info.stated is None
         if self._length is not None and not guessed:
             return self._length
-        ticks = sum(packet.duration or 0 for packet in self._container.demux(self._stream))
+        ticks = sum(packet.duration or 0 for packet in self._packets())
         return round(ticks * self._tick * self._rate)
 
     def blocks(self, begin: int, channels: int, count: int | None = None) -> Iterator[np.ndarray]:
