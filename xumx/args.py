@@ -216,6 +216,12 @@ def test_parser() -> Parser:
     parser.add_argument(
         "--duration", type=float, metavar="SECONDS", help="how much to separate; all if not given"
     )
+    parser.add_argument(
+        "--audio-track",
+        type=int,
+        metavar="N",
+        help="which audio track of films and the like, counted from 0; the default one if not given",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
     add_model(parser)
     add_separation(parser)

@@ -196,8 +196,7 @@ class Separator:
         """
         config = self.config
         rate = config.sample_rate if rate is None else rate
-        if not isinstance(rate, (int, np.integer)) or rate < 1:
-            raise UsageError(f"rate must be a whole number of Hz, not {rate!r}")
+        media.check_rate(rate, "rate")
         mixture = media.as_audio(audio, config.nb_channels)
         samples = len(mixture)
         mixture = media.resample(mixture, rate, config.sample_rate)

@@ -28,6 +28,7 @@ def separate_song(
     *,
     start: float = 0.0,
     duration: float | None = None,
+    stream: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> float:
     """Separate a file into files, in memory that does not grow with its length.
@@ -42,6 +43,8 @@ def separate_song(
     output : Output
     start, duration : float
         Part of the song, in seconds.
+    stream : int, optional
+        Which audio track of the file, as for :func:`xumx.audio.decode`.
     progress : callable (seconds), optional
         Called with the seconds that each step added.
 
@@ -56,12 +59,12 @@ def separate_song(
         If the song cannot be read or a stem cannot be written; no stem is then left half-written.
     """
     config = separator.config
-    info = probe(song)
+    info = probe(song, stream=stream)
     rate = output.sample_rate or info.sample_rate
     done = 0.0
     with ExitStack() as stack:
         # Reports errors of the song before anything is made for its stems.
-        pieces = _separated(separator, song, rate, info.sample_rate, start, duration)
+        pieces = _separated(separator, song, rate, info.sample_rate, start, duration, stream)
         first = next(pieces)
         for folder in {path.parent for path in stems.values()}:
             for made in _make_folder(folder):
@@ -130,7 +133,13 @@ def _from_pipe(song: Song, stack: ExitStack) -> Song:
 
 
 def _separated(
-    separator: Separator, song: Path, rate: int, song_rate: int, start: float, duration: float | None
+    separator: Separator,
+    song: Path,
+    rate: int,
+    song_rate: int,
+    start: float,
+    duration: float | None,
+    stream: int | None,
 ) -> Iterator[list[np.ndarray]]:
     """Stems of the song at ``rate``, each (samples, channels), together exactly as long as the song."""
     config = separator.config
@@ -138,7 +147,9 @@ def _separated(
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal samples
-        for block in decode(song, channels=config.nb_channels, start=start, duration=duration):
+        for block in decode(
+            song, channels=config.nb_channels, start=start, duration=duration, stream=stream
+        ):
             samples += len(block)
             yield block
 

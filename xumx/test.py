@@ -52,6 +52,8 @@ def _separate(args: Namespace, ranks: Communicator) -> int:
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
     )
     check_part(args.start, args.duration)
+    if args.audio_track is not None and args.audio_track < 0:
+        raise UsageError(f"--audio-track must be 0 or more, not {args.audio_track}")
     quiet = args.quiet or ranks.rank > 0  # one bar for all
     found = ranks.broadcast(find(args.inputs) if ranks.rank == 0 else None)
     if ranks.rank == 0:
@@ -159,6 +161,7 @@ def _separate_one(
                 output,
                 start=args.start,
                 duration=args.duration,
+                stream=args.audio_track,
                 progress=bar.update,
             )
         took = time.perf_counter() - began
@@ -207,6 +210,7 @@ def _write_page(job: _Job, args: Namespace, model: str, quiet: bool) -> None:
             about=f"separated by xumx with {model}",
             start=args.start,
             duration=args.duration,
+            stream=args.audio_track,
             progress=bar.update,
         )
 

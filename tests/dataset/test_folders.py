@@ -163,7 +163,7 @@ def test_folders_that_are_no_tracks_are_told_in_a_line_each(
         "lacks": "misses drums.wav or drums.flac",
         "nested": "misses vocals.wav or vocals.flac; folders in it are not looked into",
         "none": "holds no audio samples",
-        "text": "drums.wav: cannot be read",
+        "text": "drums.wav: is no audio file",
         "twice": "holds vocals.wav and vocals.flac; keep one of them",
         "wide": "drums.wav: has 6 channels, not 2",
     }

@@ -9,8 +9,9 @@ import scipy.io.wavfile
 import soundfile
 import stempeg
 
-from tests.audio.test_reader import ADPCM, KINDS, MP3, Kind, make
+from tests.audio.test_reader import FLAC, KINDS, MP3, Kind, make
 from tests.musdb_set import RATE, STREAMS, generate
+from tests.networks import DATA
 from xumx.audio.samples import resample
 from xumx.data.recording import Recording, recordings
 from xumx.errors import AudioError
@@ -112,7 +113,7 @@ LOW_MP3: Kind = (*MP3[:4], {"b": "32k"})
 ADTS: Kind = ("aac", "adts", "aac", "fltp", {"aac_pns": "0"})
 
 
-@pytest.mark.parametrize("kind", [*(k for k in KINDS if k != ADPCM), LOW_MP3, ADTS], ids=lambda k: k[0])
+@pytest.mark.parametrize("kind", [*KINDS, LOW_MP3, ADTS], ids=lambda k: k[0])
 def test_any_format_is_read_in_its_place(tmp_path: Path, kind: Kind) -> None:
     """Against what FFmpeg gives when it decodes from the beginning."""
     rate = 48000 if kind[0] == "opus" else RATE
@@ -219,3 +220,69 @@ def test_an_excerpt_over_the_ends_is_refused() -> None:
     for start, length in ((-1, 5), (96, 5), (0, 101), (5, -1)):
         with pytest.raises(ValueError, match="of 100"):
             recording.read(start, length)
+
+
+@pytest.mark.parametrize("name, form", [("a.wav", ("OGG", "VORBIS")), ("a.flac", ("MP3", "MPEG_LAYER_III"))])
+def test_a_file_is_read_as_what_it_is(tmp_path: Path, name: str, form: tuple[str, str]) -> None:
+    """By its suffix it would be read by libsndfile, which does not place coded sound to the sample."""
+    audio = generate(9 * RATE, np.random.default_rng(9))["mixture"]
+    soundfile.write(tmp_path / name, audio.T, RATE, format=form[0], subtype=form[1])
+    (recording,) = recordings(tmp_path / name)
+    whole = np.concatenate(list(recording.blocks()), axis=1)
+    for start in range(RATE, recording.samples - RATE, RATE // 3):
+        error = np.abs(recording.read(start, 5000) - whole[:, start : start + 5000]).max()
+        assert error < 1e-6, (start, error)
+
+
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW"])
+def test_coded_wav_files(tmp_path: Path, subtype: str) -> None:
+    audio = generate(2 * RATE, np.random.default_rng(10))["mixture"]
+    soundfile.write(tmp_path / "a.wav", audio.T, RATE, subtype=subtype)
+    (recording,) = recordings(tmp_path / "a.wav")
+    whole, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    for start, length in excerpts(2 * RATE, 4):
+        error = np.abs(recording.read(start, length) - whole.T[:, start : start + length]).max(initial=0)
+        assert error <= 2**-15, (start, length, error)
+
+
+def test_clicks_in_vorbis_are_read_in_their_place() -> None:
+    (recording,) = recordings(DATA / "clicks.ogg")
+    whole = np.concatenate(list(recording.blocks()), axis=1)
+    assert recording.samples == whole.shape[1] == 9 * RATE
+    for start in range(RATE, 8 * RATE, RATE // 7):
+        error = np.abs(recording.read(start, 5000) - whole[:, start : start + 5000]).max()
+        assert error < 1e-6, (start, error)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mp4"])
+def test_media_without_a_rate_that_can_be(tmp_path: Path, name: str) -> None:
+    if name == "a.wav":
+        soundfile.write(tmp_path / name, np.zeros((100, 2)), RATE)
+        data = bytearray((tmp_path / name).read_bytes())
+        data[24:28] = (1).to_bytes(4, "little")
+    else:
+        write_aac(tmp_path / name, np.zeros((2, 5000), np.float32))
+        data = bytearray((tmp_path / name).read_bytes())
+        for box in (b"mp4a", b"esds"):
+            data = data.replace(box, b"zzzz")
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(AudioError, match=f"{name}: (its sample rate must|no audio in it can be decoded)"):
+        recordings(tmp_path / name)
+
+
+def test_a_damaged_excerpt_is_refused_and_those_around_it_are_not(tmp_path: Path) -> None:
+    audio = generate(8 * RATE, np.random.default_rng(11))["mixture"]
+    path = make(tmp_path / "a.flac", FLAC, [np.ascontiguousarray(audio.T, np.float32)])
+    path = path.rename(tmp_path / "a.fla")  # read by FFmpeg
+    (recording,) = recordings(path)
+    before, after = recording.read(RATE, RATE), recording.read(6 * RATE, RATE)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(0).integers(0, 256, 3000, np.uint8).tobytes()
+    path.write_bytes(data)
+    assert np.array_equal(recording.read(RATE, RATE), before)
+    assert np.array_equal(recording.read(6 * RATE, RATE), after)
+    with pytest.raises(AudioError, match=r"a\.fla: stream 0 at .* s is damaged or cut short"):
+        recording.read(2 * RATE, 4 * RATE)
+    with pytest.raises(AudioError, match=r"a\.fla: stream 0 at .* s is damaged or cut short"):
+        list(recording.blocks())

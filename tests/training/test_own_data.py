@@ -203,7 +203,7 @@ def test_broken_tracks_are_named_and_left_out(
     (data / "train" / "song 1" / "drums.wav").unlink()
     assert run(data, tmp_path / "run", *FIX, "--batch-size", 2) == 0
     lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 2 and "song 0/drums.wav: cannot be read" in lines[0]
+    assert len(lines) == 2 and "song 0/drums.wav: is no audio file" in lines[0]
     assert "song 1: misses drums.wav; the track is left out" in lines[1]
 
 

@@ -6,13 +6,24 @@ memory does not grow with the length of a file.
 
 from __future__ import annotations
 
+from xumx.audio.media import TAGS, AudioInfo
 from xumx.audio.reader import check_part, decode, probe, read
-from xumx.audio.samples import Resampler, as_audio, first_non_finite, resample, resampled
-from xumx.audio.track import TAGS, AudioInfo
+from xumx.audio.samples import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    Resampler,
+    as_audio,
+    check_rate,
+    first_non_finite,
+    resample,
+    resampled,
+)
 from xumx.audio.writer import FORMATS, SUBTYPES, Writer, check_format
 
 __all__ = [
     "FORMATS",
+    "HIGHEST_RATE",
+    "LOWEST_RATE",
     "SUBTYPES",
     "TAGS",
     "AudioInfo",
@@ -21,6 +32,7 @@ __all__ = [
     "as_audio",
     "check_format",
     "check_part",
+    "check_rate",
     "decode",
     "first_non_finite",
     "probe",

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from xumx.audio.samples import cropped, first_non_finite, resampled
-from xumx.audio.track import AudioInfo, PathLike, Track
+from xumx.audio.media import AudioInfo, PathLike
+from xumx.audio.samples import check_rate, cropped, first_non_finite, resampled
+from xumx.audio.track import Track
 from xumx.errors import AudioError, UsageError
 
 
-def probe(path: PathLike, *, stream: int = 0) -> AudioInfo:
+def probe(path: PathLike, *, stream: int | None = None) -> AudioInfo:
     """Read the header of a file.
 
     Raises
@@ -32,7 +33,7 @@ def decode(
     channels: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
-    stream: int = 0,
+    stream: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Stream the samples of a file.
 
@@ -50,8 +51,9 @@ def decode(
     start, duration : float
         In seconds, each acting alone or together, exact to the sample: the result is the slice
         ``[round(start * rate) :][: round(duration * rate)]`` of the whole decoded file.
-    stream : int
-        Index among the audio streams of the file (stems files have several).
+    stream : int, optional
+        Number, from 0 on, among the audio streams of the file (films and stems files have several); when
+        None, the first that is marked as the default, or else the first.
 
     Yields
     ------
@@ -70,7 +72,8 @@ def decode(
         At once, for arguments that no file can satisfy.
     AudioError
         While iterating: no such file, no audio, nothing that decodes, no sample at all, nothing left at
-        ``start``, samples that are NaN or infinite.
+        ``start``, samples that are NaN or infinite, a sample rate below 1 kHz or above 768 kHz or one that
+        changes on the way, time stamps that leave more than an hour empty.
     """
     _check(sample_rate, channels, start, duration, stream)
 
@@ -88,7 +91,7 @@ def read(
     channels: int | None = None,
     start: float = 0.0,
     duration: float | None = None,
-    stream: int = 0,
+    stream: int | None = None,
 ) -> tuple[np.ndarray, int]:
     """A whole file, or a part of one, as one array (samples, channels), and its rate in Hz.
 
@@ -109,14 +112,14 @@ def check_part(start: float, duration: float | None) -> None:
 
 
 def _check(
-    sample_rate: int | None, channels: int | None, start: float, duration: float | None, stream: int
+    sample_rate: int | None, channels: int | None, start: float, duration: float | None, stream: int | None
 ) -> None:
-    if sample_rate is not None and sample_rate < 1:
-        raise UsageError(f"--sample-rate must be positive, not {sample_rate}")
+    if sample_rate is not None:
+        check_rate(sample_rate, "--sample-rate")
     if channels not in (None, 1, 2):
         raise UsageError(f"channels must be 1 or 2, not {channels}")
     check_part(start, duration)
-    if stream < 0:
+    if stream is not None and stream < 0:
         raise UsageError(f"stream must be 0 or more, not {stream}")
 
 
@@ -136,7 +139,7 @@ def _decoded(
         second = max(0, math.floor(start) - 1)
         begin, skip = second * info.sample_rate, first - second * rate
         needed = None if count is None else math.ceil((skip + count) / rate + 1) * info.sample_rate
-    blocks = cropped(track.blocks(begin, channels or info.channels), 0, needed)
+    blocks = track.blocks(begin, channels or info.channels, needed)
     blocks = resampled(_finite(blocks, begin, info), info.sample_rate, rate)
     found = False
     for block in cropped(blocks, skip, count):

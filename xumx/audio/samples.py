@@ -14,6 +14,9 @@ from xumx.errors import UsageError
 BLOCK = 65536
 """Samples in a block: long enough that Python's share of the time is small, short enough for the caches."""
 
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000
+"""Sample rates, in Hz, beyond which no sound is kept: what states another is damaged, or is meant badly."""
+
 _DTYPES: dict[str, type[np.generic]] = {
     "u8": np.uint8,
     "s16": np.int16,
@@ -22,6 +25,21 @@ _DTYPES: dict[str, type[np.generic]] = {
     "flt": np.float32,
     "dbl": np.float64,
 }
+
+
+def rate_problem(rate: object) -> str | None:
+    """Why a sample rate cannot be one, as the end of a sentence about it; None when it can."""
+    whole = isinstance(rate, (int, np.integer)) and not isinstance(rate, bool)
+    if whole and LOWEST_RATE <= rate <= HIGHEST_RATE:  # type: ignore[operator]
+        return None
+    return f"must be a whole number of Hz from {LOWEST_RATE} to {HIGHEST_RATE}, not {rate!r}"
+
+
+def check_rate(rate: object, name: str) -> None:
+    """Raise a UsageError that names what was given if it cannot be a sample rate."""
+    problem = rate_problem(rate)
+    if problem:
+        raise UsageError(f"{name} {problem}")
 
 
 def float_samples(frame: av.AudioFrame) -> np.ndarray:
@@ -87,11 +105,18 @@ class Resampler:
     in_rate, out_rate : int
         In Hz.
     channels : int
+
+    Raises
+    ------
+    UsageError
+        For rates below `LOWEST_RATE` or above `HIGHEST_RATE`.
     """
 
     def __init__(self, in_rate: int, out_rate: int, channels: int) -> None:
         self._nothing = np.zeros((0, channels), np.float32)
         self._stream = None
+        check_rate(in_rate, "in_rate")
+        check_rate(out_rate, "out_rate")
         if in_rate != out_rate:
             self._stream = soxr.ResampleStream(in_rate, out_rate, channels, dtype="float32", quality="HQ")
 

@@ -14,7 +14,7 @@ from typing import cast
 import av
 import numpy as np
 
-from xumx.audio.samples import BLOCK, Resampler, first_non_finite
+from xumx.audio.samples import BLOCK, Resampler, check_rate, first_non_finite
 from xumx.errors import AudioError, UsageError
 from xumx.files import aside
 
@@ -74,9 +74,6 @@ _FORMATS = {
         rates=(*_MP3_RATES, 64_000, 88_200, 96_000),
     ),
 }
-
-HIGHEST_RATE = 768_000
-"""In Hz, of a file to be written."""
 
 FORMATS = tuple(_FORMATS)
 """Names of the formats that can be written; they are their file name suffixes too."""
@@ -261,8 +258,8 @@ def check_format(
     if name not in _FORMATS:
         raise UsageError(f"unknown format {name!r}; use --format with one of {', '.join(FORMATS)}")
     kind = _FORMATS[name]
-    if sample_rate is not None and not 1 <= sample_rate <= HIGHEST_RATE:
-        raise UsageError(f"--sample-rate must be 1 to {HIGHEST_RATE} Hz, not {sample_rate}")
+    if sample_rate is not None:
+        check_rate(sample_rate, "--sample-rate")
     if kind.rates and sample_rate is not None and sample_rate not in kind.rates:
         rates = ", ".join(map(str, kind.rates))
         raise UsageError(f"{name} cannot hold {sample_rate} Hz; use --sample-rate with one of {rates}")

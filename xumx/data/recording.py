@@ -5,41 +5,37 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import soundfile
 
-from xumx.audio.samples import BLOCK, cropped, first_non_finite, resample
+from xumx.audio.media import AudioInfo, check_rate_of, headers
+from xumx.audio.samples import BLOCK, first_non_finite, resample
 from xumx.audio.track import Track as Media
 from xumx.data.arrays import mapped
 from xumx.errors import AudioError
 
 PCM_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".w64"})
-"""Formats that are read by libsndfile, in which a seek costs nothing; FFmpeg's libraries read the rest."""
+"""Formats that are read by libsndfile, in which a seek costs nothing, where they are what they are called."""
+
+_PCM_BEGINS = frozenset({b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"fLaC"})
+_PCM_SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"})
 
 MP4_SUFFIXES = frozenset({".mp4", ".m4a"})
-"""Formats with an index of all frames, in which a seek needs no long run-in."""
+"""Formats of which all audio streams are listed: those of a track's stems."""
 
 ARRAY_SUFFIX = ".npy"
 """Decoded audio (channels, samples), int16 or float32, as :mod:`xumx.data.cache` writes it."""
-
-PREROLL = 4096
-"""Samples decoded and dropped before an excerpt, since coded frames overlap with the ones before them."""
 
 SHORTAGE = 4096
 """Samples that may be missing of an excerpt: stated lengths of coded audio are off by up to a few frames."""
 
 MARGIN = 1024
 """Samples at the lower rate that are resampled around an excerpt; the filter reaches over less than 256."""
-
-# Tags need not be in the UTF-8 that they should be in; later versions never mind.
-_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 18 else {}
 
 
 @dataclass(frozen=True)
@@ -99,14 +95,10 @@ class Recording:
             raise ValueError(f"samples {start} to {start + length} of {self.samples} in {self.path}")
         if self.native is not None:
             return self._read_resampled(self.native, start, length)
-        suffix = self.path.suffix.lower()
-        if suffix == ARRAY_SUFFIX:
+        if self.path.suffix.lower() == ARRAY_SUFFIX:
             return self._read_array(start, length)
-        if suffix in PCM_SUFFIXES:
-            return self._read_pcm(start, length)
-        if suffix in MP4_SUFFIXES:
-            return self._decode(start, length)
-        return self._stream(start, length)
+        with _pcm(self.path) as file:
+            return self._decode(start, length) if file is None else self._read_pcm(file, start, length)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All of it from front to back at the file's own rate, (channels, samples) float32 a block.
@@ -120,13 +112,19 @@ class Recording:
         """
         if self.native is not None:
             yield from self.native.blocks()
-        elif self.path.suffix.lower() in PCM_SUFFIXES | {ARRAY_SUFFIX}:
-            for start in range(0, self.samples, BLOCK):
-                yield self.read(start, min(BLOCK, self.samples - start))
-        else:
-            with Media(self.path, self.stream) as media:
-                for block in media.blocks(0, self.channels):
-                    yield np.ascontiguousarray(block.T)
+            return
+        parts = [(start, min(BLOCK, self.samples - start)) for start in range(0, self.samples, BLOCK)]
+        if self.path.suffix.lower() == ARRAY_SUFFIX:
+            yield from (self._read_array(*part) for part in parts)
+            return
+        with _pcm(self.path) as file:
+            if file is not None:
+                yield from (self._read_pcm(file, *part) for part in parts)
+                return
+        with Media(self.path, self.stream) as media:
+            for block in media.blocks(0, self.channels):
+                yield np.ascontiguousarray(block.T)
+            self._check_damage(media)
 
     def _read_resampled(self, native: Recording, start: int, length: int) -> np.ndarray:
         """An excerpt of what resampling the whole would give.
@@ -151,59 +149,34 @@ class Recording:
         scale = np.float32(2**-15 if excerpt.dtype == np.int16 else 1)
         return np.asarray(np.multiply(excerpt, scale, dtype=np.float32))
 
-    def _read_pcm(self, start: int, length: int) -> np.ndarray:
+    def _read_pcm(self, file: soundfile.SoundFile, start: int, length: int) -> np.ndarray:
         try:
-            with soundfile.SoundFile(_plain(self.path)) as file:
-                file.seek(start)
-                audio = file.read(length, dtype="float32", always_2d=True)
-                real = file.subtype in ("FLOAT", "DOUBLE")
+            file.seek(start)
+            audio = file.read(length, dtype="float32", always_2d=True)
         except (OSError, soundfile.SoundFileError) as error:
             raise AudioError(f"{self.path}: cannot be read: {_reason(error)}") from error
         if len(audio) < length:
             raise AudioError(f"{self.path}: ends before its stated length")
-        if real and first_non_finite(audio) is not None:
+        if file.subtype in ("FLOAT", "DOUBLE") and first_non_finite(audio) is not None:
             raise AudioError(f"{self.path}: holds NaN or infinite samples")
         return np.ascontiguousarray(audio.T)
 
     def _decode(self, start: int, length: int) -> np.ndarray:
         audio = np.zeros((self.channels, length), np.float32)
         found = 0
-        try:
-            with _open(self.path) as container:
-                stream = container.streams.audio[self.stream]
-                tick = (stream.time_base or Fraction(1, self.sample_rate)) * self.sample_rate  # in samples
-                origin = stream.start_time or 0
-                if start > PREROLL:
-                    container.seek(origin + int((start - PREROLL) / tick), stream=stream)
-                for frame in container.decode(stream):
-                    if frame.pts is None:
-                        raise ValueError("no time stamps")
-                    stamp = (frame.pts - origin) * tick.numerator
-                    first = (stamp + tick.denominator // 2) // tick.denominator - start
-                    begin, end = max(first, 0), min(first + frame.samples, length)
-                    if begin < end:
-                        _copy(frame, begin - first, audio[:, begin:end])
-                        found += end - begin
-                    if end == length:
-                        break
-        except (av.FFmpegError, OSError, IndexError, ValueError) as error:
-            what = f"stream {self.stream} cannot be decoded: {_reason(error)}"
-            raise AudioError(f"{self.path}: {what}") from error
+        with Media(self.path, self.stream) as media:
+            for block in media.blocks(start, self.channels, length):
+                audio[:, found : found + len(block)] = block.T
+                found += len(block)
+        self._check_damage(media)
         if found < length - SHORTAGE:
             raise AudioError(f"{self.path}: stream {self.stream} is shorter than it states")
         return audio
 
-    def _stream(self, start: int, length: int) -> np.ndarray:
-        """Of formats in which seeking takes more care."""
-        audio = np.zeros((self.channels, length), np.float32)
-        found = 0
-        with Media(self.path, self.stream) as media:
-            for block in cropped(media.blocks(start, self.channels), 0, length):
-                audio[:, found : found + len(block)] = block.T
-                found += len(block)
-        if found < length - SHORTAGE:
-            raise AudioError(f"{self.path}: stream {self.stream} is shorter than it states")
-        return audio
+    def _check_damage(self, media: Media) -> None:
+        if media.damage is not None:
+            where = f"stream {self.stream} at {media.damage:.1f} s"
+            raise AudioError(f"{self.path}: {where} is damaged or cut short")
 
 
 def recordings(path: str | os.PathLike[str]) -> tuple[Recording, ...]:
@@ -217,23 +190,42 @@ def recordings(path: str | os.PathLike[str]) -> tuple[Recording, ...]:
         If the file is missing, is no audio, or states no length.
     """
     path = Path(path)
+    with _pcm(path) as file:
+        if file is not None:
+            check_rate_of(path, file.samplerate)
+            return (Recording(path, 0, file.frames, file.channels, file.samplerate),)
+    infos = headers(path, None if path.suffix.lower() in MP4_SUFFIXES else 1)
+    return tuple(_recording(path, stream, info) for stream, info in enumerate(infos))
+
+
+def _recording(path: Path, stream: int, info: AudioInfo) -> Recording:
+    samples = info.samples
+    if samples is None or info.stated is None:
+        with Media(path, stream) as media:
+            samples = media.count()
+    return Recording(path, stream, samples, info.channels, info.sample_rate)
+
+
+@contextmanager
+def _pcm(path: Path) -> Iterator[soundfile.SoundFile | None]:
+    """The file, open, if it holds the plain samples that its suffix promises; None for all others."""
     try:
-        if path.suffix.lower() in PCM_SUFFIXES:
-            info = soundfile.info(_plain(path))
-            return (Recording(path, 0, info.frames, info.channels, info.samplerate),)
-        if path.suffix.lower() not in MP4_SUFFIXES:
-            with Media(path, 0) as media:
-                return (Recording(path, 0, media.count(), media.info.channels, media.info.sample_rate),)
-        with _open(path) as container:
-            found = tuple(
-                Recording(path, index, _length(stream, container.duration), stream.channels, stream.rate)
-                for index, stream in enumerate(container.streams.audio)
-            )
-    except (av.FFmpegError, soundfile.SoundFileError, OSError, ValueError) as error:
+        file = _opened(path) if path.suffix.lower() in PCM_SUFFIXES else None
+    except (OSError, soundfile.SoundFileError) as error:
         raise AudioError(f"{path}: cannot be read: {_reason(error)}") from error
-    if not found:
-        raise AudioError(f"{path}: holds no audio stream")
-    return found
+    if file is None:
+        yield None
+    else:
+        with file:
+            yield file if file.subtype in _PCM_SUBTYPES else None
+
+
+def _opened(path: Path) -> soundfile.SoundFile | None:
+    """Opened by libsndfile, if it begins as files of plain samples do."""
+    with open(path, "rb") as file:
+        if file.read(4) not in _PCM_BEGINS:  # libsndfile would try siblings of unknown files, too
+            return None
+    return soundfile.SoundFile(_plain(path))
 
 
 @lru_cache(maxsize=4096)
@@ -244,28 +236,6 @@ def _mapped(path: Path, channels: int, samples: int) -> np.ndarray:
 def _plain(path: Path) -> str | bytes:
     """As libsndfile's wrapper takes any name: on Linux and macOS it may hold bytes that are no text."""
     return str(path) if os.name == "nt" else os.fsencode(path)
-
-
-def _open(path: Path) -> av.container.InputContainer:
-    # "file:" keeps FFmpeg from taking a part of the name for a protocol.
-    return av.open(f"file:{path.absolute()}", **_LENIENT)
-
-
-def _copy(frame: av.AudioFrame, skip: int, out: np.ndarray) -> None:
-    """The samples after the first ``skip``, as many as ``out`` (channels, samples) has."""
-    if frame.format.name != "fltp":
-        (frame,) = av.AudioResampler(format="fltp").resample(frame)
-    # By the planes, since ``frame.to_ndarray`` costs as much as the decoding.
-    for channel, plane in zip(out, frame.planes, strict=True):
-        channel[:] = np.frombuffer(memoryview(plane), np.float32, len(channel), 4 * skip)
-
-
-def _length(stream: av.AudioStream, microseconds: int | None) -> int:
-    if stream.duration is not None and stream.time_base is not None:
-        return round(stream.duration * stream.time_base * stream.rate)
-    if microseconds is not None:
-        return microseconds * stream.rate // 1_000_000
-    raise ValueError("no length stated")
 
 
 def _reason(error: Exception) -> str:

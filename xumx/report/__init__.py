@@ -43,10 +43,16 @@ class _Signal(NamedTuple):
     path: PathLike
     start: float = 0.0
     duration: float | None = None
+    stream: int | None = None
 
     def blocks(self, channels: int) -> Iterator[np.ndarray]:
         return decode(
-            self.path, sample_rate=RATE, channels=channels, start=self.start, duration=self.duration
+            self.path,
+            sample_rate=RATE,
+            channels=channels,
+            start=self.start,
+            duration=self.duration,
+            stream=self.stream,
         )
 
 
@@ -61,6 +67,7 @@ def write(
     about: str = "",
     start: float = 0.0,
     duration: float | None = None,
+    stream: int | None = None,
     progress: Progress = lambda share: None,
 ) -> Path:
     """Write the page of a song, in memory that does not grow with its length.
@@ -86,6 +93,8 @@ def write(
         A line below the title.
     start, duration : float
         The part of the song that the stems hold, in seconds.
+    stream : int, optional
+        Which audio track of the song, as for :func:`xumx.audio.decode`.
     progress : callable
         Called with the share of the work that each step did; they sum to 1.
 
@@ -105,7 +114,7 @@ def write(
         raise UsageError(f"{title}: a page needs a stem at least")
     path = Path(folder) / name
     check(path)
-    song = _Signal(mix, start, duration)
+    song = _Signal(mix, start, duration, stream)
     signals = [_Signal(file) for file in stems.values()]
     samples = sum(len(block) for block in signals[0].blocks(1))
 
