@@ -115,6 +115,7 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         ):
             if signal.getsignal(number) is default:
                 signal.signal(number, interrupt)
+    code = 1
     try:
         code = main(argv)
     except XumxError as error:
