@@ -221,10 +221,10 @@ def test_a_run_that_diverges_does_not_end_the_study(
 ) -> None:
     train_one = Trainer.run
 
-    def diverge(trainer: Trainer) -> dict[str, Any]:
+    def diverge(trainer: Trainer, *stop: Any) -> dict[str, Any]:
         if trainer._options.loss == ("L2freq",):
             raise XumxError("training diverged in epoch 0: the loss is nan; try a smaller --lr")
-        return train_one(trainer)
+        return train_one(trainer, *stop)
 
     monkeypatch.setattr(Trainer, "run", diverge)
     assert study(root, copied, "--losses", "L2freq", "L1freq") == 1
