@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.musdb_set import make_musdb
+from tests.musdb_set import bands, make_musdb
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +15,13 @@ def wav_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stems_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_musdb(tmp_path_factory.mktemp("stems"), 2, 3.1, valid=1, test=1, excerpt=True)
+
+
+@pytest.fixture(scope="session")
+def bands_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_musdb(tmp_path_factory.mktemp("bands"), 2, 1.2, stems=False, test=1, compose=bands)
+
+
+@pytest.fixture(scope="session")
+def bands_stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_musdb(tmp_path_factory.mktemp("bands"), 2, 1.2, test=1, compose=bands)
