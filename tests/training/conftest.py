@@ -1,10 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.musdb_set import bands, make_musdb
+from xumx.training import record
+from xumx.training.record import draw_curve
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_curve() -> Iterator[None]:
+    """The picture of the losses takes a third of the time of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "draw_curve", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the picture all the same."""
+    monkeypatch.setattr(record, "draw_curve", draw_curve)
 
 
 @pytest.fixture(scope="session")

@@ -143,6 +143,7 @@ def test_the_best_weights_are_those_of_the_best_epoch(wav_root, tmp_path, monkey
     assert summary["results"]["best_epoch"] == 1 and summary["results"]["best_validation_loss"] == 1.0
 
 
+@pytest.mark.usefixtures("curve")
 def test_what_a_run_leaves_behind(wav_root, tmp_path):
     output = tmp_path / "run"
     saved = train(wav_root, output, "--epochs", 2)
