@@ -7,14 +7,14 @@ PY310 := .venv/py310/bin/python
 NEW := .venv/new/bin/python
 TORCH := .venv/torch/bin/python
 
-# One thread a worker: the workers share the cores. Paths of the user's Python do not leak in.
-TEST_ENV := env -u PYTHONPATH -u PYTHONHOME OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-PYTEST := -m pytest -n $(WORKERS)
+# One thread a worker: the workers share the cores. Paths of the user's Python do not leak in; bytecode is
+# kept, as each of the many processes would make it again.
+TEST_ENV := env -u PYTHONPATH -u PYTHONHOME -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
 export PYTHON310 PYTHON_NEW PYTHON
 
-.PHONY: help demo setup setup-310 setup-new setup-torch lint test test-310 test-new test-torch bench clean
-.NOTPARALLEL:
+.PHONY: help demo setup setup-310 setup-new setup-torch setup-programs lint test test-310 test-new test-torch bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -23,7 +23,8 @@ demo: ## compose a song, separate it, and open a page to listen to the stems; AR
 	@sh tools/make_venv.sh .venv/demo any '-e .'
 	@.venv/demo/bin/python -m xumx.demo song $(ARGS)
 
-setup: setup-new setup-310 setup-torch ## make the environments
+setup: ## make the environments
+	@$(MAKE) --no-print-directory -j2 setup-310 setup-new setup-torch
 
 setup-310:
 	@sh tools/make_venv.sh .venv/py310 3.10 '-e .[dev]'
@@ -31,27 +32,32 @@ setup-310:
 setup-new:
 	@sh tools/make_venv.sh .venv/new new '-e .[test]'
 
+# The oldest Python, as PyTorch may not have a build for the newest yet.
 # The local version makes sure that it is a CPU build: the plain one brings gigabytes of CUDA on Linux.
 # openunmix without its dependencies: of torchaudio it needs the name only.
 setup-torch:
-	@INDEX=https://download.pytorch.org/whl/cpu sh tools/make_venv.sh .venv/torch new \
+	@INDEX=https://download.pytorch.org/whl/cpu sh tools/make_venv.sh .venv/torch old \
 		torch==2.13.0+cpu '-e .[test,torch]' '--no-deps openunmix==1.3.0'
+
+setup-programs: setup-310
+	@sh tools/need_ffmpeg.sh
+	@sh tools/need_chromium.sh $(PY310)
 
 lint: setup-310 ## ruff and mypy
 	$(PY310) -m ruff check .
 	$(PY310) -m mypy
 
-test: lint test-new test-torch test-310 ## lint, separation on the newest Python, conversion, then all on 3.10
+test: ## lint, separation on the newest Python, conversion, then all on 3.10
+	@$(MAKE) --no-print-directory -j2 setup-310 setup-new setup-torch setup-programs
+	@$(MAKE) --no-print-directory -j1 lint test-new test-torch test-310
 
 test-new: setup-new ## the separation path on the newest Python, without NNabla
 	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)
 
 test-torch: setup-torch ## weights from and to PyTorch
-	$(TEST_ENV) $(TORCH) $(PYTEST) tests/convert $(ARGS)
+	$(TEST_ENV) $(TORCH) $(PYTEST) tests/convert tests/fuzz $(ARGS)
 
-test-310: setup-310 ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
-	@sh tools/need_ffmpeg.sh
-	@sh tools/need_chromium.sh $(PY310)
+test-310: setup-310 setup-programs ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
 	$(TEST_ENV) $(PY310) $(PYTEST) $(ARGS)
 
 bench: setup-310 ## separation against Sony's code and Open-Unmix: bench/separate.py

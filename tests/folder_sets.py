@@ -35,11 +35,16 @@ def write(path: Path, audio: np.ndarray, rate: int = RATE) -> Path:
 
 
 def write_track(
-    folder: Path, files: Sequence[str], seconds: float = 1.0, seed: int = 0, rate: int = RATE
+    folder: Path,
+    files: Sequence[str],
+    seconds: float = 1.0,
+    seed: int = 0,
+    rate: int = RATE,
+    channels: int = 2,
 ) -> dict[str, np.ndarray]:
     """A folder with a file of each name; a file ``mixture`` is the sum of the others. The audio by name."""
     audio = {
-        name: noise(seconds, [seed, number], rate)
+        name: noise(seconds, [seed, number], rate, channels)
         for number, name in enumerate(name for name in files if not name.startswith("mixture."))
     }
     for name in files:

@@ -39,13 +39,13 @@ def interpreter(path: Path) -> Path:
     return path
 
 
-def find_python(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def find_python(home: Path, version: str = VERSION, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the finder where PATH has ``home/a``, ``home/b`` and the programs that it needs, no others."""
     (home / "b").mkdir(parents=True, exist_ok=True)
     for program in ("sh", "sort", "awk", "cut", "cat", "mkdir", "ln"):
         (home / "b" / program).symlink_to(str(shutil.which(program)))
     return subprocess.run(
-        ["sh", str(ROOT / "tools" / "find_python.sh"), VERSION],
+        ["sh", str(ROOT / "tools" / "find_python.sh"), version],
         env={"PATH": f"{home / 'a'}:{home / 'b'}", "HOME": str(home), **variables},
         cwd=home,
         capture_output=True,
@@ -60,6 +60,13 @@ def test_finder_passes_over_what_does_not_run(tmp_path: Path) -> None:
     working = interpreter(tmp_path / "b" / PYTHON.name)
     found = find_python(tmp_path)
     assert found.stdout.splitlines() == [str(working)], found
+
+
+@pytest.mark.parametrize(("version", "minors"), [("new", [13, 12, 11]), ("old", [11, 12, 13])])
+def test_finder_has_an_order(tmp_path: Path, version: str, minors: list[int]) -> None:
+    for minor in (12, 13, 11):
+        script(tmp_path / "a" / f"python3.{minor}", f"echo {minor} /of/3.{minor}")
+    assert find_python(tmp_path, version).stdout.splitlines() == [f"/of/3.{minor}" for minor in minors]
 
 
 def test_finder_passes_over_virtual_environments(tmp_path: Path) -> None:

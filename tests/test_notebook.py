@@ -24,6 +24,8 @@ from xumx.args import test_parser as separation_parser
 from xumx.config import SOURCES
 
 NOTEBOOK = ROOT / "notebooks" / "xumx.ipynb"
+SECONDS = 5
+"""Of the song that it makes here."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,8 @@ def executed(folder: Path, song: Path | None = None) -> dict[str, nbformat.Noteb
     """The notebook's cells by their ids after a run in a folder, which raises the first error of a cell."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     cells = {cell.id: cell for cell in notebook.cells}
+    assert cells["song"].source.count("START, SECONDS = 0, 20 ") == 1, "where is SECONDS set?"
+    cells["song"].source = cells["song"].source.replace("SECONDS = 0, 20 ", f"SECONDS = 0, {SECONDS} ")
     if song:
         assert cells["song"].source.count("\nSONG = None ") == 1, "where is SONG set?"
         cells["song"].source = cells["song"].source.replace("SONG = None", f"SONG = {str(song)!r}")
@@ -76,7 +80,7 @@ def assert_listened_and_drawn(cells: dict[str, nbformat.NotebookNode], seconds: 
 def test_a_song_that_it_makes(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     cells = executed(folder)
-    assert_listened_and_drawn(cells, 20, 44100)
+    assert_listened_and_drawn(cells, SECONDS, 44100)
 
     (table,) = outputs(cells["score"], "text/plain")
     rows = [line.split() for line in table.splitlines()[1:]]

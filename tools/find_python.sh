@@ -1,19 +1,22 @@
 #!/bin/sh
-# find_python.sh 3.10 | new | any
+# find_python.sh 3.10 | new | old | any
 #
-# Prints the path of a CPython 3.10, or of CPythons from 3.11 on, or of both, newest first, one a minor version.
+# Prints the path of a CPython 3.10, of CPythons from 3.11 on, newest first or (old) oldest first, or of all,
+# newest first; one a minor version.
 # Only those count that really run (a pyenv shim may not), are final releases and can make virtual
 # environments. $PYTHON310, $PYTHON_NEW and $PYTHON name one outright. Where none is installed, uv or conda is
 # asked for one; where there is neither, the message says how to get one and the exit code is 1.
 set -eu
 
+order=nr
+[ "$1" != old ] || order=n
 case $1 in
 3.10) minor='== 10' variable=PYTHON310 explicit=${PYTHON310:-} name='CPython 3.10' conda_spec='python=3.10' ;;
-new) minor='>= 11' variable=PYTHON_NEW explicit=${PYTHON_NEW:-} name='CPython 3.11 or newer' conda_spec='python>=3.11' ;;
+new | old) minor='>= 11' variable=PYTHON_NEW explicit=${PYTHON_NEW:-} name='CPython 3.11 or newer' conda_spec='python>=3.11' ;;
 any) minor='>= 10' variable=PYTHON explicit=${PYTHON:-} name='CPython 3.10 or newer' conda_spec='python>=3.10' ;;
-*) echo "usage: find_python.sh 3.10 | new | any" >&2 && exit 2 ;;
+*) echo "usage: find_python.sh 3.10 | new | old | any" >&2 && exit 2 ;;
 esac
-release=${1##[na]*} # what uv and pyenv take: 3.10, or nothing for the newest
+release=${1##[ano]*} # what uv and pyenv take: 3.10, or nothing for the newest
 
 probe() { # prints "<minor version> <path>" if $1 will do
     answer=$("$1" -c "
@@ -42,7 +45,7 @@ installed() {
 }
 
 find_all() { # in a subshell: installed() sets IFS
-    (installed) | sort -s -k1,1nr | awk '!seen[$1]++' | cut -d' ' -f2-
+    (installed) | sort -s -k1,1$order | awk '!seen[$1]++' | cut -d' ' -f2-
 }
 
 install() {

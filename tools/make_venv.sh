@@ -1,9 +1,9 @@
 #!/bin/sh
-# make_venv.sh FOLDER 3.10|new|any INSTALL...
+# make_venv.sh FOLDER 3.10|new|old|any INSTALL...
 #
 # Makes a virtual environment in FOLDER and runs `pip install` with each INSTALL, on the first Python that takes
-# them all; does nothing where FOLDER already holds just that. Where no Python does, it tries again with the
-# package index $INDEX beside pip's own, if that is set. The key covers what the content follows from, so that
+# them all; does nothing where FOLDER already holds just that. What pip does not find it seeks again with the
+# package index $INDEX beside its own, if that is set. The key covers what the content follows from, so that
 # another checkout path, interpreter choice or dependency makes it anew.
 set -euf
 folder=$1 version=$2
@@ -20,26 +20,28 @@ if [ "$(cat "$folder/.key" 2>/dev/null)" = "$key" ] && "$folder/bin/python" -c '
     exit 0
 fi
 
+install_one() { # bytecode is left to be made when it is first needed: most of it never is
+    "$folder/bin/python" -m pip --disable-pip-version-check --no-input install -qq --no-compile "$@"
+}
+
 install() {
     for step; do
         IFS=' '
-        "$folder/bin/python" -m pip --disable-pip-version-check --no-input install -qq $index $step || return 1
+        install_one $step || { [ -n "${INDEX:-}" ] && install_one --extra-index-url "$INDEX" $step; } || return 1
     done
 }
 
 pythons=$(sh tools/find_python.sh "$version")
-for index in '' ${INDEX:+"--extra-index-url $INDEX"}; do
-    IFS='
+IFS='
 '
-    for python in $pythons; do
-        echo "$("$python" -V) ($python): installing $content in $folder"
-        rm -rf "$folder"
-        "$python" -m venv "$folder"
-        if install "$@"; then
-            echo "$key" >"$folder/.key"
-            exit 0
-        fi
-    done
+for python in $pythons; do
+    echo "$("$python" -V) ($python): installing $content in $folder"
+    rm -rf "$folder"
+    "$python" -m venv "$folder"
+    if install "$@"; then
+        echo "$key" >"$folder/.key"
+        exit 0
+    fi
 done
 echo "none of these Pythons takes $content:" >&2
 printf '%s\n' "$pythons" >&2

@@ -55,7 +55,7 @@ def test_lossy_round_trip_is_aligned(tmp_path: Path, name: str, rate: int, chann
     middle = slice(2000, -2000)
     right = snr(audio[middle], back[middle])
     shifted = [snr(audio[middle], np.roll(back, lag, axis=0)[middle]) for lag in (-2, -1, 1, 2)]
-    assert right > 25 and right > max(shifted) + 6, (right, shifted)
+    assert right > 20 and right > max(shifted) + 6, (right, shifted)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 47, 576, 1023, 1024, 1025, 1152, 4608, 44100])

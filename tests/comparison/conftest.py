@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.comparison.studies import study
-from tests.musdb_set import make_musdb
+from tests.musdb_set import make_musdb, mono
 from xumx.comparison import scoring
 from xumx.evaluation.scenario import Members
 from xumx.evaluation.tracks import MakeEstimator, Outcome, Task, evaluate
+from xumx.training import record
 
 
 def _in_this_process(
@@ -27,12 +28,13 @@ def _in_this_process(
 def in_this_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "evaluate_all", _in_this_process)
+        patch.setattr(record, "draw_curve", lambda *_: None)  # a third of the time of a small run
         yield
 
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_musdb(tmp_path_factory.mktemp("musdb"), 3, 2.2, stems=False, valid=1, test=2)
+    return make_musdb(tmp_path_factory.mktemp("musdb"), 3, 2.2, stems=False, valid=1, test=2, compose=mono)
 
 
 @pytest.fixture(scope="session")

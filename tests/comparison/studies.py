@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xumx.study import main
 
-_NETWORK = "--hidden-size 4 --nfft 256 --nhop 128 --sources drums vocals"
+_NETWORK = "--hidden-size 4 --nfft 256 --nhop 128 --nb-channels 1 --sources drums vocals"
 _STEPS = (
     "--seq-dur 0.2 --samples-per-track 4 --batch-size 3 --epochs 1 --nb-workers 0 --fast --niter 0 --quiet"
 )

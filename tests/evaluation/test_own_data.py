@@ -21,11 +21,11 @@ SOURCES = ("speech", "rain", "café")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two tracks of three sources in flac, one of them with a recorded mixture."""
+    """Two mono tracks of three sources in flac, one of them with a recorded mixture."""
     root = tmp_path_factory.mktemp("own")
     files = [f"{source}.flac" for source in SOURCES]
-    write_track(root / "valid" / "1", files, 1.2)
-    write_track(root / "valid" / "2", [*files, "mixture.flac"], 1.1, seed=1)
+    write_track(root / "valid" / "1", files, 1.2, channels=1)
+    write_track(root / "valid" / "2", [*files, "mixture.flac"], 1.1, seed=1, channels=1)
     return root
 
 
@@ -63,8 +63,8 @@ def test_a_track_that_is_left_out_fails_the_run(
     root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
-    write_track(data / "valid" / "good", [f"{source}.flac" for source in SOURCES], 1.1)
-    write_track(data / "valid" / "bad", ["speech.flac"], 1.1)
+    write_track(data / "valid" / "good", [f"{source}.flac" for source in SOURCES], 1.1, channels=1)
+    write_track(data / "valid" / "bad", ["speech.flac"], 1.1, channels=1)
     assert main(options(data, tmp_path / "scores", "--baseline", "mixture")) == 1
     (error,) = capfd.readouterr().err.splitlines()
     assert error.startswith("error: ") and "bad: misses rain.flac" in error

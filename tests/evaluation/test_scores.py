@@ -56,7 +56,7 @@ def test_vocals_and_accompaniment_as_in_museval(truth, estimates):
             for metric, values in zip(METRICS, ours[target["name"]]):
                 wanted = [float(frame["metrics"][metric]) for frame in target["frames"]]
                 message = f"{list(stems)} {target['name']} {metric}"
-                np.testing.assert_allclose(values, wanted, rtol=0, atol=6e-6, err_msg=message)
+                np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-4, err_msg=message)
 
 
 def test_estimates_that_do_not_fit(truth, estimates):
@@ -118,7 +118,7 @@ def test_score_files_are_museval_s(tmp_path):
     for name, values in expected.items():
         np.testing.assert_array_equal(read[name], values)
         finite = np.isfinite(scores[name])
-        np.testing.assert_allclose(values[finite], scores[name][finite], rtol=0, atol=5e-6)
+        np.testing.assert_allclose(values[finite], scores[name][finite], rtol=0, atol=1e-4)
         assert np.isnan(values[~finite]).all()
 
 

@@ -40,7 +40,7 @@ def test_equals_nnabla(weight_decay):
         stock_ops.adam_step(solvers[1], weight_decay=weight_decay)
         for name, v in ours.items():
             np.testing.assert_allclose(
-                v.d, theirs[name].d, rtol=1e-6, atol=5e-6, err_msg=f"{name}, step {step}"
+                v.d, theirs[name].d, rtol=1e-5, atol=3e-5, err_msg=f"{name}, step {step}"
             )
             if step != 3:
                 np.testing.assert_array_equal(v.g, before[name])
@@ -50,7 +50,7 @@ def test_equals_nnabla(weight_decay):
             for moment in ("mean", "var"):
                 a, b = (s[name].pstate[moment].d for s in states)
                 np.testing.assert_allclose(
-                    a, b, rtol=1e-4, atol=1e-6, err_msg=f"{moment} of {name}, step {step}"
+                    a, b, rtol=1e-3, atol=1e-5, err_msg=f"{moment} of {name}, step {step}"
                 )
 
 

@@ -148,8 +148,8 @@ def test_no_memory_is_leaked():
     for _ in range(4):
         for _ in range(8):
             run(y, inputs, dy)
-            run(graph(), inputs, dy)  # 4 MB of buffers each
+            run(graph(), inputs, dy)  # 4 MB of buffers each: 64 MB in 16 graphs
         gc.collect()
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         sizes.append(pages * resource.getpagesize() / 1e6)
-    assert sizes[3] - sizes[1] < 8, f"resident memory in MB after 8, 16, 24 and 32 graphs: {sizes}"
+    assert sizes[3] - sizes[1] < 30, f"resident memory in MB after 8, 16, 24 and 32 graphs: {sizes}"

@@ -77,7 +77,7 @@ def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms, more):
         nn.forward_all(variables)
         found.append([v.d.copy() for v in variables])
     for numpy, nnabla in zip(*found, strict=True):
-        np.testing.assert_allclose(numpy, nnabla, atol=2e-4)
+        np.testing.assert_allclose(numpy, nnabla, atol=1e-3)
     assert found[0][0].shape[0] == (21 if center else 17)
     if more:
         x, *y = (_complex(config, audio, center) for audio in (mixture, *targets.swapaxes(0, 1)))

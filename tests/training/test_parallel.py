@@ -53,13 +53,13 @@ def assert_close(found: checkpoint.Checkpoint, wanted: checkpoint.Checkpoint, st
     assert found.solver_steps == wanted.solver_steps
     for name, moments in wanted.solver.items():
         for key, values in moments.items():
-            limit = 1e-4 * np.abs(values).max()
+            limit = 1e-3 * np.abs(values).max()
             np.testing.assert_allclose(found.solver[name][key], values, rtol=0, atol=limit, err_msg=name)
     for name, values in wanted.parameters.items():
         # Where a gradient is all rounding, so is the direction of Adam's step.
         apart = np.abs(found.parameters[name] - values) / step
         assert np.quantile(apart, 0.99) < 1e-2 and apart.max() < 2 * wanted.solver_steps, (name, apart.max())
-    assert losses(found) == pytest.approx(losses(wanted), rel=2e-5)
+    assert losses(found) == pytest.approx(losses(wanted), rel=1e-3)
 
 
 def test_ranks_take_the_steps_of_one_process(root, tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ import pytest
 from xumx.errors import XumxError
 from xumx.training.record import Record, line_of, results
 
+pytestmark = pytest.mark.usefixtures("curve")
+
 
 def history(*losses: float) -> list[dict[str, float]]:
     best = [losses.index(min(losses[: n + 1])) for n in range(len(losses))]
@@ -37,6 +39,7 @@ def test_series_are_those_of_the_whole_history(tmp_path: Path) -> None:
     assert series["validation-loss.series.txt"] == ["1", "3", "2", "2", "3", "2.5"]
     assert series["training-loss.series.txt"] == ["1", "4", "2", "3", "3", "3.5"]
     assert series["best-epoch.series.txt"] == ["1", "1", "2", "2", "3", "2"]
+    assert (tmp_path / "loss.png").stat().st_size > 0
     summary = json.loads((tmp_path / "run.json").read_text())
     assert summary["state"] == "done" and summary["context"] == "cpu"
     assert [(e["epoch"], e["best_epoch"]) for e in summary["history"]] == [(1, 1), (2, 2), (3, 2)]
