@@ -119,11 +119,6 @@ class Inputs:
         ----------
         mixture : float32 array (batch, channels, samples)
         targets : float32 array (batch, sources, channels, samples)
-
-        Raises
-        ------
-        ValueError
-            If they have another shape than was said.
         """
         signals = [mixture, *targets.swapaxes(0, 1)]
         if self._residual:

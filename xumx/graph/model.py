@@ -58,6 +58,17 @@ class OpenUnmix:
         Draws new parameters; by default NNabla's own.
     initial : mapping of str to array, optional
         What a new ``input_mean`` and ``input_scale`` are, in place of 0 and 1.
+
+    Examples
+    --------
+    >>> from xumx.graph import ops_for
+    >>> config = ModelConfig(n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> x = nn.Variable((7, 1, config.nb_channels, config.bins))
+    >>> with nn.parameter_scope("", {}):
+    ...     network = OpenUnmix(config, ops_for("cpu"), "_bass")
+    ...     encoded = network.encoder(x)
+    ...     print(*list(nn.get_parameters())[2:6])
+    output_scale_bass output_mean_bass fc1_bass/affine/W fc1_bass/bn/beta
     """
 
     def __init__(

@@ -45,7 +45,7 @@ def gram(signals: list[nn.Variable], *, trim: int = 0) -> nn.Variable:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If nothing is left between the ends.
 
     Examples
@@ -56,6 +56,9 @@ def gram(signals: list[nn.Variable], *, trim: int = 0) -> nn.Variable:
     >>> products.d.tolist()
     [[[[5.0, 10.0], [10.0, 25.0]]]]
     """
+    samples = signals[0].shape[2]
+    if samples <= 2 * trim:
+        raise ValueError(f"{samples} samples are too few to leave out {trim} at each end")
     return _Gram(trim)(*signals)
 
 
@@ -96,8 +99,6 @@ class _Gram(Function):
 
     def setup_impl(self, inputs: Variables, outputs: Variables) -> None:
         batch, channels, samples = inputs[0].shape
-        if samples <= 2 * self._trim:
-            raise ValueError(f"{samples} samples are too few to leave out {self._trim} at each end")
         outputs[0].reset_shape((batch, channels, len(inputs), len(inputs)), True)
         starts = range(0, batch * channels * samples, samples)
         self._ranges = [n + self._trim for n in starts], [n + samples - self._trim for n in starts]

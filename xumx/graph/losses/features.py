@@ -86,6 +86,18 @@ def frozen_encoders(network: Weights, config: ModelConfig, name: str) -> Encoder
     ------
     UsageError
         If the network has another spectrogram than ``config``, or several encoders but none for a source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xumx.graph import cpu_ops, model
+    >>> config = ModelConfig(sources=("a", "b"), n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> with nn.parameter_scope("", {}):
+    ...     model.create_parameters(config, np.random.RandomState(0))
+    ...     network = model.get_weights(config)
+    >>> first, second = frozen_encoders(network, config, "the network")
+    >>> first(nn.Variable((7, 1, 2, 33)), cpu_ops).shape
+    (7, 1, 4)
     """
     found = network.config
     for field in ("sample_rate", "n_fft", "nb_channels"):
