@@ -258,6 +258,11 @@ def test_a_whole_network():
     assert_close(results[1], results[0], 1e-4, "network", floor=1)
 
 
+def test_nothing_left_between_the_trimmed_ends_is_an_error():
+    with pytest.raises(ValueError, match="4 samples are too few to leave out 2"):
+        cpu_ops.gram([nn.Variable((1, 1, 4))], trim=2)
+
+
 @pytest.mark.parametrize("ops", [cpu_ops, stock_ops], ids=["cpu", "stock"])
 def test_running_statistics(ops):
     """Both move by a tenth towards the batch's mean and its unbiased variance."""

@@ -6,7 +6,13 @@ from types import ModuleType
 
 
 def ops_for(context: str, *, stock: bool = False) -> ModuleType:
-    """The heavy functions for a context: our own on 'cpu', NNabla's own on 'cudnn' or if ``stock``."""
+    """Choose what computes the heavy functions: our own on 'cpu', NNabla's own on 'cudnn' or if ``stock``.
+
+    Examples
+    --------
+    >>> ops_for("cpu").__name__, ops_for("cudnn").__name__
+    ('xumx.graph.cpu_ops', 'xumx.graph.stock_ops')
+    """
     if context == "cpu" and not stock:
         from xumx.graph import cpu_ops
 

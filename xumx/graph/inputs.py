@@ -18,7 +18,7 @@ from xumx.signal.stft import stft
 
 
 class Inputs:
-    """Variables of one batch of audio; :meth:`feed` fills them.
+    """Hold the variables of one batch of audio, which :meth:`feed` fills.
 
     Parameters
     ----------
@@ -51,6 +51,17 @@ class Inputs:
         With ``waveforms``, as the next: as much of the targets as the inverse of the STFT gives back.
     residual_waveform : Variable (batch, channels, (frames - 1) · hop)
         What the sum of the targets lacks of the mixture.
+
+    Examples
+    --------
+    >>> config = ModelConfig(sources=("a", "b"), n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> inputs = Inputs(config, 1, 160, residual=True)
+    >>> targets = np.random.default_rng(0).normal(size=(1, 2, 2, 160)).astype(np.float32)
+    >>> inputs.feed(targets.sum(axis=1), targets)
+    >>> inputs.mixture.shape, len(inputs.targets)
+    ((11, 1, 2, 33), 2)
+    >>> bool(inputs.residual.d.max() < 1e-4)  # the sources make up the mixture
+    True
     """
 
     def __init__(

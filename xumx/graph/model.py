@@ -18,7 +18,9 @@ here what they are in Open-Unmix.)
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import ModuleType
 
 import nnabla as nn
 import nnabla.functions as F
@@ -27,6 +29,8 @@ import numpy as np
 from nnabla.parameter import get_parameter_or_create
 
 from xumx.config import ModelConfig
+from xumx.graph import parametric as PF
+from xumx.graph import stock_ops
 from xumx.weights import BN_EPS, Weights, parameter_shapes, stored_name
 
 BN_DECAY = 0.9
@@ -36,75 +40,172 @@ LSTM_DROPOUT = 0.4
 """Between the layers of the LSTM, while training."""
 
 
-def parameter_name(config: ModelConfig, source: str, name: str) -> str:
-    """Name of a parameter in the scope of the graph: that in its file, for UMX below the source's."""
-    stored = stored_name(config.arch, source, name)
-    return f"{source}/{stored}" if config.independent else stored
+class OpenUnmix:
+    """Build the layers of a source's network, or of what sources share.
 
-
-def create_parameters(
-    config: ModelConfig,
-    rng: np.random.RandomState,
-    mean: np.ndarray | None = None,
-    scale: np.ndarray | None = None,
-) -> None:
-    """Fill the current parameter scope with a new network.
+    Their parameters are in the current scope, each layer's below the layer's name and ``suffix``, as in
+    ``fc1_bass/affine/W``.
 
     Parameters
     ----------
     config : ModelConfig
-    rng : RandomState
-        Draws the weights: uniform after Glorot & Bengio (2010), as NNabla's parametric functions do.
-    mean, scale : arrays (at least max_bin,), optional
-        Mean and standard deviation of the training mixtures' magnitude in each bin.
+    ops : module
+        What computes the layers.
+    suffix : str
+    dropout_rng : Generator, optional
+        As ``rng`` in :func:`estimates`.
+    rng : RandomState, optional
+        Draws new parameters; by default NNabla's own.
+    initial : mapping of str to array, optional
+        What a new ``input_mean`` and ``input_scale`` are, in place of 0 and 1.
+
+    Examples
+    --------
+    >>> from xumx.graph import ops_for
+    >>> config = ModelConfig(n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> x = nn.Variable((7, 1, config.nb_channels, config.bins))
+    >>> with nn.parameter_scope("", {}):
+    ...     network = OpenUnmix(config, ops_for("cpu"), "_bass")
+    ...     encoded = network.encoder(x)
+    ...     print(*list(nn.get_parameters())[2:6])
+    output_scale_bass output_mean_bass fc1_bass/affine/W fc1_bass/bn/beta
     """
-    shapes = parameter_shapes(config)
-    names = {parameter_name(config, s, name): name for s in config.sources for name in shapes}
-    for full, name in names.items():
-        if name == "input_mean" and mean is not None:
-            value = -np.asarray(mean)[: config.max_bin]
-        elif name == "input_scale" and scale is not None:
-            value = 1.0 / np.asarray(scale)[: config.max_bin]
-        else:
-            value = _initial(name, shapes[name], rng)
-        set_parameter(full, value)
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        ops: ModuleType,
+        suffix: str = "",
+        *,
+        dropout_rng: np.random.Generator | None = None,
+        rng: np.random.RandomState | None = None,
+        initial: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self.config, self.ops, self.suffix = config, ops, suffix
+        self.dropout_rng, self.rng = dropout_rng, rng
+        self.norm = {"batch_stat": dropout_rng is not None, "decay_rate": BN_DECAY, "eps": BN_EPS}
+
+        def vector(name: str, size: int, value: float) -> nn.Variable:
+            init = (initial or {}).get(name, I.ConstantInitializer(value))
+            return get_parameter_or_create(name + suffix, (size,), init)
+
+        self.input_mean = vector("input_mean", config.max_bin, 0)
+        self.input_scale = vector("input_scale", config.max_bin, 1)
+        self.output_scale = vector("output_scale", config.bins, 1)
+        self.output_mean = vector("output_mean", config.bins, 1)
+
+    def encoder(self, x: nn.Variable) -> nn.Variable:
+        """Build ``tanh(BN(W1 · ((x + input_mean) · input_scale)))``: (frames, batch, hidden)."""
+        with nn.parameter_scope("fc1" + self.suffix):
+            size = self.config.hidden_size
+            y = PF.normalized_affine(x, self.input_mean, self.input_scale, size, self.ops, rng=self.rng)
+            return PF.batch_normalization(y, self.ops, "tanh", **self.norm)
+
+    def lstm(self, x: nn.Variable) -> nn.Variable:
+        """Build ``LSTM(x)``, of as many layers and directions as configured: (frames, batch, hidden)."""
+        with nn.parameter_scope("lstm" + self.suffix):
+            return PF.lstm(
+                x,
+                self.config.lstm_size,
+                self.ops,
+                num_layers=self.config.nb_layers,
+                bidirectional=not self.config.unidirectional,
+                dropout=LSTM_DROPOUT if self.dropout_rng else 0.0,
+                dropout_rng=self.dropout_rng,
+                rng=self.rng,
+            )
+
+    def decoder(self, x: nn.Variable) -> nn.Variable:
+        """Build ``relu(BN(W2 · x))`` of encoder and LSTM side by side: (frames, batch, hidden)."""
+        with nn.parameter_scope("fc2" + self.suffix):
+            y = PF.affine(x, self.config.hidden_size, self.ops, rng=self.rng)
+            return PF.batch_normalization(y, self.ops, "relu", **self.norm)
+
+    def mask(self, x: nn.Variable, mixture: nn.Variable, layer: str = "fc3") -> nn.Variable:
+        """Build ``relu(output_scale · BN(W3 · x) + output_mean) · mixture``, of the mixture's shape."""
+        with nn.parameter_scope(layer + self.suffix):
+            y = PF.affine(x, self.config.nb_channels * self.config.bins, self.ops, rng=self.rng)
+            output = self.output_scale, self.output_mean
+            return PF.mask(y, *output, mixture, self.ops, **self.norm)
+
+    def trunk(self, x: nn.Variable) -> nn.Variable:
+        """Build all layers but the last one of a network that none crosses: (frames, batch, hidden)."""
+        encoded = self.encoder(x)
+        return self.decoder(F.concatenate(encoded, self.lstm(encoded), axis=2))
 
 
-def set_parameter(name: str, value: np.ndarray) -> None:
-    """Set or create one parameter of the current scope, by its full name."""
-    get_parameter_or_create(name, value.shape, np.asarray(value, np.float32), _trained(name)).d = value
+Network = Callable[..., OpenUnmix]
 
 
-def set_weights(weights: Weights) -> None:
-    """Fill the current parameter scope with ``weights``."""
-    for source, parameters in weights.parameters.items():
-        for name, value in parameters.items():
-            set_parameter(parameter_name(weights.config, source, name), value)
+def x_umx(
+    network: Network, sources: Sequence[str], x: nn.Variable, mixture: nn.Variable
+) -> list[nn.Variable]:
+    """Build X-UMX: a network a source, which cross in two averages (Sawata et al. 2021).
+
+    Parameters
+    ----------
+    network : callable
+        Makes the layers of a suffix.
+    sources : sequence of str
+    x, mixture : Variable (frames, batch, channels, bins)
+        What the network sees, and what it masks.
+
+    Returns
+    -------
+    list of Variable (frames, batch, channels, bins)
+        In the order of the sources.
+    """
+    networks = [network(f"_{source}") for source in sources]
+    encoded = _mean([net.encoder(x) for net in networks])
+    recurrent = _mean([net.lstm(encoded) for net in networks])
+    crossed = F.concatenate(encoded, recurrent, axis=2)
+    return [net.mask(net.decoder(crossed), mixture) for net in networks]
 
 
-def get_weights(config: ModelConfig) -> Weights:
-    """Copy the network out of the current parameter scope."""
-    found = {name: parameter.d.copy() for name, parameter in nn.get_parameters(grad_only=False).items()}
-    return Weights(
-        config,
-        {
-            s: {name: found[parameter_name(config, s, name)] for name in parameter_shapes(config)}
-            for s in config.sources
-        },
-    )
+def umx(network: Network, sources: Sequence[str], x: nn.Variable, mixture: nn.Variable) -> list[nn.Variable]:
+    """Build UMX: a network a source, each in a scope, and a file, of its own (Stöter et al. 2019).
+
+    Parameters, returns
+    -------------------
+    As :func:`x_umx`.
+    """
+    masked = []
+    for source in sources:
+        with nn.parameter_scope(source):
+            net = network()
+            masked.append(net.mask(net.trunk(x), mixture))
+    return masked
+
+
+def joint(
+    network: Network, sources: Sequence[str], x: nn.Variable, mixture: nn.Variable
+) -> list[nn.Variable]:
+    """Build the joint network: sources share all layers but the last (Gusó et al. 2022).
+
+    Parameters, returns
+    -------------------
+    As :func:`x_umx`.
+    """
+    net = network()
+    hidden = net.trunk(x)
+    return [net.mask(hidden, mixture, f"fc3_{source}") for source in sources]
+
+
+_ARCHITECTURES = {"x-umx": x_umx, "umx": umx, "joint": joint}
 
 
 def estimates(
     magnitude: nn.Variable,
     config: ModelConfig,
-    ops: Any,
+    ops: ModuleType,
     *,
     rng: np.random.Generator | None = None,
     bare: bool = False,
 ) -> list[nn.Variable]:
-    """The graph from the mixture's magnitude x to that of each source, m_s · x.
+    """Build the graph from the mixture's magnitude x to that of each source, m_s · x.
 
-    Takes its parameters from the current scope; see :func:`create_parameters` and :func:`set_weights`.
+    Takes its parameters from the current scope; see :func:`create_parameters` and :func:`set_weights`. Those
+    that are not there are made, as by any parametric function of NNabla.
 
     Parameters
     ----------
@@ -123,59 +224,125 @@ def estimates(
     -------
     list of Variable (frames, batch, channels, bins)
         In the order of the sources; 0 or more.
+
+    Examples
+    --------
+    >>> from xumx.graph import ops_for
+    >>> config = ModelConfig(n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> x = nn.Variable((7, 1, config.nb_channels, config.bins))
+    >>> with nn.parameter_scope("", {}):
+    ...     bass, drums, vocals, other = estimates(x, config, ops_for("cpu"))
+    >>> vocals.shape
+    (7, 1, 2, 33)
     """
-    net = _Network(config, ops, rng)
-    if config.crossing:
-        shared = _mean([net.encode(magnitude, s) for s in config.sources])
-        recurrent = _mean([net.lstm(shared, s) for s in config.sources])
-        both = F.concatenate(shared, recurrent, axis=2)
-        hidden = [net.decode(both, s) for s in config.sources]
-    elif config.independent:
-        hidden = [net.trunk(magnitude, s) for s in config.sources]
-    else:
-        hidden = [net.trunk(magnitude, config.sources[0])] * len(config.sources)
-    factor = _ones(magnitude.shape) if bare else magnitude
-    return [net.head(h, s, factor) for h, s in zip(hidden, config.sources, strict=True)]
+    network = partial(OpenUnmix, config, ops, dropout_rng=rng)
+    mixture = _ones(magnitude.shape) if bare else magnitude
+    return _ARCHITECTURES[config.arch](network, config.sources, magnitude, mixture)
 
 
-class _Network:
-    def __init__(self, config: ModelConfig, ops: Any, rng: np.random.Generator | None) -> None:
-        self.config, self.ops, self.rng = config, ops, rng
+def create_parameters(
+    config: ModelConfig,
+    rng: np.random.RandomState,
+    mean: np.ndarray | None = None,
+    scale: np.ndarray | None = None,
+) -> None:
+    """Fill the current parameter scope with a new network, one source after the other.
 
-    def encode(self, x: nn.Variable, source: str) -> nn.Variable:
-        names = ("input_mean", "input_scale", "fc1/affine/W")
-        y = self.ops.normalized_affine(x, *(self.get(source, name) for name in names))
-        return self.ops.batch_norm(y, *self.norm(source, "fc1"), activation="tanh", **self.statistics)
+    Parameters
+    ----------
+    config : ModelConfig
+    rng : RandomState
+        Draws the weights: uniform after Glorot & Bengio (2010), as NNabla's parametric functions do.
+    mean, scale : arrays (at least max_bin,), optional
+        Mean and standard deviation of the training mixtures' magnitude in each bin.
 
-    def lstm(self, x: nn.Variable, source: str) -> nn.Variable:
-        weights = [self.get(source, "lstm/lstm/weight_l0")]
-        weights.append(self.get(source, "lstm/lstm/weight") if self.config.nb_layers > 1 else None)
-        weights.append(self.get(source, "lstm/lstm/bias"))
-        return self.ops.lstm(x, *weights, dropout=LSTM_DROPOUT if self.rng else 0.0, rng=self.rng)
+    Examples
+    --------
+    >>> config = ModelConfig("umx", ("vocals",), n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> with nn.parameter_scope("", {}):
+    ...     create_parameters(config, np.random.RandomState(0))
+    ...     for name, parameter in list(nn.get_parameters().items())[3:7]:
+    ...         print(name, parameter.shape)
+    vocals/output_mean (33,)
+    vocals/fc1/affine/W (40, 4)
+    vocals/fc1/bn/beta (1, 1, 4)
+    vocals/fc1/bn/gamma (1, 1, 4)
+    """
+    initial = {}
+    if mean is not None:
+        initial["input_mean"] = np.asarray(-np.asarray(mean)[: config.max_bin], np.float32)
+    if scale is not None:
+        initial["input_scale"] = np.asarray(1.0 / np.asarray(scale)[: config.max_bin], np.float32)
+    network = partial(OpenUnmix, config, stock_ops, rng=rng, initial=initial)
+    x = nn.Variable((1, 1, config.nb_channels, config.bins))
+    for source in config.sources:  # The graph is thrown away: what stays of it are its parameters.
+        _ARCHITECTURES[config.arch](network, [source], x, x)
 
-    def decode(self, x: nn.Variable, source: str) -> nn.Variable:
-        y = self.ops.affine(x, self.get(source, "fc2/affine/W"))
-        return self.ops.batch_norm(y, *self.norm(source, "fc2"), activation="relu", **self.statistics)
 
-    def trunk(self, x: nn.Variable, source: str) -> nn.Variable:
-        encoded = self.encode(x, source)
-        return self.decode(F.concatenate(encoded, self.lstm(encoded, source), axis=2), source)
+def set_parameter(name: str, value: np.ndarray) -> None:
+    """Set or create one parameter of the current scope, by its full name.
 
-    def head(self, x: nn.Variable, source: str, mixture: nn.Variable) -> nn.Variable:
-        y = self.ops.affine(x, self.get(source, "fc3/affine/W"))
-        output = [self.get(source, name) for name in ("output_scale", "output_mean")]
-        return self.ops.mask(y, *self.norm(source, "fc3"), *output, mixture, **self.statistics)
+    Parameters
+    ----------
+    name : str
+    value : array
+        Becomes float32.
 
-    def norm(self, source: str, layer: str) -> list[nn.Variable]:
-        return [self.get(source, f"{layer}/bn/{part}") for part in ("beta", "gamma", "mean", "var")]
+    Raises
+    ------
+    ValueError
+        If there is one of the name with another shape.
+    """
+    trained = not name.endswith(("/bn/mean", "/bn/var"))
+    get_parameter_or_create(name, value.shape, np.asarray(value, np.float32), trained).d = value
 
-    @property
-    def statistics(self) -> dict[str, Any]:
-        return {"batch_stat": self.rng is not None, "decay": BN_DECAY, "eps": BN_EPS}
 
-    def get(self, source: str, name: str) -> nn.Variable:
-        full = parameter_name(self.config, source, name)
-        return get_parameter_or_create(full, parameter_shapes(self.config)[name], None, _trained(name))
+def set_weights(weights: Weights) -> None:
+    """Fill the current parameter scope with ``weights``.
+
+    Raises
+    ------
+    ValueError
+        If there is a parameter of another shape.
+    """
+    for source, parameters in weights.parameters.items():
+        for name, value in parameters.items():
+            set_parameter(_name(weights.config, source, name), value)
+
+
+def get_weights(config: ModelConfig) -> Weights:
+    """Copy the network out of the current parameter scope; of what sources share they get one array.
+
+    Raises
+    ------
+    KeyError
+        If the scope holds no such network.
+
+    Examples
+    --------
+    >>> config = ModelConfig("joint", n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> with nn.parameter_scope("", {}):
+    ...     create_parameters(config, np.random.RandomState(0))
+    ...     parameters = get_weights(config).parameters
+    >>> parameters["bass"]["fc2/affine/W"] is parameters["drums"]["fc2/affine/W"]
+    True
+    >>> parameters["bass"]["fc3/affine/W"] is parameters["drums"]["fc3/affine/W"]
+    False
+    """
+    found = {name: parameter.d.copy() for name, parameter in nn.get_parameters(grad_only=False).items()}
+    return Weights(
+        config,
+        {
+            s: {name: found[_name(config, s, name)] for name in parameter_shapes(config)}
+            for s in config.sources
+        },
+    )
+
+
+def _name(config: ModelConfig, source: str, name: str) -> str:
+    """What the graph's scopes make of a plain name: the one in a file; of UMX below whose file it is."""
+    stored = stored_name(config.arch, source, name)
+    return f"{source}/{stored}" if config.independent else stored
 
 
 def _mean(values: list[nn.Variable]) -> nn.Variable:
@@ -187,20 +354,3 @@ def _ones(shape: tuple[int, ...]) -> nn.Variable:
     ones.data.fill(1)
     ones.persistent = True
     return ones
-
-
-def _trained(name: str) -> bool:
-    return not name.endswith(("/bn/mean", "/bn/var"))
-
-
-def _initial(name: str, shape: tuple[int, ...], rng: np.random.RandomState) -> np.ndarray:
-    if name.endswith("/affine/W"):
-        return I.UniformInitializer(I.calc_uniform_lim_glorot(*shape), rng)(shape)
-    if "/weight" in name:
-        hidden = shape[-2]
-        parts = [(*shape[:-1], shape[-1] - hidden), (*shape[:-1], hidden)]
-        return np.concatenate(
-            [I.UniformInitializer(I.calc_uniform_lim_glorot(p[-1], hidden), rng)(p) for p in parts], axis=-1
-        )
-    ones = name.endswith(("/gamma", "/var")) or name in ("input_scale", "output_scale", "output_mean")
-    return np.ones(shape) if ones else np.zeros(shape)

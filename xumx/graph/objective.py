@@ -21,7 +21,7 @@ from xumx.graph.model import estimates
 
 
 class Objective:
-    """A weighted sum of losses for one shape of batch.
+    """Sum losses, each with its weight, for one shape of batch.
 
     Takes its parameters from the current scope, those of discriminators included.
 
@@ -51,6 +51,18 @@ class Objective:
     inputs : Inputs
     magnitudes : list of Variable (frames, batch, channels, bins)
         The estimates.
+
+    Examples
+    --------
+    >>> from xumx.graph import cpu_ops
+    >>> config = ModelConfig(n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> with nn.parameter_scope("", {}):
+    ...     objective = Objective(config, 1, 800, cpu_ops)
+    >>> targets = np.random.default_rng(0).normal(size=(1, 4, 2, 800)).astype(np.float32)
+    >>> objective.feed(targets.sum(axis=1), targets)
+    >>> loss = objective.forward()
+    >>> list(objective.values()), bool(np.isfinite(loss))
+    (['time', 'frequency'], True)
     """
 
     def __init__(
@@ -110,21 +122,27 @@ class Objective:
             variable.persistent = True
 
     def feed(self, mixture: np.ndarray, targets: np.ndarray) -> None:
-        """Take a batch of audio: (batch, channels, samples) and (batch, sources, channels, samples)."""
+        """Take a batch: float32 (batch, channels, samples) and (batch, sources, channels, samples)."""
         self.inputs.feed(mixture, targets)
 
     def forward(self) -> float:
-        """The loss of the batch taken last."""
+        """Compute the loss of the batch taken last."""
         self.loss.forward(clear_no_need_grad=True)
         return float(self.loss.d)
 
     def values(self) -> dict[str, float]:
-        """The terms of the loss that :meth:`forward` gave."""
+        """Give the terms of the loss that :meth:`forward` gave."""
         return {name: float(term.d) for name, term in self.terms.items()}
 
 
 def shortest(config: ModelConfig) -> int:
-    """Samples below which there is no loss: a frame, and something left between the trimmed ends."""
+    """Count the samples below which there is no loss: a frame, and something between the trimmed ends.
+
+    Examples
+    --------
+    >>> shortest(ModelConfig()), shortest(ModelConfig(n_fft=64, n_hop=16, max_bin=20))
+    (4096, 432)
+    """
     return max(config.n_fft, 2 * (losses.TRIM + config.n_hop))
 
 

@@ -14,9 +14,7 @@ KINDS = ("musdb", "aligned", "sourcefolder", "trackfolder_var", "trackfolder_fix
 
 def train_parser() -> Parser:
     """``python -m xumx.train``. A default that depends on other options is None, and said in the help."""
-    parser = Parser(
-        prog="python -m xumx.train", description="Train a network on MUSDB18 or your own data."
-    )
+    parser = Parser(prog="python -m xumx.train", description="Train a network on MUSDB18 or your own data.")
     _add_run(parser)
     _add_data(parser)
     _add_own_data(parser)

@@ -10,7 +10,7 @@ from xumx.data.source import SampleStream, batches
 
 
 class StreamSource(DataSource):
-    """One epoch after another of a :class:`xumx.data.source.SampleStream`, cut to full batches.
+    """Give the samples of one epoch after another, as many as fill whole batches.
 
     Parameters
     ----------
@@ -29,33 +29,32 @@ class StreamSource(DataSource):
 
     def __init__(self, stream: SampleStream, batch_size: int, *, epoch: int = 0, step: int = 0) -> None:
         super().__init__(shuffle=False)
-        self._variables = ("mixture", "target")
+        self._variables = ("mixture", "targets")
         self._size = stream.steps(batch_size) * batch_size
         self._position = step * batch_size
-        self._stream = stream
-        self.epoch = epoch
+        self._stream, self.epoch = stream, epoch
 
     def _get_data(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        mixture, targets = self._stream.sample(self.epoch, position)
-        return mixture, targets.reshape(-1, targets.shape[-1])
+        return self._stream.sample(self.epoch, position)
 
     def skip(self, samples: int) -> None:
-        """Count samples that were drawn ahead as used."""
+        """Count samples as used that were drawn ahead."""
         self._position += samples
 
     def reset(self) -> None:
-        """Begin the next epoch, unless this one is not over: iterators reset at their start too."""
+        """Begin the next epoch if this one is over: iterators reset at their start too."""
         if self._position >= self._size:
             self._position = 0
             self.epoch += 1
 
 
 class StreamIterator(DataIterator):
-    """Endless batches of a stream, drawn ahead by threads, from a step of an epoch on.
+    """Give batches of a stream without end, drawn ahead by threads, from a step of an epoch on.
 
-    ``next()`` gives the mixture (batch, channels, samples) and the target (batch, targets · channels,
-    samples), new float32 arrays. Close it to end its threads. NNabla's own thread, in which errors would
-    be lost and the reader wait for ever, is not used: ``next()`` raises them.
+    ``next()`` gives the mixture (batch, channels, samples) and the targets (batch, targets, channels,
+    samples), new float32 arrays. ``epoch`` and ``position`` say where the next batch begins. Close it to end
+    its threads. They take the place of NNabla's own one, which would draw one batch at a time, and in which
+    errors would be lost while the reader waits for ever: here ``next()`` raises them.
 
     Parameters
     ----------
@@ -85,14 +84,15 @@ class StreamIterator(DataIterator):
         self._batches = batches(stream, batch_size, workers=workers, epoch=epoch, step=step)
 
     def _next(self) -> None:
-        mixture, targets = next(self._batches)
+        """Put a batch where ``next()`` takes it from, and whether the epoch ends with it."""
+        batch = next(self._batches)
         self._data_source.skip(self._batch_size)
         ended = self._data_source.position >= self._size
         if ended:
             self._reset()
-        data = mixture, targets.reshape(len(targets), -1, targets.shape[-1])
-        self._queue.put((data, int(ended)))
+        self._queue.put((tuple(batch), int(ended)))
 
     def close(self) -> None:
+        """End the threads."""
         self._batches.close()
         super().close()

@@ -240,10 +240,9 @@ class Trainer:
         )
         with bar:
             for step in range(done, steps):
-                mixture, target = stream.next()
-                shape = (len(target), len(self._config.sources), *mixture.shape[1:])
+                mixture, targets = stream.next()
                 self._solver.set_learning_rate(self._rate(at.samples + batch))
-                values = self._step(mixture, target.reshape(shape))
+                values = self._step(mixture, targets)
                 due = time.monotonic() - saved >= 60 * options.checkpoint_every
                 values, due, self.stopped = self._meet(values, due)
                 for name, value in values.items():

@@ -17,6 +17,11 @@ _CHUNK = 1 << 12
 def adam_step(solver: S.Adam, *, weight_decay: float = 0.0) -> None:
     """Update the parameters of ``solver`` in place by Adam (Kingma & Ba 2015) with L2 regularisation.
 
+    For each value p with gradient g, in step t::
+
+        d = g + weight_decay · p,   m ← β1 m + (1 − β1) d,   v ← β2 v + (1 − β2) d²
+        p ← p − α √(1 − β2ᵗ) / (1 − β1ᵗ) · m / (√v + ε)
+
     Does what ``solver.weight_decay(weight_decay); solver.update()`` does, to the same numbers but for
     rounding; the gradients stay as they are. The solver keeps the moments and the number of steps, so that
     its states are got, set, saved and loaded as ever.
@@ -27,6 +32,17 @@ def adam_step(solver: S.Adam, *, weight_decay: float = 0.0) -> None:
         With its parameters set.
     weight_decay : float
         Is multiplied by each parameter and added to its gradient.
+
+    Examples
+    --------
+    >>> import nnabla as nn
+    >>> p = nn.Variable.from_numpy_array(np.zeros(2, np.float32), need_grad=True)
+    >>> p.g = [3, -0.1]
+    >>> solver = S.Adam(0.01)
+    >>> solver.set_parameters({"p": p})
+    >>> adam_step(solver)
+    >>> p.d.round(4).tolist()  # the first step is of the learning rate, whatever the gradient
+    [-0.009999999776482582, 0.009999999776482582]
     """
     beta1, beta2, eps = (solver.info[name] for name in ("beta1", "beta2", "eps"))
     parameters, states = solver.get_parameters(), solver.get_states()

@@ -20,7 +20,7 @@ from xumx.graph.cpu_ops.base import (
 
 
 def affine(x: nn.Variable, weight: nn.Variable) -> nn.Variable:
-    """Multiply the last axis of ``x`` by a matrix.
+    """Multiply the last axis of ``x`` by a matrix: ``x @ weight``.
 
     Parameters
     ----------
@@ -30,6 +30,14 @@ def affine(x: nn.Variable, weight: nn.Variable) -> nn.Variable:
     Returns
     -------
     Variable (frames, batch, out)
+
+    Examples
+    --------
+    >>> x, w = nn.Variable.from_numpy_array([[[1, 2]]]), nn.Variable.from_numpy_array([[1, 0, 3], [0, 1, 4]])
+    >>> y = affine(x, w)
+    >>> y.forward()
+    >>> y.d.tolist()
+    [[[1.0, 2.0, 11.0]]]
     """
     return _Affine()(x, weight)
 
@@ -49,11 +57,22 @@ def normalized_affine(
     Returns
     -------
     Variable (frames, batch, out)
+
+    Examples
+    --------
+    >>> x = nn.Variable.from_numpy_array([[[[1, 2, 9]]]])  # of 3 bins, the last of which is cropped
+    >>> mean, scale, w = map(nn.Variable.from_numpy_array, ([-1, -1], [10, 10], [[1, 0], [0, 1]]))
+    >>> y = normalized_affine(x, mean, scale, w)
+    >>> y.forward()
+    >>> y.d.tolist()
+    [[[0.0, 10.0]]]
     """
     return _NormalizedAffine()(x, mean, scale, weight)
 
 
 class _Affine(Function):
+    """y = x W, so that dL = Σ dy · (dx W + x dW): the gradients are dy Wᵀ and xᵀ dy, of all rows together."""
+
     def setup_impl(self, inputs: Variables, outputs: Variables) -> None:
         x, weight = inputs
         outputs[0].reset_shape((*x.shape[:-1], weight.shape[1]), True)
@@ -88,9 +107,9 @@ class _NormalizedAffine(Function):
         y = rows(new_data(outputs[0]))
         y[...] = 0
         for x_c, w_c in self._channels(x, weight, len(mean)):
-            w_c = scale[:, None] * w_c
+            w_c = scale[:, None] * w_c  # s·W_c
             y += x_c @ w_c
-            y += mean @ w_c
+            y += mean @ w_c  # the same row for all: (m·s) W_c
 
     def backward_impl(self, inputs: Variables, outputs: Variables, wanted: Flags, accum: Flags) -> None:
         x, mean, scale, weight = map(data, inputs)
@@ -101,10 +120,10 @@ class _NormalizedAffine(Function):
                 np.matmul(dy, (scale[:, None] * w_c).T, out=dx_c)
             add_grad(inputs[0], dx, accum[0])
         d = dy.sum(axis=0)
-        if wanted[1]:
+        if wanted[1]:  # dm: a value of m stands in all channels
             add_grad(inputs[1], scale * (weight @ d).reshape(-1, len(mean)).sum(axis=0), accum[1])
         if wanted[2] or wanted[3]:
-            shifted = np.empty_like(weight)
+            shifted = np.empty_like(weight)  # G_c + m dᵀ, of which both follow
             for x_c, g_c in self._channels(x, shifted, len(mean)):
                 np.matmul(x_c.T, dy, out=g_c)
                 g_c += np.outer(mean, d)

@@ -26,10 +26,29 @@ kernel = cached(numba.njit(nogil=True, error_model="numpy", fastmath={"contract"
 
 
 class Function(PythonFunction):
-    """A function of a graph whose forward and backward are written in NumPy.
+    """Stand in a graph as a function whose forward and backward are written in NumPy.
 
     A subclass writes ``setup_impl``, ``forward_impl`` and ``backward_impl``; see PythonFunction. Arguments
     are checked where the graph is built, as NNabla turns what these methods raise into a SystemError.
+
+    Examples
+    --------
+    >>> import nnabla as nn
+    >>> class Double(Function):
+    ...     def setup_impl(self, inputs, outputs):
+    ...         outputs[0].reset_shape(inputs[0].shape, True)
+    ...     def forward_impl(self, inputs, outputs):
+    ...         new_data(outputs[0])[...] = 2 * data(inputs[0])
+    ...     def backward_impl(self, inputs, outputs, wanted, accum):
+    ...         if wanted[0]:
+    ...             add_grad(inputs[0], 2 * grad(outputs[0]), accum[0])
+    >>> x = nn.Variable.from_numpy_array([1, 2], need_grad=True)
+    >>> y = Double()(x)
+    >>> y.forward()
+    >>> x.grad.zero()
+    >>> y.backward(nn.NdArray.from_numpy_array(np.array([1, 10])))
+    >>> y.d.tolist(), x.g.tolist()
+    ([2.0, 4.0], [2.0, 20.0])
     """
 
     def __init__(self) -> None:
@@ -37,46 +56,72 @@ class Function(PythonFunction):
 
     @property
     def name(self) -> str:
+        """What NNabla calls it: the name of the class."""
         return type(self).__name__.lstrip("_")
 
     def min_outputs(self) -> int:
+        """Have one output."""
         return 1
 
     def grad_depends_output_data(self, i: int, o: int) -> bool:
+        """Say that the backward does without the outputs, whose memory can then serve others."""
         return False
 
     def grad_depends_input_data(self, i: int, j: int) -> bool:
+        """Say that the backward needs the inputs."""
         return True
 
 
 def data(variable: Any) -> Array:
-    """The values of a variable, to read."""
+    """Give the values of a variable, to read: float32, of its shape and in its memory."""
     return variable.data.get_data("r", np.float32)
 
 
 def new_data(variable: Any) -> Array:
-    """The memory of a variable's values, to fill; what it holds is undefined."""
+    """Give the memory of a variable's values, to fill: float32, of its shape, with undefined values.
+
+    Examples
+    --------
+    >>> import nnabla as nn
+    >>> x = nn.Variable((2,))
+    >>> new_data(x)[...] = 3
+    >>> data(x).tolist()
+    [3.0, 3.0]
+    """
     return variable.data.get_data("w", np.float32)
 
 
 def grad(variable: Any) -> Array:
-    """The gradient of a variable, to read."""
+    """Give the gradient of a variable, to read: float32, of its shape and in its memory."""
     return variable.grad.get_data("r", np.float32)
 
 
 def constant(variable: Any) -> Any:
-    """The same values, as an input that gets no gradient."""
+    """Give the same values as an input that gets no gradient.
+
+    Examples
+    --------
+    >>> import nnabla as nn
+    >>> constant(nn.Variable((2,), need_grad=True)).need_grad
+    False
+    """
     # What needs none anyway may be computed in the graph, which an unlinked variable is not.
     return variable.get_unlinked_variable(need_grad=False) if variable.need_grad else variable
 
 
 def rows(array: Array) -> Array:
-    """View of an array with all axes but the last in one."""
+    """View an array with all axes but the last in one.
+
+    Examples
+    --------
+    >>> rows(np.zeros((5, 2, 3), np.float32)).shape
+    (10, 3)
+    """
     return array.reshape(-1, array.shape[-1])
 
 
 def add_grad(variable: Any, value: Array, accum: bool) -> None:
-    """Set the gradient of a variable, or add to it."""
+    """Set the gradient of a variable to a value of its size, or add that to it if ``accum``."""
     fill_grads([variable], [accum], lambda out: np.copyto(out, value.reshape(out.shape)))
 
 
@@ -84,6 +129,15 @@ def fill_grads(variables: Variables, accum: Flags, fill: Callable[..., object]) 
     """Set the gradients of variables, or add to them, by ``fill(*arrays)``.
 
     It gets an array of each variable's shape: the gradient's own memory where nothing has to be added.
+
+    Examples
+    --------
+    >>> import nnabla as nn
+    >>> x = nn.Variable((2,), need_grad=True)
+    >>> x.g = [1, 2]
+    >>> fill_grads([x], [True], lambda out: np.copyto(out, 10))
+    >>> x.g.tolist()
+    [11.0, 12.0]
     """
     targets = [v.grad.get_data("rw" if a else "w", np.float32) for v, a in zip(variables, accum, strict=True)]
     arrays = [np.empty_like(t) if a else t for t, a in zip(targets, accum, strict=True)]
@@ -109,7 +163,15 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of the pool's t
 def parallel(task: Callable[..., None], *arguments: Sequence[Any]) -> None:
     """Run ``task(*a)`` for each tuple of ``zip(*arguments)`` on all cores; the tasks must release the GIL.
 
-    Each task writes values of its own, so the result does not depend on the number of threads.
+    Each task writes values of its own, so the result does not depend on the number of threads. What one
+    raises comes out of here.
+
+    Examples
+    --------
+    >>> out = np.zeros((2, 3))
+    >>> parallel(lambda row, value: np.copyto(row, value), list(out), [1, 2])
+    >>> out.tolist()
+    [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
     """
     for _ in _pool().map(task, *arguments):
         pass
@@ -128,7 +190,13 @@ _ONE = np.float32(1)
 
 @numba.njit(inline="always", error_model="numpy")
 def tanh(x: np.float32) -> np.float32:
-    """tanh for use inside kernels, where LLVM vectorises it. NaN stays NaN."""
+    """Approximate tanh(x), float32, inside kernels, where LLVM vectorises it. NaN stays NaN.
+
+    Examples
+    --------
+    >>> abs(tanh(np.float32(0.5)) - np.tanh(0.5)) < 3e-7
+    True
+    """
     x = _LIMIT if x > _LIMIT else x
     x = -_LIMIT if x < -_LIMIT else x
     u = x * x

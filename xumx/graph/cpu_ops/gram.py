@@ -30,7 +30,7 @@ _PARTS = 64
 
 
 def gram(signals: list[nn.Variable], *, trim: int = 0) -> nn.Variable:
-    """Inner products of signals, a matrix for each member of the batch and channel.
+    """Compute inner products of signals, a matrix for each member of the batch and channel.
 
     Parameters
     ----------
@@ -42,12 +42,28 @@ def gram(signals: list[nn.Variable], *, trim: int = 0) -> nn.Variable:
     -------
     Variable (batch, channels, K, K)
         The sums of signals[i] · signals[j].
+
+    Raises
+    ------
+    ValueError
+        If nothing is left between the ends.
+
+    Examples
+    --------
+    >>> signals = [nn.Variable.from_numpy_array([[values]]) for values in ([9, 1, 2, 9], [9, 0, 5, 9])]
+    >>> products = gram(signals, trim=1)
+    >>> products.forward()
+    >>> products.d.tolist()
+    [[[[5.0, 10.0], [10.0, 25.0]]]]
     """
+    samples = signals[0].shape[2]
+    if samples <= 2 * trim:
+        raise ValueError(f"{samples} samples are too few to leave out {trim} at each end")
     return _Gram(trim)(*signals)
 
 
 def error_gram(estimates: list[nn.Variable], targets: list[nn.Variable]) -> nn.Variable:
-    """Mean products of the errors e_j = estimates[j] - targets[j]: their squares are on the diagonal.
+    """Compute mean products of the errors e_j = estimates[j] - targets[j]; on the diagonal are their squares.
 
     Parameters
     ----------
@@ -58,12 +74,24 @@ def error_gram(estimates: list[nn.Variable], targets: list[nn.Variable]) -> nn.V
     -------
     Variable (K, K)
         The means over all values of e_i · e_j.
+
+    Examples
+    --------
+    >>> x, y = (nn.Variable.from_numpy_array(values) for values in ([1, 2], [0, 4]))
+    >>> products = error_gram([x], [y])
+    >>> products.forward()
+    >>> products.d.tolist()  # of the errors 1 and -2
+    [[2.5]]
     """
     return _ErrorGram()(*estimates, *map(constant, targets))
 
 
 class _Gram(Function):
-    """G = E Eᵀ for each member and channel, E (K, samples): dE = (dG + dGᵀ) E."""
+    """G = E Eᵀ for each member and channel, E (K, samples) having the signals e_i as rows.
+
+    With the gradient D of G, dL = Σ_ik D_ik (de_i · e_k + e_i · de_k) = Σ_i de_i · Σ_k (D_ik + D_ki) e_k: the
+    gradient of E is (D + Dᵀ) E, a sum of the signals for each signal.
+    """
 
     def __init__(self, trim: int) -> None:
         super().__init__()
@@ -71,8 +99,6 @@ class _Gram(Function):
 
     def setup_impl(self, inputs: Variables, outputs: Variables) -> None:
         batch, channels, samples = inputs[0].shape
-        if samples <= 2 * self._trim:
-            raise ValueError(f"{samples} samples are too few to leave out {self._trim} at each end")
         outputs[0].reset_shape((batch, channels, len(inputs), len(inputs)), True)
         starts = range(0, batch * channels * samples, samples)
         self._ranges = [n + self._trim for n in starts], [n + samples - self._trim for n in starts]
@@ -86,7 +112,10 @@ class _Gram(Function):
 
 
 class _ErrorGram(Function):
-    """The same of all values at once, E the errors, divided by their number."""
+    """The same of all values at once, E the errors x − y, divided by their number.
+
+    As de_i = dx_i, the gradient of an estimate is that of its error.
+    """
 
     def setup_impl(self, inputs: Variables, outputs: Variables) -> None:
         outputs[0].reset_shape((len(inputs) // 2, len(inputs) // 2), True)
@@ -101,6 +130,7 @@ class _ErrorGram(Function):
 
     def backward_impl(self, inputs: Variables, outputs: Variables, wanted: Flags, accum: Flags) -> None:
         half = len(inputs) // 2
+        # D is the same for all parts, as the matrix is one sum over them.
         factors = np.repeat(grad(outputs[0])[None] / np.float32(self._size), _PARTS, axis=0)
         _fill(inputs[:half], inputs[half:], self._ranges, factors, wanted, accum)
 
@@ -119,7 +149,7 @@ def _fill(
     """Set or add the gradients of the wanted signals; factors (ranges, K, K) is dG of each range."""
     arrays, others = _flat(signals, subtracted)
     chosen = [k for k in range(len(signals)) if wanted[k]]
-    factors = np.ascontiguousarray((factors + factors.swapaxes(1, 2))[:, chosen])
+    factors = np.ascontiguousarray((factors + factors.swapaxes(1, 2))[:, chosen])  # D + Dᵀ
 
     def fill(*outs: Array) -> None:
         outs = tuple(out.reshape(-1) for out in outs)
@@ -140,6 +170,7 @@ def _flat(signals: Variables, subtracted: Variables) -> tuple[Arrays, Arrays]:
 
 @kernel
 def _load(arrays: Arrays, others: Arrays, lo: int, hi: int, chunk: Array) -> None:
+    """Copy values lo to hi of all signals into the rows of a chunk, or of their differences: errors."""
     for k in range(len(arrays)):
         a, row = arrays[k][lo:hi], chunk[k]
         if others[k].size:
@@ -152,12 +183,13 @@ def _load(arrays: Arrays, others: Arrays, lo: int, hi: int, chunk: Array) -> Non
 
 @kernel
 def _multiply(arrays: Arrays, others: Arrays, lo: int, hi: int, out: np.ndarray) -> None:
+    """Add the products of values lo to hi to out: float32 within a chunk, and float64 over all chunks."""
     chunk = np.empty((len(arrays), _CHUNK), np.float32)
     for start in range(lo, hi, _CHUNK):
         size = min(_CHUNK, hi - start)
         _load(arrays, others, start, start + size, chunk)
         for i in range(len(arrays)):
-            for k in range(i + 1):
+            for k in range(i + 1):  # The matrix is symmetric: half of the products do.
                 total = np.float32(0)
                 for j in range(size):
                     total += chunk[i, j] * chunk[k, j]
@@ -168,6 +200,7 @@ def _multiply(arrays: Arrays, others: Arrays, lo: int, hi: int, out: np.ndarray)
 
 @kernel
 def _combine(arrays: Arrays, others: Arrays, lo: int, hi: int, factors: Array, outs: Arrays) -> None:
+    """Fill values lo to hi of each out with its sum of signals, out_i = Σ_k factors_ik e_k."""
     chunk = np.empty((len(arrays), _CHUNK), np.float32)
     for start in range(lo, hi, _CHUNK):
         size = min(_CHUNK, hi - start)

@@ -33,7 +33,7 @@ def lstm(
     dropout: float = 0.0,
     rng: np.random.Generator | None = None,
 ) -> nn.Variable:
-    """Long short-term memory from a state of zeros, one or both directions, any number of layers.
+    """Walk through time with long short-term memory, from a state of zeros, in any number of layers.
 
     With x_t the input and h_t the output of a layer and direction (Hochreiter & Schmidhuber 1997, with the
     forget gate of Gers et al. 2000)::
@@ -59,6 +59,21 @@ def lstm(
     Returns
     -------
     Variable (frames, batch, directions · hidden)
+
+    Raises
+    ------
+    ValueError
+        For a dropout that is no share.
+
+    Examples
+    --------
+    >>> shapes = (7, 1, 3), (2, 4, 5, 3 + 5), (2, 2, 4, 5)
+    >>> x, first, bias = (nn.Variable.from_numpy_array(np.zeros(shape)) for shape in shapes)
+    >>> others = nn.Variable.from_numpy_array(np.zeros((1, 2, 4, 5, 2 * 5 + 5)))
+    >>> y = lstm(x, first, others, bias)
+    >>> y.forward()
+    >>> y.shape, bool(y.d.any())
+    ((7, 1, 10), False)
     """
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be at least 0 and below 1, not {dropout}")
@@ -117,17 +132,21 @@ class _LSTM(Function):
         dgates = aligned(*self._gates[0].shape)
         dweights = [np.empty(v.shape, np.float32) for v in inputs[1::2]]
         dbias = np.empty(inputs[2].shape, np.float32)
+        # From the last layer to the first; dy is always the gradient of the layer's output.
         for layer in reversed(range(len(outs))):
             weight = _weight(inputs, layer)
             dweight = (dweights[0] if layer == 0 else dweights[1][layer - 1]).reshape(weight.shape)
+            # The only walk through time. As G = X W_xᵀ + H W_hᵀ + b in all frames alike, what is left are
+            # sums over frames, each one a product: of the weights and bias, and of X (dX = dG W_x).
             self._backward(layer, dy, weight, dgates)
             _weight_gradient(dgates, self._layer_input(inputs, layer), outs[layer], dweight)
             dbias[layer] = dgates.sum(axis=(1, 2)).reshape(dbias[layer].shape)
             if layer or wanted[0]:
                 hidden = dgates.shape[3] // 4
+                # Both directions read the same X, so their gradients add.
                 dy = sum(rows(dg) @ w[:, :-hidden] for dg, w in zip(dgates, weight, strict=True))
                 dy = dy.reshape(*dgates.shape[1:3], -1)
-            if layer and self._kept:
+            if layer and self._kept:  # X was dropout of the layer below: what was zeroed gets no gradient
                 self._drop(dy, layer - 1)
         for i, value in enumerate((dy, dweights[0], dbias, *dweights[1:])):
             if wanted[i]:
@@ -173,6 +192,7 @@ def _weight_gradient(dgates: Array, x: Array, y: Array, dweight: Array) -> None:
 
 
 def _packed(weights: Array) -> Array:
+    """Copy weights so that each row of them lies in one piece."""
     packed = aligned(*weights.shape)
     packed[...] = weights
     return packed

@@ -38,7 +38,9 @@ def batch_norm(
     decay: float = 0.9,
     eps: float = 1e-5,
 ) -> nn.Variable:
-    """``activation(gamma · (x − mean) / sqrt(var + eps) + beta)``, each column of the last axis by itself.
+    """Normalise and activate: ``activation(gamma · (x − mean) / sqrt(var + eps) + beta)``.
+
+    Each column of the last axis is normalised by itself (Ioffe & Szegedy 2015).
 
     Parameters
     ----------
@@ -53,6 +55,20 @@ def batch_norm(
     Returns
     -------
     Variable (frames, batch, columns)
+
+    Raises
+    ------
+    KeyError
+        For another activation.
+
+    Examples
+    --------
+    >>> x = nn.Variable.from_numpy_array([[[1, 5]], [[3, 5]]])
+    >>> beta, gamma, mean, var = (nn.Variable.from_numpy_array([[[v, v]]]) for v in (0, 1, 0, 1))
+    >>> y = batch_norm(x, beta, gamma, mean, var, activation="relu", batch_stat=True)
+    >>> y.forward()
+    >>> y.d.round(3).tolist(), mean.d.round(3).tolist()
+    ([[[0.0, 0.0]], [[1.0, 0.0]]], [[[0.20000000298023224, 0.5]]])
     """
     return _Norm(_ACTIVATIONS[activation], batch_stat, decay, eps)(x, beta, gamma, mean, var)
 
@@ -71,7 +87,7 @@ def mask(
     decay: float = 0.9,
     eps: float = 1e-5,
 ) -> nn.Variable:
-    """The mixture times its mask, ``relu(scale · BN(x) + offset) · mixture``.
+    """Multiply the mixture by its mask: ``relu(scale · BN(x) + offset) · mixture``.
 
     Parameters
     ----------
@@ -86,6 +102,16 @@ def mask(
     Returns
     -------
     Variable (frames, batch, channels, bins)
+
+    Examples
+    --------
+    >>> x, mixture = nn.Variable.from_numpy_array([[[1, -3]]]), nn.Variable.from_numpy_array([[[[10, 10]]]])
+    >>> norm = [nn.Variable.from_numpy_array([[[v, v]]]) for v in (0, 1, 0, 1)]
+    >>> scale, offset = (nn.Variable.from_numpy_array([v, v]) for v in (0.25, 0.5))
+    >>> y = mask(x, *norm, scale, offset, mixture, batch_stat=False, eps=0)
+    >>> y.forward()
+    >>> y.d.tolist()
+    [[[[7.5, 0.0]]]]
     """
     mixture = mixture.get_unlinked_variable(need_grad=False)
     return _Norm(_RELU, batch_stat, decay, eps)(x, beta, gamma, mean, var, scale, offset, mixture)
@@ -99,7 +125,13 @@ class _Norm(Function):
 
         dβ = sS,  dγ = sT,  do = S,  ds = γT + βS,  dx = sγ / sqrt(var + eps) · (g − S/n − x̂·T/n),
 
-    the terms S/n and T/n only if mean and var are the batch's.
+    the terms S/n and T/n only if mean and var are the batch's. For then x̂ depends on all x of the column:
+    with k = 1 / sqrt(var + eps), and E the mean over the column,
+
+        dmean = E[dx],   dk = −½ k³ dvar = −k³ E[(x − mean) dx] = −k² E[x̂ dx],
+        dx̂ = k (dx − dmean) + (x − mean) dk = k (dx − E[dx] − x̂ E[x̂ dx]).
+
+    This map is symmetric, so that it also takes the gradient of x̂, which is sγg, to that of x.
     """
 
     def __init__(self, activation: int, batch_stat: bool, decay: float, eps: float) -> None:
@@ -124,6 +156,7 @@ class _Norm(Function):
         else:
             mean, var = (past.reshape(-1) for past in running)
         self._mean, self._inverse = mean.copy(), 1 / np.sqrt(var + np.float32(self._eps))
+        # s·(γ·x̂ + β) + o = slope · (x − mean) + shift
         slope, shift = scale * gamma * self._inverse, scale * beta + offset
         y = new_data(outputs[0]).reshape(x.shape)
         parallel(
@@ -158,7 +191,7 @@ class _Norm(Function):
         gradients = [None, scale * s, scale * t, None, None, gamma * t + beta * s, s]
         for i, value in enumerate(gradients[: len(inputs)]):
             if value is not None and wanted[i]:
-                bins = inputs[i].shape[-1]
+                bins = inputs[i].shape[-1]  # those of s and o are of all channels
                 add_grad(inputs[i], value.reshape(-1, bins).sum(axis=0), accum[i])
 
     def _arrays(self, inputs: Variables) -> tuple[Array, ...]:
@@ -213,6 +246,7 @@ def _forward(
     activation: int,
     y: Array,
 ) -> None:
+    """Fill y = act(slope · (x − mean) + shift) · factor, columns lo to hi."""
     m, a, b = mean[lo:hi], slope[lo:hi], shift[lo:hi]
     for i in range(x.shape[0]):
         row, out = x[i, lo:hi], y[i, lo:hi]
@@ -244,7 +278,7 @@ def _slopes(
     g: Array,
     sums: Array,
 ) -> None:
-    """g = dy · f · act'(·) of columns lo to hi, and the sums of g and g·x̂."""
+    """Fill g = dy · f · act'(·) of columns lo to hi, and the sums S of g and T of g·x̂."""
     m, k, a, b = mean[lo:hi], inverse[lo:hi], slope[lo:hi], shift[lo:hi]
     total, product = np.zeros(hi - lo), np.zeros(hi - lo)
     for i in range(x.shape[0]):
@@ -252,7 +286,7 @@ def _slopes(
         if activation == _TANH:
             for j in range(hi - lo):
                 v = tanh(a[j] * (row[j] - m[j]) + b[j])
-                out[j] = up[j] * (np.float32(1) - v * v)
+                out[j] = up[j] * (np.float32(1) - v * v)  # tanh' = 1 − tanh²
         else:
             for j in range(hi - lo):
                 u = a[j] * (row[j] - m[j]) + b[j]

@@ -1,4 +1,20 @@
-"""The LSTM frame by frame: the recurrent products and the gates, forward and back."""
+"""The LSTM frame by frame: the recurrent products and the gates, forward and back.
+
+Frame t of one direction, with the gates i, f, z, o of the sums a (z is the candidate for the cell)::
+
+    a_t = W_x x_t + W_h h_{t-1} + b
+    i = σ(a_i),  f = σ(a_f),  z = tanh(a_z),  o = σ(a_o)
+    c_t = f · c_{t-1} + i · z
+    h_t = o · tanh(c_t)
+
+Backward, h_t and c_t have a gradient by the frame after, and h_t one by the output too. By the chain rule, as
+σ' = σ (1 − σ) and tanh' = 1 − tanh²::
+
+    dh  =  dy_t + W_hᵀ da_{t+1}
+    dc  =  f_{t+1} · dc_{t+1}  +  dh · o · (1 − tanh² c_t)
+    da_i = dc · z · i (1 − i),       da_f = dc · c_{t-1} · f (1 − f)
+    da_z = dc · i · (1 − z²),        da_o = dh · tanh(c_t) · o (1 − o)
+"""
 
 from __future__ import annotations
 
@@ -11,11 +27,20 @@ from xumx.graph.cpu_ops.base import Array, kernel, tanh
 def walk(
     direction: int, lo: int, hi: int, gates: Array, cells: Array, out: Array, w_h: Array, bias: Array
 ) -> None:
-    """One direction of a layer over all frames, for the batch's members lo to hi.
+    """Walk one direction of a layer through all frames, for the batch's members lo to hi.
 
-    gates (directions, frames, batch, 4 hidden) holds X W_xᵀ and is left holding the activated gates; cells
-    (directions, frames, batch, hidden) and out (frames, batch, directions · hidden) are filled. w_h is
-    (directions, hidden, 4 hidden), bias (directions, 4 hidden).
+    Parameters
+    ----------
+    direction, lo, hi : int
+        1 walks back in time.
+    gates : float32 array (directions, frames, batch, 4 hidden)
+        Holds X W_xᵀ, and is left holding the activated gates.
+    cells : float32 array (directions, frames, batch, hidden)
+        Is filled with c.
+    out : float32 array (frames, batch, directions · hidden)
+        Is filled with h.
+    w_h : float32 array (directions, hidden, 4 hidden)
+    bias : float32 array (directions, 4 hidden)
     """
     frames, hidden = cells.shape[1], cells.shape[3]
     # sigmoid(a) = (1 + tanh(a / 2)) / 2: with the factor 1/2, or 1 for z, one formula does for all gates.
@@ -25,6 +50,7 @@ def walk(
     before = np.zeros((hi - lo, hidden), np.float32)
     for step in range(frames):
         t = frames - 1 - step if direction else step
+        # h is still that of the frame before: a = W_x x_t + W_h h, the bias being added in _activate.
         _add_product(h, w_h[direction], gates[direction, t, lo:hi])
         for n in range(hi - lo):
             g, c = gates[direction, t, lo + n], cells[direction, t, lo + n]
@@ -40,12 +66,21 @@ def walk(
 def walk_back(
     direction: int, lo: int, hi: int, gates: Array, cells: Array, dy: Array, w_h: Array, dgates: Array
 ) -> None:
-    """Fill dgates, the gradient before the activations, walking against the direction's sense of time.
+    """Fill dgates, the gradient da before the activations, walking against the direction's sense of time.
 
-    w_h is (directions, 4 hidden, hidden), dy and dgates have the shapes of out and gates in :func:`walk`.
+    Parameters
+    ----------
+    direction, lo, hi, gates, cells
+        As :func:`walk` took and left them.
+    dy : float32 array (frames, batch, directions · hidden)
+        Gradient of h by the output.
+    w_h : float32 array (directions, 4 hidden, hidden)
+    dgates : float32 array (directions, frames, batch, 4 hidden)
+        Is filled.
     """
     frames, hidden = cells.shape[1], cells.shape[3]
     dh, dc = np.zeros((hi - lo, hidden), np.float32), np.zeros((hi - lo, hidden), np.float32)
+    # start is c before the first frame, tc tanh(c_t).
     start, tc = np.zeros((hi - lo, hidden), np.float32), np.empty(hidden, np.float32)
     for step in range(frames):
         t = step if direction else frames - 1 - step
@@ -53,6 +88,7 @@ def walk_back(
         for n in range(hi - lo):
             g, dg = gates[direction, t, lo + n], dgates[direction, t, lo + n]
             i, f, z, o = g[:hidden], g[hidden : 2 * hidden], g[2 * hidden : 3 * hidden], g[3 * hidden :]
+            # dh holds W_hᵀ da_{t+1}, and dc holds f_{t+1} · dc_{t+1}.
             _add(dh[n], dy[t, lo + n, direction * hidden : (direction + 1) * hidden])
             _tanh(cells[direction, t, lo + n], tc)
             _d_cell(dc[n], dh[n], o, tc)
@@ -61,6 +97,7 @@ def walk_back(
             _d_tanh(dc[n], i, z, dg[2 * hidden : 3 * hidden])
             _d_sigmoid(dh[n], tc, o, dg[3 * hidden :])
             _scale(dc[n], f)
+        # For the next frame, which is the one before in time.
         dh[:] = 0
         _add_product(dgates[direction, t, lo:hi], w_h[direction], dh)
 

@@ -48,7 +48,7 @@ Critics = list[Callable[[nn.Variable], nn.Variable]]
 def least_squares(
     estimates: list[nn.Variable], targets: list[nn.Variable], critics: Critics, ops: Any
 ) -> nn.Variable:
-    """``Σ_j mean (D_j(x_j) − 1)²``, the separator's side of the least-squares loss [2]_.
+    """Compute ``Σ_j mean (D_j(x_j) − 1)²``, the separator's side of the least-squares loss [2]_.
 
     Parameters
     ----------
@@ -64,6 +64,14 @@ def least_squares(
     Returns
     -------
     Variable ()
+
+    Examples
+    --------
+    >>> x = [nn.Variable.from_numpy_array([1, 2])]
+    >>> loss = least_squares(x, [], [lambda magnitude: 0.5 * magnitude], None)
+    >>> loss.forward()
+    >>> float(loss.d)  # scores of 0.5 and 1
+    0.125
     """
     return _total(F.mean((scores - 1) ** 2) for scores in _judge(critics, estimates))
 
@@ -71,17 +79,25 @@ def least_squares(
 def hinge(
     estimates: list[nn.Variable], targets: list[nn.Variable], critics: Critics, ops: Any
 ) -> nn.Variable:
-    """``−Σ_j mean D_j(x_j)``, the separator's side of the hinge loss [3]_.
+    """Compute ``−Σ_j mean D_j(x_j)``, the separator's side of the hinge loss [3]_.
 
     Parameters, returns
     -------------------
     As :func:`least_squares`.
+
+    Examples
+    --------
+    >>> x = [nn.Variable.from_numpy_array([1, 2])]
+    >>> loss = hinge(x, [], [lambda magnitude: 0.5 * magnitude], None)
+    >>> loss.forward()
+    >>> float(loss.d)
+    -0.75
     """
     return -_total(F.mean(scores) for scores in _judge(critics, estimates))
 
 
 def least_squares_critic(real: list[nn.Variable], fake: list[nn.Variable], critics: Critics) -> nn.Variable:
-    """``½ Σ_j mean (D_j(y_j) − 1)² + mean D_j(x_j)²``, the other side of :func:`least_squares` [2]_.
+    """Compute ``½ Σ_j mean (D_j(y_j) − 1)² + mean D_j(x_j)²``, the other side of :func:`least_squares` [2]_.
 
     Parameters
     ----------
@@ -93,24 +109,55 @@ def least_squares_critic(real: list[nn.Variable], fake: list[nn.Variable], criti
     Returns
     -------
     Variable ()
+
+    Examples
+    --------
+    >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
+    >>> loss = least_squares_critic(y, x, [lambda magnitude: magnitude])
+    >>> loss.forward()
+    >>> float(loss.d)  # half of 5 and of 2.5
+    3.75
     """
     sides = [*((s - 1) ** 2 for s in _judge(critics, real)), *(s**2 for s in _judge(critics, fake))]
     return 0.5 * _total(F.mean(side) for side in sides)
 
 
 def hinge_critic(real: list[nn.Variable], fake: list[nn.Variable], critics: Critics) -> nn.Variable:
-    """``Σ_j mean max(0, 1 − D_j(y_j)) + mean max(0, 1 + D_j(x_j))``, the other side of :func:`hinge` [3]_.
+    """Compute ``Σ_j mean max(0, 1 − D_j(y_j)) + mean max(0, 1 + D_j(x_j))``, beside :func:`hinge` [3]_.
 
     Parameters, returns
     -------------------
     As :func:`least_squares_critic`.
+
+    Examples
+    --------
+    >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
+    >>> loss = hinge_critic(y, x, [lambda magnitude: magnitude])
+    >>> loss.forward()
+    >>> float(loss.d)  # 0.5 and 2.5
+    3.0
     """
     sides = [*(1 - s for s in _judge(critics, real)), *(1 + s for s in _judge(critics, fake))]
     return _total(F.mean(F.relu(side)) for side in sides)
 
 
 def create_discriminators(config: ModelConfig, rng: np.random.RandomState) -> None:
-    """Fill the current parameter scope with new discriminators, their weights normal as in [5]_."""
+    """Fill the current parameter scope with new discriminators, their weights normal as in [5]_.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    rng : RandomState
+
+    Examples
+    --------
+    >>> config = ModelConfig(sources=("a", "b"))
+    >>> with nn.parameter_scope("", {}):
+    ...     create_discriminators(config, np.random.RandomState(0))
+    ...     scores = discriminate(nn.Variable((16, 1, 2, 129)), "a", frozen=True)
+    ...     print(len(nn.get_parameters()), scores.shape)
+    16 (1, 1, 2, 3)
+    """
     for name, shape in discriminator_shapes(config).items():
         gain = (2 / (1 + SLOPE**2)) ** 0.5 * np.prod(shape[1:]) ** -0.5
         value = rng.normal(0, gain, shape) if len(shape) > 1 else np.zeros(shape)
@@ -125,7 +172,9 @@ def discriminator_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def discriminate(magnitude: nn.Variable, source: str, *, frozen: bool) -> nn.Variable:
-    """The scores of a source's discriminator in the current parameter scope: high for what seems real.
+    """Score the patches of a magnitude by a source's discriminator in the current parameter scope.
+
+    A score is high for what seems real.
 
     Four convolutions over log(1 + magnitude), with leaky rectifiers between them; each score sees a patch of
     31 frames and 341 bins [4]_. There is no normalisation: the scores of one excerpt do not depend on others.

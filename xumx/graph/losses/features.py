@@ -35,7 +35,7 @@ _FIRST_LAYER = (
 def deep_features(
     estimates: list[nn.Variable], targets: list[nn.Variable], encoders: Encoders, ops: Any
 ) -> nn.Variable:
-    """``Σ_j mean (φ_j(x_j) − φ_j(y_j))²`` with the activations φ of an encoder [1]_.
+    """Compute ``Σ_j mean (φ_j(x_j) − φ_j(y_j))²`` with the activations φ of an encoder [1]_.
 
     Parameters
     ----------
@@ -50,6 +50,15 @@ def deep_features(
     -------
     Variable ()
         From 0 to 4 a source, as activations are between -1 and 1.
+
+    Examples
+    --------
+    >>> from xumx.graph import cpu_ops
+    >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
+    >>> loss = deep_features(x, y, [lambda magnitude, ops: 0.5 * magnitude], cpu_ops)
+    >>> loss.forward()
+    >>> float(loss.d)
+    0.625
     """
     x, y = (
         [encoder(magnitude, ops) for encoder, magnitude in zip(encoders, magnitudes, strict=True)]
@@ -59,7 +68,7 @@ def deep_features(
 
 
 def frozen_encoders(network: Weights, config: ModelConfig, name: str) -> Encoders:
-    """The encoder of ``network`` for each source of ``config``: the source's own, or the only one there is.
+    """Build the encoder of ``network`` for each source of ``config``: the source's own, or the only one.
 
     An encoder is the network's first layer, ``tanh(BN(W1 · ((x + input_mean) · input_scale)))`` with the
     running statistics of its batch norm: from (frames, batch, channels, bins) to (frames, batch, hidden).
@@ -77,6 +86,18 @@ def frozen_encoders(network: Weights, config: ModelConfig, name: str) -> Encoder
     ------
     UsageError
         If the network has another spectrogram than ``config``, or several encoders but none for a source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xumx.graph import cpu_ops, model
+    >>> config = ModelConfig(sources=("a", "b"), n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
+    >>> with nn.parameter_scope("", {}):
+    ...     model.create_parameters(config, np.random.RandomState(0))
+    ...     network = model.get_weights(config)
+    >>> first, second = frozen_encoders(network, config, "the network")
+    >>> first(nn.Variable((7, 1, 2, 33)), cpu_ops).shape
+    (7, 1, 4)
     """
     found = network.config
     for field in ("sample_rate", "n_fft", "nb_channels"):

@@ -23,7 +23,9 @@ from xumx.graph.losses.distance import EPS, decibels
 
 
 def si_sdr(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -> nn.Variable:
-    """Minus the scale-invariant SDR [2]_, ``−10 log₁₀(|α y|² / |α y − x|²)`` with ``α = ⟨x, y⟩ / |y|²``.
+    """Compute minus the scale-invariant SDR [2]_.
+
+    It is ``−10 log₁₀(|α y|² / |α y − x|²)`` with ``α = ⟨x, y⟩ / |y|²``.
 
     Parameters
     ----------
@@ -36,6 +38,15 @@ def si_sdr(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -
     -------
     Variable ()
         In decibels.
+
+    Examples
+    --------
+    >>> from xumx.graph import cpu_ops
+    >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
+    >>> loss = si_sdr(x, y, cpu_ops)
+    >>> loss.forward()
+    >>> round(float(loss.d), 3)  # α y is [0, 2]
+    -6.021
     """
     xx, xy, yy = (F.sum(part) for part in products(estimates, targets, ops))
     signal = xy * xy / (yy + EPS)
@@ -43,13 +54,22 @@ def si_sdr(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -
 
 
 def min_snr_sd_sdr(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -> nn.Variable:
-    """Minus the lesser of SNR and scale-dependent SDR [2]_, so that estimates too loud or too soft both cost.
+    """Compute minus the lesser of SNR and scale-dependent SDR [2]_: estimates too loud or too soft both cost.
 
     ``SNR = 10 log₁₀(|y|² / |y − x|²)``, ``SD-SDR = 10 log₁₀(|α y|² / |y − x|²)``, α as in :func:`si_sdr`.
 
     Parameters, returns
     -------------------
     As :func:`si_sdr`.
+
+    Examples
+    --------
+    >>> from xumx.graph import cpu_ops
+    >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
+    >>> loss = min_snr_sd_sdr(x, y, cpu_ops)
+    >>> loss.forward()
+    >>> round(float(loss.d), 3)  # the SD-SDR, of 4 / 5
+    0.969
     """
     xx, xy, yy = (F.sum(part) for part in products(estimates, targets, ops))
     error = decibels(F.relu(xx - 2 * xy + yy))
@@ -59,7 +79,17 @@ def min_snr_sd_sdr(estimates: list[nn.Variable], targets: list[nn.Variable], ops
 def products(
     estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any
 ) -> tuple[nn.Variable, nn.Variable, nn.Variable]:
-    """⟨x, x⟩, ⟨x, y⟩ and ⟨y, y⟩ of each source, over all its values: three Variable (n,)."""
+    """Compute ⟨x, x⟩, ⟨x, y⟩ and ⟨y, y⟩ of each source, over all its values: three Variable (n,).
+
+    Examples
+    --------
+    >>> from xumx.graph import cpu_ops
+    >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
+    >>> found = products(x, y, cpu_ops)
+    >>> nn.forward_all(found)
+    >>> [v.d.tolist() for v in found]
+    [[5.0], [8.0], [16.0]]
+    """
     grams = []
     for pair in zip(estimates, targets, strict=True):
         # A few long rows: each is a task of its own.

@@ -99,17 +99,28 @@ class Term:
 
 
 def default(arch: str) -> dict[str, float]:
-    """What the published networks of an architecture were trained with."""
+    """Give the losses that the published networks of an architecture were trained with.
+
+    Examples
+    --------
+    >>> default("x-umx")
+    {'CombinationMultiDomain': 1.0}
+    """
     return {"CombinationMultiDomain" if arch == "x-umx" else "MSE": 1.0}
 
 
 def parse(texts: Iterable[str]) -> dict[str, float]:
-    """Weights by name from ``NAME`` or ``NAME=weight``.
+    """Read weights by name from ``NAME`` or ``NAME=weight``.
 
     Raises
     ------
     UsageError
         For an unknown name, one that comes twice, or a weight that is not a positive number.
+
+    Examples
+    --------
+    >>> parse(["L1freq", "SISDRtime=0.1"])
+    {'L1freq': 1.0, 'SISDRtime': 0.1}
     """
     weights: dict[str, float] = {}
     for text in texts:
@@ -129,7 +140,13 @@ def parse(texts: Iterable[str]) -> dict[str, float]:
 
 
 def spell(weights: Mapping[str, float]) -> tuple[str, ...]:
-    """The texts that :func:`parse` reads, in one spelling only."""
+    """Write the texts that :func:`parse` reads, in one spelling only.
+
+    Examples
+    --------
+    >>> spell({"L1freq": 1.0, "SISDRtime": 0.10})
+    ('L1freq', 'SISDRtime=0.1')
+    """
     return tuple(name if weight == 1 else f"{name}={weight!r}" for name, weight in weights.items())
 
 
@@ -140,6 +157,12 @@ def check(weights: Mapping[str, float], sources: Sequence[str]) -> None:
     ------
     UsageError
         If it cannot.
+
+    Examples
+    --------
+    >>> check({"Dissimilarity": 1.0}, ["vocals"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    xumx.errors.UsageError: --loss Dissimilarity compares estimates of several sources, ...
     """
     if not weights:
         raise UsageError("--loss names no loss")
@@ -163,7 +186,7 @@ def check(weights: Mapping[str, float], sources: Sequence[str]) -> None:
 
 
 def terms(weights: Mapping[str, float], mcoef: float) -> tuple[Term, ...]:
-    """The summands of a weighted sum of losses.
+    """List the summands of a weighted sum of losses.
 
     Parameters
     ----------
@@ -171,6 +194,11 @@ def terms(weights: Mapping[str, float], mcoef: float) -> tuple[Term, ...]:
         By name.
     mcoef : float
         Weight of the loss in time in those of ``SUMS``, whose two terms are called 'time' and 'frequency'.
+
+    Examples
+    --------
+    >>> [(term.label, term.weight) for term in terms({"MultiDomain": 0.5, "L1freq": 2.0}, mcoef=10.0)]
+    [('time', 5.0), ('frequency', 0.5), ('L1freq', 2.0)]
     """
     found = []
     for name, weight in weights.items():
@@ -184,7 +212,13 @@ def terms(weights: Mapping[str, float], mcoef: float) -> tuple[Term, ...]:
 
 
 def labels(terms: Sequence[Term]) -> list[str]:
-    """Names of what is recorded beside the sum: none if that is a single loss as it is."""
+    """Name what is recorded beside the sum: nothing if that is a single loss as it is.
+
+    Examples
+    --------
+    >>> labels(terms({"MSE": 1.0}, 10.0)), labels(terms({"MSE": 1.0, "PSA": 1.0}, 10.0))
+    ([], ['MSE', 'PSA'])
+    """
     alone = len(terms) == 1 and terms[0].weight == 1
     return [] if alone else [term.label for term in terms]
 
