@@ -307,7 +307,7 @@ def set_weights(weights: Weights) -> None:
     """
     for source, parameters in weights.parameters.items():
         for name, value in parameters.items():
-            set_parameter(_name(weights.config, source, name), value)
+            set_parameter(parameter_name(weights.config, source, name), value)
 
 
 def get_weights(config: ModelConfig) -> Weights:
@@ -333,13 +333,13 @@ def get_weights(config: ModelConfig) -> Weights:
     return Weights(
         config,
         {
-            s: {name: found[_name(config, s, name)] for name in parameter_shapes(config)}
+            s: {name: found[parameter_name(config, s, name)] for name in parameter_shapes(config)}
             for s in config.sources
         },
     )
 
 
-def _name(config: ModelConfig, source: str, name: str) -> str:
+def parameter_name(config: ModelConfig, source: str, name: str) -> str:
     """What the graph's scopes make of a plain name: the one in a file; of UMX below whose file it is."""
     stored = stored_name(config.arch, source, name)
     return f"{source}/{stored}" if config.independent else stored
