@@ -55,7 +55,7 @@ test-new: setup-new ## the separation path on the newest Python, without NNabla
 	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)
 
 test-torch: setup-torch ## weights from and to PyTorch
-	$(TEST_ENV) $(TORCH) $(PYTEST) tests/convert tests/fuzz $(ARGS)
+	$(TEST_ENV) $(TORCH) $(PYTEST) tests/network/pytorch tests/fuzz $(ARGS)
 
 test-310: setup-310 setup-programs ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
 	$(TEST_ENV) $(PY310) $(PYTEST) $(ARGS)

@@ -27,12 +27,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.musdb_set import make_musdb
-from xumx.config import SOURCES
-from xumx.data.augment import augmentations
 from xumx.data.cache import cached
 from xumx.data.musdb import musdb_tracks
-from xumx.data.source import Sample, SampleStream, batches
+from xumx.data.source import Sample, SampleStream, augmentations, batches
 from xumx.data.track import Track
+from xumx.network.config import SOURCES
 
 SECONDS = 6.0
 RATE = 44100

@@ -28,8 +28,8 @@ sys.path.insert(0, {root!r})
 with np.load({signals!r}) as file:
     truth, estimates = file["truth"], file["estimates"]
 import museval
-from xumx.evaluation.bsseval import bss_eval
-from xumx.evaluation.correlations import blockwise
+from xumx.eval.bsseval import bss_eval
+from xumx.eval.bsseval import blockwise
 np.save({out!r}, np.stack({call}))
 """
 

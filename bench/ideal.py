@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.common import cores
-from xumx.config import ModelConfig
-from xumx.weights import parameter_shapes
+from xumx.network.config import ModelConfig
+from xumx.network.weights import parameter_shapes
 
 _SIZE = 2048
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.networks import random_weights
-from xumx import weights as weights_file
 from xumx.audio import Writer, read
-from xumx.config import ModelConfig
-from xumx.weights import Weights
+from xumx.network import weights as weights_file
+from xumx.network.config import ModelConfig
+from xumx.network.weights import Weights
 
 
 def main(folder: Path, seconds: float, sony_seconds: float, clip_seconds: float) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from xumx.audio import read
-from xumx.separator import Separator
-from xumx.weights import load
+from xumx.network.weights import load
+from xumx.separation.separator import Separator
 
 OVERLAPS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5)
 NEAR = 0.25

@@ -18,14 +18,14 @@ import nnabla.solvers as S
 import numpy as np
 
 from bench.common import machine, table
-from xumx.config import ModelConfig
 from xumx.graph import losses, ops_for
 from xumx.graph.losses.adversarial import create_discriminators
 from xumx.graph.losses.features import frozen_encoders
 from xumx.graph.model import create_parameters, get_weights
 from xumx.graph.objective import Objective
+from xumx.network.config import ModelConfig
 from xumx.parallel.communicator import Communicator
-from xumx.training.adversary import Adversary
+from xumx.train.adversary import Adversary
 
 BATCH, SECONDS = 4, 3.0
 

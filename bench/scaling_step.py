@@ -22,10 +22,10 @@ import nnabla.solvers as S
 import numpy as np
 from mpi4py import MPI
 
-from xumx.config import ModelConfig
-from xumx.graph import cpu_ops
 from xumx.graph.model import create_parameters
 from xumx.graph.objective import Objective
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.network.config import ModelConfig
 from xumx.parallel.communicator import Communicator
 from xumx.parallel.mpi import Mean, MpiCommunicator
 

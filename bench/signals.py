@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.common import table
 from tests.mpi import ranks_of
 from tests.musdb_set import make_musdb
-from tests.training.runs import arguments, assert_same, best, content, load
-from xumx.training import checkpoint
+from tests.train.runs import arguments, assert_same, best, content, load
+from xumx.train import checkpoint
 
 ANSWERS = 1 << (signal.SIGTERM - 1)
 AGAIN = 0.7

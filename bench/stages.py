@@ -1,7 +1,7 @@
 """``python -m bench.stages SONG MODEL OUTDIR``: where xumx spends its CPU time.
 
-Separates a song in this process, with a clock around the functions that :mod:`xumx.separator` and
-:mod:`xumx.song` call. Prints JSON: stages (CPU seconds by name), wall, cpu.
+Separates a song in this process, with a clock around the functions that :mod:`xumx.separation.separator` and
+:mod:`xumx.separation.song` call. Prints JSON: stages (CPU seconds by name), wall, cpu.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ class Stages:
 
 def main(song: Path, model: Path, folder: Path) -> dict[str, Any]:
     """Separate ``song`` and tell the CPU seconds of each stage."""
-    from xumx import separator as room
-    from xumx import song as files
     from xumx.audio import Writer
-    from xumx.naming import Output
+    from xumx.separation import separator as room
+    from xumx.separation import song as files
+    from xumx.separation.naming import Output
 
     stages = Stages()
     stages.seconds["start and imports"] = imported = time.process_time()

@@ -20,10 +20,10 @@ import nnabla as nn
 import nnabla.solvers as S
 import numpy as np
 
-from xumx.config import ModelConfig
 from xumx.graph import ops_for
 from xumx.graph.model import create_parameters
 from xumx.graph.objective import Objective
+from xumx.network.config import ModelConfig
 
 KINDS = {
     "NormalizedAffine": "affine layers",

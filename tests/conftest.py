@@ -7,10 +7,10 @@ the newest Python has what separating needs.
 import importlib.util
 
 NEEDS = {
-    "nnabla": ["graph", "training", "comparison", "engines/test_nnabla.py"],
-    "soundfile": ["dataset"],
-    "museval": ["evaluation"],
-    "torch": ["convert"],
+    "nnabla": ["graph", "train", "study", "engines/test_nnabla.py"],
+    "soundfile": ["data"],
+    "museval": ["eval"],
+    "torch": ["network/pytorch"],
     "playwright": ["report/test_browser.py"],
     "nbclient": ["test_notebook.py"],
     "mpi4py": ["parallel"],

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from xumx.data.synth import RATE, song
-from xumx.data.synth.dataset import STREAMS, write_stems
+from xumx.synth import RATE, song
+from xumx.synth.dataset import STREAMS, write_stems
 
 Compose = Callable[[int, np.random.Generator], dict[str, np.ndarray]]
 """From a number of samples to (2, samples) float32 a source, and their sum as the mixture."""

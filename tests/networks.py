@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from xumx.config import ModelConfig
-from xumx.weights import Weights, parameter_shapes
+from xumx.network.config import ModelConfig
+from xumx.network.weights import Weights, parameter_shapes
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "golden"
 
 
 def small_config(**changes: Any) -> ModelConfig:

@@ -14,7 +14,7 @@ from bench.ideal import flops_per_second
 from bench.scaling import efficiency, ring_seconds
 from bench.separate import Result, scaled, targets
 from bench.stages import Stages
-from xumx.config import ModelConfig
+from xumx.network.config import ModelConfig
 
 
 @pytest.mark.parametrize("arch", ["x-umx", "umx"])

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.networks import DATA, random_weights, small_config
-from xumx import conversion, weights
+from xumx.base.errors import XumxError
 from xumx.convert import main
-from xumx.errors import XumxError
+from xumx.network import pytorch as conversion
+from xumx.network import weights
 
 UMX = str(DATA / "umx")
 

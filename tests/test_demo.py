@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.networks import random_weights, small_config
-from xumx import audio, demo, pretrained, weights
-from xumx.config import SOURCES
+from xumx import audio, demo
+from xumx.network import pretrained, weights
+from xumx.network.config import SOURCES
 
 
 def test_a_song_its_stems_their_scores_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +63,7 @@ def test_bad_usage_is_one_line(argv: list[str], text: str, capsys: pytest.Captur
 def test_a_folder_that_cannot_be_is_said_before_a_song_is_composed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xumx.data.synth.song", lambda *_: pytest.fail("composes"))
+    monkeypatch.setattr("xumx.synth.song", lambda *_: pytest.fail("composes"))
     (tmp_path / "file").touch()
     assert demo.main(["song", "--out", str(tmp_path / "file" / "below")]) == 1
     said = capsys.readouterr()

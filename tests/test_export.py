@@ -16,12 +16,12 @@ import pytest
 from tests.networks import DATA, identity_weights, music, random_weights, small_config
 from xumx import Separator
 from xumx.audio import Writer
-from xumx.config import ModelConfig
+from xumx.base.errors import UsageError, XumxError
 from xumx.engines import onnx_file
 from xumx.engines.onnx import OnnxEngine
-from xumx.errors import UsageError, XumxError
 from xumx.export import main
-from xumx.weights import load
+from xumx.network.config import ModelConfig
+from xumx.network.weights import load
 
 README = Path(__file__).parents[1] / "README.md"
 MODEL = str(DATA / "x-umx.h5")

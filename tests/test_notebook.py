@@ -20,8 +20,8 @@ from nbclient import NotebookClient
 from tests.networks import music
 from tests.test_frame import PROJECT, ROOT
 from xumx import audio
-from xumx.args import test_parser as separation_parser
-from xumx.config import SOURCES
+from xumx.network.config import SOURCES
+from xumx.separation.args import test_parser as separation_parser
 
 NOTEBOOK = ROOT / "notebooks" / "xumx.ipynb"
 SECONDS = 5

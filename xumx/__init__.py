@@ -12,17 +12,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xumx.separator import Separator, separate
-    from xumx.weights import load as load_weights
+    from xumx.network.weights import load as load_weights
+    from xumx.separation.separator import Separator, separate
 
     __version__: str
 
 __all__ = ["Separator", "__version__", "load_weights", "separate"]
 
 _HOME = {
-    "Separator": ("xumx.separator", "Separator"),
-    "separate": ("xumx.separator", "separate"),
-    "load_weights": ("xumx.weights", "load"),
+    "Separator": ("xumx.separation.separator", "Separator"),
+    "separate": ("xumx.separation.separator", "separate"),
+    "load_weights": ("xumx.network.weights", "load"),
 }
 
 

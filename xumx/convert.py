@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from xumx.args import Parser, run
-from xumx.console import say
-from xumx.errors import UsageError, install
+from xumx.base.cli import Parser, run
+from xumx.base.console import say
+from xumx.base.errors import UsageError, install
 
 
 def convert_parser() -> Parser:
@@ -44,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = convert_parser().parse_args(argv)
-    from xumx import conversion, weights
+    from xumx.network import pytorch as conversion
+    from xumx.network import weights
 
     is_file = args.output.suffix == ".h5"
     if args.to == "openunmix":

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xumx.args import Parser, run
-from xumx.console import Bar, say
-from xumx.errors import UsageError, XumxError
+from xumx.base.cli import Parser, run
+from xumx.base.console import Bar, say
+from xumx.base.errors import UsageError, XumxError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,12 +86,12 @@ def _add_dataset(commands: argparse._SubParsersAction[Parser]) -> None:
 def _song(args: argparse.Namespace) -> int:
     import numpy as np
 
-    from xumx.data.synth import MIXTURE, RATE, song
-    from xumx.naming import Output
+    from xumx.base.files import check_room
     from xumx.report import check, write
-    from xumx.room import check_room
-    from xumx.separator import Separator
-    from xumx.song import separate_song
+    from xumx.separation.naming import Output
+    from xumx.separation.separator import Separator
+    from xumx.separation.song import separate_song
+    from xumx.synth import MIXTURE, RATE, song
 
     if args.seed < 0:
         raise UsageError(f"--seed must be 0 or more, not {args.seed}")
@@ -153,7 +153,7 @@ def _scores(
     import numpy as np
 
     from xumx.audio import read
-    from xumx.evaluation.bsseval import bss_eval
+    from xumx.eval.bsseval import bss_eval
 
     known = [stem for stem in stems if stem in truth and truth[stem].any()]
     if len(known) < 2:
@@ -177,7 +177,7 @@ def _has_screen() -> bool:
 
 
 def _dataset(args: argparse.Namespace) -> int:
-    from xumx.data.synth.dataset import Settings, generate
+    from xumx.synth.dataset import Settings, generate
 
     settings = Settings(args.tracks, args.valid, args.test, args.seed, args.duration, args.format)
     songs = generate(args.out, settings, args.workers)

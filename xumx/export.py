@@ -8,14 +8,14 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xumx.args import Parser, run
-from xumx.console import say
-from xumx.errors import UsageError
+from xumx.base.cli import Parser, run
+from xumx.base.console import say
+from xumx.base.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from xumx.config import ModelConfig
+    from xumx.network.config import ModelConfig
 
 SECONDS = 10.0
 """How much audio the file is tried on."""
@@ -61,8 +61,8 @@ def _main(argv: Sequence[str] | None) -> int:
         raise UsageError(f"--output {args.output}: give a name that ends in .onnx")
     if args.quiet and args.check is not None:
         raise UsageError("--check prints what it finds, and --quiet nothing: give one of them")
-    from xumx import pretrained, weights
     from xumx.engines import onnx_file
+    from xumx.network import pretrained, weights
 
     network = weights.load(pretrained.resolve(args.model, model_dir=args.model_dir, progress=not args.quiet))
     config = network.config

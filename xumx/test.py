@@ -16,16 +16,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from xumx.args import run, separator_options, test_parser
-from xumx.compat import separate, separate_args_dict
-from xumx.console import Bar, complain, say
-from xumx.errors import UsageError, XumxError, line_of
+from xumx.base.cli import run
+from xumx.base.console import Bar, complain, say
+from xumx.base.errors import UsageError, XumxError, line_of
 from xumx.parallel.job import joined
+from xumx.separation.args import separator_options, test_parser
+from xumx.separation.compat import separate, separate_args_dict
 
 if TYPE_CHECKING:
-    from xumx.naming import Found, Output, Song
     from xumx.parallel.communicator import Communicator
-    from xumx.separator import Separator
+    from xumx.separation.naming import Found, Output, Song
+    from xumx.separation.separator import Separator
 
 __all__ = ["main", "separate", "separate_args_dict"]
 
@@ -44,9 +45,9 @@ def _main(argv: Sequence[str] | None) -> int:
 def _separate(args: Namespace, ranks: Communicator) -> int:
     # Imported here so that --help and wrong options answer at once.
     from xumx.audio import check_part
-    from xumx.naming import Output, find
-    from xumx.separator import Separator
-    from xumx.song import kept
+    from xumx.separation.naming import Output, find
+    from xumx.separation.separator import Separator
+    from xumx.separation.song import kept
 
     output = Output(
         args.outdir, args.filename, args.format, args.bitrate, args.subtype, args.sample_rate, args.clip_mode
@@ -84,8 +85,8 @@ def _separate_all(
     songs: Sequence[Song], separator: Separator, output: Output, args: Namespace, ranks: Communicator
 ) -> list[str]:
     """Separate songs, each apart; those that failed, of all processes."""
-    from xumx.naming import names_one
     from xumx.report import check, overview, title_of
+    from xumx.separation.naming import names_one
 
     quiet = args.quiet or ranks.rank > 0  # one bar for all
     model = os.path.basename(os.path.abspath(args.model))
@@ -143,7 +144,7 @@ def _separate_one(
 ) -> bool:
     """Separate a song and say how it went; whether it went well."""
     from xumx.report import clock
-    from xumx.song import separate_song
+    from xumx.separation.song import separate_song
 
     (name, file), before = job.song, bar.done
     bar.label(name.name)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.networks import music
 from xumx.audio import read
-from xumx.audio.mp3 import mp3
+from xumx.report.sound import mp3
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -12,7 +12,7 @@ import pytest
 from tests.audio.test_reader import OGG_FLAC, OPUS, VORBIS, Kind, make, music, silent
 from tests.networks import DATA
 from xumx.audio import probe, read
-from xumx.errors import AudioError
+from xumx.base.errors import AudioError
 
 CLICKS = DATA / "clicks.ogg"
 

@@ -1,4 +1,4 @@
-"""No file that is named inside another is opened by separation; tests/dataset has the same of training."""
+"""No file that is named inside another is opened by separation; tests/data has the same of training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.playlists import CAN_WATCH, KINDS, NAMES, Watch, content, server, siblings, targets
 from xumx.audio import decode, probe, read
-from xumx.errors import AudioError
+from xumx.base.errors import AudioError
 
 pytestmark = pytest.mark.skipif(not CAN_WATCH, reason="only Linux tells which files are opened")
 

@@ -17,7 +17,7 @@ from tests.audio.test_reader import FLAC, FLOAT, M4A, MP3, WAV, Kind, make, musi
 from tests.networks import DATA
 from xumx.audio import HIGHEST_RATE, LOWEST_RATE, Writer, decode, probe, read, resample
 from xumx.audio.structure import promised_bytes
-from xumx.errors import AudioError, UsageError
+from xumx.base.errors import AudioError, UsageError
 from xumx.test import main
 
 RATE = 44100

@@ -14,7 +14,7 @@ import pytest
 
 from xumx.audio import Writer, decode, probe, read
 from xumx.audio.samples import BLOCK
-from xumx.errors import AudioError, UsageError
+from xumx.base.errors import AudioError, UsageError
 
 RATE = 44100
 

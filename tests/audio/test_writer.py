@@ -11,7 +11,7 @@ import pytest
 import soxr
 
 from xumx.audio import FORMATS, Writer, decode, probe, read, writer
-from xumx.errors import AudioError, UsageError
+from xumx.base.errors import AudioError, UsageError
 
 LOSSY = ("mp3", "ogg", "opus", "m4a")
 

@@ -7,10 +7,10 @@ import pytest
 from tests.engines.test_onnx import JOINT, check_golden_masks, check_joint_network
 from tests.extensions import REASON, break_cudnn
 from tests.networks import random_weights, small_config
+from xumx.base.errors import XumxError
 from xumx.engines import create
 from xumx.engines.nnabla import NnablaEngine
 from xumx.engines.onnx import OnnxEngine
-from xumx.errors import XumxError
 
 CONFIGS = [
     small_config(),

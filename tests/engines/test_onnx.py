@@ -6,10 +6,10 @@ import pytest
 
 from tests.networks import DATA, identity_weights, random_weights, small_config
 from tests.reference import joint_estimates
-from xumx import weights
+from xumx.base.errors import UsageError, XumxError
 from xumx.engines import create
 from xumx.engines.onnx import OnnxEngine
-from xumx.errors import UsageError, XumxError
+from xumx.network import weights
 from xumx.signal.stft import stft
 
 JOINT = [

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from tests.networks import music, random_weights, small_config
-from xumx import args, weights
 from xumx.audio import Writer, decode, probe
-from xumx.data.synth.dataset import Settings, generate
-from xumx.errors import XumxError
-from xumx.files import replacing
+from xumx.base.errors import XumxError
+from xumx.base.files import replacing
+from xumx.network import weights
+from xumx.separation import args
+from xumx.synth.dataset import Settings, generate
 
 MOST = 1 << 20
 """Samples that are decoded of one file."""
@@ -130,7 +131,7 @@ def _trained(path: Path) -> None:
 
 
 def _stems(folder: Path, canary: Path) -> Seeds:
-    from xumx.data.synth.dataset import STREAMS, write_stems
+    from xumx.synth.dataset import STREAMS, write_stems
 
     write_stems(folder / "a.stem.mp4", dict.fromkeys(STREAMS, np.ascontiguousarray(music(0.2).T)))
     return {"a.stem.mp4": (folder / "a.stem.mp4").read_bytes()}
@@ -155,10 +156,10 @@ def _networks(folder: Path, canary: Path) -> Seeds:
 def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
     from xumx.graph.losses.adversarial import discriminator_shapes
     from xumx.graph.model import parameter_name
-    from xumx.training import checkpoint
-    from xumx.training.options import fields, new_run, parse
-    from xumx.training.schedule import EarlyStopping, Plateau
-    from xumx.training.state import Position, State
+    from xumx.train import checkpoint
+    from xumx.train.checkpoint import Position, State
+    from xumx.train.options import fields, new_run, parse
+    from xumx.train.schedule import EarlyStopping, Plateau
 
     found: Seeds = {}
     epoch = dict.fromkeys(
@@ -195,9 +196,9 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
 
 
 def _resumed(path: Path) -> None:
-    from xumx.training import checkpoint
-    from xumx.training.options import parse, resumed
-    from xumx.training.state import State
+    from xumx.train import checkpoint
+    from xumx.train.checkpoint import State
+    from xumx.train.options import parse, resumed
 
     saved = checkpoint.load(path)
     values, given = parse(["--model", str(path), "--output", "run"])
@@ -205,15 +206,15 @@ def _resumed(path: Path) -> None:
 
 
 def _scores(folder: Path, canary: Path) -> Seeds:
-    from xumx.evaluation.scores import write_scores
+    from xumx.eval.scores import write_scores
 
     write_scores(folder / "s.json", {"vocals": np.ones((4, 2)), "other": np.full((4, 2), np.nan)})
     return {"s.json": (folder / "s.json").read_bytes()}
 
 
 def _read_scores(path: Path) -> None:
-    from xumx.evaluation.scores import read_scores
-    from xumx.evaluation.tables import summary, table_of
+    from xumx.eval.scores import read_scores
+    from xumx.eval.tables import summary, table_of
 
     summary(table_of({"song": read_scores(path)}), "run")
 
@@ -222,7 +223,7 @@ _SETTINGS = {"model": "x-umx", "targets": None, "niter": 1, "aggregate": {"a": [
 
 
 def _begin(path: Path) -> None:
-    from xumx.evaluation.session import begin
+    from xumx.eval.work import begin
 
     begin(path.parent, _SETTINGS, force=False)
 
@@ -265,7 +266,7 @@ def _study_seeds(folder: Path, canary: Path) -> Seeds:
 
 
 def _load_study(path: Path) -> None:
-    from xumx.comparison.plan import joined, load
+    from xumx.study.plan import joined, load
 
     for configuration in (load(path.parent) or {})["configurations"]:
         assert ".." not in configuration.path
@@ -273,7 +274,7 @@ def _load_study(path: Path) -> None:
 
 
 def _read_losses(path: Path) -> None:
-    from xumx.comparison.scoring import measured_losses
+    from xumx.study.work import measured_losses
 
     sum(value for tracks in measured_losses(path.parent).values() for value in tracks.values())
 
@@ -292,7 +293,7 @@ def _synth_seeds(folder: Path, canary: Path) -> Seeds:
 
 
 def _openunmix(path: Path) -> None:
-    from xumx.conversion import openunmix
+    from xumx.network.pytorch import openunmix
 
     openunmix.weights(path.with_name("vocals.pth"), {})
 
@@ -354,13 +355,13 @@ def _statistics_seeds(folder: Path, canary: Path) -> Seeds:
 
 
 def _statistics(path: Path) -> None:
-    from xumx.training.statistics import _load
+    from xumx.train.statistics import _load
 
     _load(path, small_config(n_fft=64, n_hop=16, max_bin=20))
 
 
 def _pth_seeds(folder: Path, canary: Path) -> Seeds:
-    from xumx.conversion import openunmix
+    from xumx.network.pytorch import openunmix
 
     sizes: Mapping[str, Any] = {"n_fft": 64, "n_hop": 16, "hidden_size": 4, "max_bin": 20}
     openunmix.save(folder, random_weights(small_config(arch="umx", sources=("vocals",), **sizes)))
@@ -368,8 +369,8 @@ def _pth_seeds(folder: Path, canary: Path) -> Seeds:
 
 
 def _pth(path: Path) -> None:
-    from xumx.conversion import openunmix
-    from xumx.conversion.checkpoint import read
+    from xumx.network.pytorch import openunmix
+    from xumx.network.pytorch.checkpoint import read
 
     openunmix.weights(path, read(path))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.fuzz.files import Source
 from tests.fuzz.kinds import KINDS, Fell, Kind, outcome
 from tests.fuzz.mutations import Step
-from xumx.errors import XumxError
+from xumx.base.errors import XumxError
 
 AVAILABLE = [name for name, kind in KINDS.items() if kind.available]
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.graph.variables import variable
-from xumx.graph import cpu_ops, stock_ops
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
 
 SHAPES = {"small": (3, 4), "odd": (5001,), "shared out": (300_001,)}
 

@@ -10,7 +10,9 @@ import nnabla as nn
 import numpy as np
 import pytest
 
-from xumx.graph import cpu_ops, losses, stock_ops
+from xumx.graph import losses
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
 
 TRIM = 200
 """Samples that the time-domain loss leaves out at each end."""

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tests.graph.variables import assert_close, run, variable
-from xumx.graph import cpu_ops, stock_ops
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
 
 
 def lstm_inputs(
@@ -123,7 +124,7 @@ def test_lstm_for_inference():
 
 
 def test_result_does_not_depend_on_threads(monkeypatch):
-    module = importlib.import_module("xumx.graph.cpu_ops.lstm")  # the name is the function's in the package
+    module = importlib.import_module("xumx.graph.ops.cpu.lstm")  # the name is the function's in the package
     results = []
     for threads in (1, 2, 7):
         monkeypatch.setattr(module, "THREADS", threads)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.graph.variables import assert_close, run, variable
-from xumx.graph import cpu_ops, stock_ops
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
 
 Case = Callable[[np.random.RandomState], tuple[Callable[[Any], nn.Variable], list[nn.Variable]]]
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tests.networks import random_weights, small_config
-from xumx import weights
-from xumx.graph import cpu_ops, model, stock_ops
+from xumx.graph import model
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
+from xumx.network import weights
 
 
 @pytest.fixture(autouse=True)

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from tests.networks import DATA, random_weights, small_config
-from xumx import weights
 from xumx.engines.onnx import OnnxEngine
-from xumx.graph import cpu_ops, losses, model, stock_ops
+from xumx.graph import losses, model
 from xumx.graph import objective as objective_module
 from xumx.graph.inputs import Inputs
 from xumx.graph.losses import resolution
 from xumx.graph.losses.adversarial import create_discriminators
 from xumx.graph.losses.features import frozen_encoders
 from xumx.graph.objective import Objective, shortest
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
+from xumx.network import weights
 from xumx.signal.stft import stft
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from tests.graph.variables import variable
 from tests.networks import small_config
-from xumx.graph import cpu_ops, model, parametric, stock_ops
+from xumx.graph import model, parametric
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
 
 
 @pytest.fixture(autouse=True)

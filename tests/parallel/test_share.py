@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.evaluation.test_command import SOURCES
+from tests.eval.test_command import SOURCES
 from tests.mpi import mpirun, ranks_of, start
 from tests.musdb_set import RATE, write_wavs
 from tests.networks import DATA, music
@@ -20,11 +20,11 @@ from tests.networks import DATA, music
 MODEL = ("--model", DATA / "x-umx.h5", "--chunk-dur", 0.5)
 
 WAITING = """
-import sys, time, xumx.song
+import sys, time, xumx.separation.song
 from pathlib import Path
 from xumx.test import main
 
-separate = xumx.song.separate_song
+separate = xumx.separation.song.separate_song
 
 def patient(separator, song, stems, *args, **options):
     seconds = separate(separator, song, stems, *args, **options)
@@ -35,7 +35,7 @@ def patient(separator, song, stems, *args, **options):
         time.sleep(0.01)
     return seconds
 
-xumx.song.separate_song = patient
+xumx.separation.song.separate_song = patient
 sys.exit(main(sys.argv[1:]))
 """
 """Separates songs; whoever has the longest one waits until the others have all else."""
@@ -110,7 +110,7 @@ def test_tracks_are_shared_out(tmp_path):
 
 STALLED = {
     "test": """
-import sys, time, xumx.song
+import sys, time, xumx.separation.song
 from pathlib import Path
 from xumx.test import main
 
@@ -118,11 +118,11 @@ def stalled(separator, song, stems, *args, **options):
     (Path(sys.argv[1]) / song.name).touch()
     time.sleep(300)
 
-xumx.song.separate_song = stalled
+xumx.separation.song.separate_song = stalled
 sys.exit(main(sys.argv[2:]))
 """,
     "eval": """
-import sys, time, xumx.evaluation.tracks
+import sys, time, xumx.eval.work
 from pathlib import Path
 from xumx.eval import main
 
@@ -132,7 +132,7 @@ def stalled(tasks, *args, **options):
         time.sleep(300)
         yield
 
-xumx.evaluation.tracks.evaluate_all = stalled
+xumx.eval.work.evaluate_all = stalled
 sys.exit(main(sys.argv[2:]))
 """,
 }

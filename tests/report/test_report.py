@@ -11,7 +11,7 @@ from tests.networks import music
 from tests.report.songs import Page, make_stems, write
 from xumx import report
 from xumx.audio import Writer, read
-from xumx.errors import AudioError, UsageError, XumxError
+from xumx.base.errors import AudioError, UsageError, XumxError
 
 HOSTILE = "<script>alert(\"1\")</script> & 'quoted' #1 50% ?x=y $title ${x}"
 

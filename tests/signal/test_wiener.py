@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 
-from xumx.errors import UsageError
+from xumx.base.errors import UsageError
 from xumx.signal import em
 from xumx.signal.wiener import wiener
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from xumx.audio import probe, read
-from xumx.data.synth import RATE, dataset, song
-from xumx.data.synth.dataset import STREAMS
 from xumx.demo import main
+from xumx.synth import RATE, dataset, song
+from xumx.synth.dataset import STREAMS
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
 FEW = ["--tracks", "2", "--valid", "0", "--test", "1", "--duration", "1.5", "--seed", "3"]

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from xumx.data.synth import RATE, bass, drums, other, song, vocals
-from xumx.data.synth.dataset import STREAMS
-from xumx.data.synth.formants import formants
-from xumx.data.synth.score import PARTS, compose
-from xumx.data.synth.sound import (
+from xumx.base.errors import UsageError
+from xumx.eval.oracle import frequency, irm
+from xumx.synth import RATE, bass, drums, other, song, vocals
+from xumx.synth.dataset import STREAMS
+from xumx.synth.formants import formants
+from xumx.synth.score import PARTS, compose
+from xumx.synth.sound import (
     Note,
     chorus,
     hertz,
@@ -25,8 +27,6 @@ from xumx.data.synth.sound import (
     stretch,
     wavetable,
 )
-from xumx.errors import UsageError
-from xumx.evaluation.oracle import frequency, irm
 
 SEEDS = range(3)
 SECONDS = 20.0

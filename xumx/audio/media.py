@@ -17,7 +17,7 @@ from av.stream import Disposition
 
 from xumx.audio.samples import rate_problem
 from xumx.audio.structure import STREAMED, promised_bytes
-from xumx.errors import AudioError
+from xumx.base.errors import AudioError
 
 PathLike = str | os.PathLike[str]
 
@@ -200,3 +200,71 @@ def _text(tag: str) -> str:
     except UnicodeEncodeError:
         return tag.encode("utf-8", "surrogateescape").decode("latin-1")
     return tag
+
+
+SUFFIXES = (
+    *(
+        ".3g2",
+        ".3gp",
+        ".aac",
+        ".ac3",
+        ".aif",
+        ".aifc",
+        ".aiff",
+        ".amr",
+        ".ape",
+        ".asf",
+        ".au",
+        ".avi",
+        ".caf",
+        ".dff",
+    ),
+    *(
+        ".dsf",
+        ".dts",
+        ".eac3",
+        ".f4v",
+        ".flac",
+        ".flv",
+        ".m2ts",
+        ".m4a",
+        ".m4b",
+        ".m4v",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".mp2",
+    ),
+    *(
+        ".mp3",
+        ".mp4",
+        ".mpc",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".oga",
+        ".ogg",
+        ".ogv",
+        ".opus",
+        ".ra",
+        ".rf64",
+        ".rm",
+        ".snd",
+    ),
+    *(
+        ".spx",
+        ".tak",
+        ".ts",
+        ".tta",
+        ".vob",
+        ".w64",
+        ".wav",
+        ".wave",
+        ".weba",
+        ".webm",
+        ".wma",
+        ".wmv",
+        ".wv",
+    ),
+)
+"""What is taken for a song in a folder; a file named by itself may have any suffix."""

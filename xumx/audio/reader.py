@@ -10,8 +10,8 @@ import numpy as np
 
 from xumx.audio.media import AudioInfo, PathLike
 from xumx.audio.samples import check_rate, cropped, first_non_finite, resampled
-from xumx.audio.track import Track
-from xumx.errors import AudioError, UsageError
+from xumx.audio.stream import Track
+from xumx.base.errors import AudioError, UsageError
 
 
 def probe(path: PathLike, *, stream: int | None = None) -> AudioInfo:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import soxr
 
-from xumx.errors import UsageError
+from xumx.base.errors import UsageError
 
 BLOCK = 65536
 """Samples in a block: long enough that Python's share of the time is small, short enough for the caches."""

@@ -15,8 +15,8 @@ import av
 import numpy as np
 
 from xumx.audio.samples import BLOCK, Resampler, check_rate, first_non_finite
-from xumx.errors import AudioError, UsageError
-from xumx.files import aside
+from xumx.base.errors import AudioError, UsageError
+from xumx.base.files import aside
 
 
 @dataclass(frozen=True)

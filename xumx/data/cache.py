@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from xumx.cores import threads
+from xumx.base.cores import threads
+from xumx.base.errors import AudioError, XumxError
+from xumx.base.files import check_room, replacing
+from xumx.base.log import logger
+from xumx.base.pools import prefetch
+from xumx.base.progress import bar
 from xumx.data.arrays import mapped
 from xumx.data.recording import ARRAY_SUFFIX, Recording
-from xumx.data.track import Track, logger
-from xumx.errors import AudioError, XumxError
-from xumx.files import replacing
-from xumx.prefetch import prefetch
-from xumx.progress import bar
-from xumx.room import check_room
+from xumx.data.track import Track
 
 FORMAT = 1
 """Part of the names: a change of the format makes all old files stale."""

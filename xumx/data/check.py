@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from xumx.audio.samples import BLOCK, first_non_finite, resampled
+from xumx.base.errors import AudioError
+from xumx.base.pools import prefetch
+from xumx.base.progress import bar
 from xumx.data.recording import SHORTAGE, Recording
 from xumx.data.track import MIXTURE, Track, to_channels
-from xumx.errors import AudioError
-from xumx.prefetch import prefetch
-from xumx.progress import bar
 
 FULL = 0.999
 """Full scale: where three samples in a row are equal and beyond it, the recording was cut off there."""

@@ -24,10 +24,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
+from xumx.audio.media import SUFFIXES
+from xumx.base.errors import AudioError, UsageError, XumxError
+from xumx.base.log import logger
 from xumx.data.headers import read_headers
-from xumx.data.recording import Recording
-from xumx.data.track import MIXTURE, Track, listing, logger, track_at
-from xumx.errors import AudioError, UsageError, XumxError
+from xumx.data.recording import Recording, recordings
+from xumx.data.track import MIXTURE, Track, listing, track_at
 
 Files = dict[str, Path]
 """Source name, or `MIXTURE`, to file."""
@@ -228,3 +230,36 @@ def _track(
             raise AudioError(f"{path}: has {header.channels} channels, not {channels}")
         recordings[source] = header
     return track_at(name, recordings, sample_rate)
+
+
+def unpaired_tracks(
+    folder: str | os.PathLike[str], sources: Sequence[str], sample_rate: int = 44100
+) -> list[Track]:
+    """Tracks of one recording each: the wav, flac and aiff files below ``folder/<source>``.
+
+    Parameters
+    ----------
+    folder : path
+        Its other folders are left alone; a source may lack one.
+    sources : sequence of str
+        What to look for.
+    sample_rate : int
+        In Hz; recordings at another are resampled as they are read.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing of any source.
+    AudioError
+        If a file cannot be read.
+    """
+    tracks = []
+    for source in sources:
+        for path in sorted(Path(folder).expanduser().joinpath(source).rglob("*")):
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                tracks.append(Track(str(path), {source: recordings(path)[0].at(sample_rate)}))
+    if not tracks:
+        raise UsageError(
+            f"--unpaired {folder}: holds no recordings; it takes files in a folder {' or '.join(sources)}"
+        )
+    return tracks

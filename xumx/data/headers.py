@@ -12,12 +12,12 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta
 
-from xumx import jsonfile
+from xumx.base import jsonfile
+from xumx.base.errors import AudioError
+from xumx.base.files import replacing
+from xumx.base.pools import prefetch
+from xumx.base.progress import bar
 from xumx.data.recording import Recording, recordings
-from xumx.errors import AudioError
-from xumx.files import replacing
-from xumx.prefetch import prefetch
-from xumx.progress import bar
 
 NAME = "xumx-headers.json"
 FORMAT = 1

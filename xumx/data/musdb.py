@@ -20,9 +20,10 @@ from typing import Any
 
 import yaml
 
+from xumx.base.errors import AudioError, UsageError, XumxError, install
+from xumx.base.log import logger
 from xumx.data.recording import Recording, recordings
-from xumx.data.track import MIXTURE, Track, listing, logger, track_at
-from xumx.errors import AudioError, UsageError, XumxError, install
+from xumx.data.track import MIXTURE, Track, listing, track_at
 
 STEM_SUFFIX = ".stem.mp4"
 SUBSETS = ("train", "test")

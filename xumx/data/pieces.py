@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xumx.base.errors import AudioError, UsageError
+from xumx.base.log import WarnOnce
+from xumx.base.pools import prefetch
 from xumx.data.source import Sample, SampleStream
-from xumx.data.track import MIXTURE, Track, WarnOnce
-from xumx.errors import AudioError, UsageError
-from xumx.prefetch import prefetch
+from xumx.data.track import MIXTURE, Track
 
 
 class Piece(NamedTuple):

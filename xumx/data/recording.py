@@ -15,9 +15,9 @@ import soundfile
 
 from xumx.audio.media import AudioInfo, check_rate_of, headers
 from xumx.audio.samples import BLOCK, first_non_finite, resample
-from xumx.audio.track import Track as Media
+from xumx.audio.stream import Track as Media
+from xumx.base.errors import AudioError
 from xumx.data.arrays import mapped
-from xumx.errors import AudioError
 
 PCM_SUFFIXES = frozenset({".wav", ".flac", ".aif", ".aiff", ".w64"})
 """Formats that are read by libsndfile, in which a seek costs nothing, where they are what they are called."""

@@ -8,7 +8,7 @@ ranks can take turns: position p of rank r is index p · world + r.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
 from functools import lru_cache
@@ -16,10 +16,47 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xumx.data.augment import Augmentation
-from xumx.data.track import MIXTURE, Track, WarnOnce, listing, logger
-from xumx.errors import AudioError, UsageError
-from xumx.prefetch import prefetch
+from xumx.base.errors import AudioError, UsageError
+from xumx.base.log import WarnOnce, logger
+from xumx.base.pools import prefetch
+from xumx.data.track import MIXTURE, Track, listing
+
+Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""Takes audio (channels, samples) and random state; gives audio of the same shape, perhaps a view."""
+
+
+def gain(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Multiply by a factor between 0.25 and 1.25."""
+    return audio * np.float32(rng.uniform(0.25, 1.25))
+
+
+def channelswap(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Swap left and right in half of the cases; audio that is not stereo stays as it is."""
+    swap = rng.random() < 0.5
+    return audio[::-1] if swap and len(audio) == 2 else audio
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {"gain": gain, "channelswap": channelswap}
+"""The augmentations by name."""
+
+
+def augmentations(names: Iterable[str]) -> tuple[Augmentation, ...]:
+    """The augmentations of these names, in their order.
+
+    Raises
+    ------
+    UsageError
+        For a name that is none.
+    """
+    chosen = []
+    for name in names:
+        if name not in AUGMENTATIONS:
+            near = difflib.get_close_matches(name, AUGMENTATIONS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(AUGMENTATIONS)}"
+            raise UsageError(f"unknown source augmentation {name!r}; {hint}")
+        chosen.append(AUGMENTATIONS[name])
+    return tuple(chosen)
+
 
 ATTEMPTS = 20
 """Draws in a row that may hit unreadable audio before that is an error."""

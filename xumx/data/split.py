@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
+from xumx.base.errors import UsageError, XumxError
+from xumx.base.log import logger
 from xumx.data.folders import Found
-from xumx.data.track import Track, listing, logger
-from xumx.errors import UsageError, XumxError
+from xumx.data.track import Track, listing
 
 SHARE = 0.1
 """Of the tracks, for validation, where no folder sets them apart."""

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
+from xumx.base.errors import AudioError
+from xumx.base.errors import listing as listing
 from xumx.data.recording import Recording
-from xumx.errors import AudioError, XumxError
-from xumx.errors import listing as listing
 
 MIXTURE = "mixture"
 """Name of the recording that is no source but the mix of them; a track may lack it."""
 
-logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -98,39 +93,7 @@ def to_channels(audio: np.ndarray, channels: int, recording: Recording) -> np.nd
     raise AudioError(f"{recording.path}: has {len(audio)} channels, not {channels}")
 
 
-class WarnOnce:
-    """Logs one warning a subject, whichever thread meets it first."""
-
-    def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._lock = threading.Lock()
-
-    def __call__(self, subject: str, message: str) -> None:
-        with self._lock:
-            new = subject not in self._known
-            self._known.add(subject)
-        if new:
-            logger.warning("%s", message, extra={"subject": subject})
 
 
-class _Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
 
 
-def with_warnings(find: Callable[[], Result]) -> tuple[Result, list[str]]:
-    """What a function that looks for tracks gives, and its warnings, the first also in its error."""
-    handler = _Lines()
-    logger.addHandler(handler)
-    try:
-        return find(), handler.lines
-    except XumxError as error:
-        if handler.lines:
-            raise type(error)(f"{error}; the first: {handler.lines[0]}") from None
-        raise
-    finally:
-        logger.removeHandler(handler)

@@ -9,9 +9,9 @@ import sys
 import warnings
 from types import ModuleType
 
+from xumx.base.errors import UsageError, XumxError
 from xumx.engines.base import Engine
-from xumx.errors import UsageError, XumxError
-from xumx.weights import Weights
+from xumx.network.weights import Weights
 
 ENGINES = ("auto", "onnx", "nnabla")
 CONTEXTS = ("auto", "cpu", "cudnn")

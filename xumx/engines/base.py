@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from xumx.config import ModelConfig
+from xumx.network.config import ModelConfig
 
 
 class Engine(Protocol):

@@ -11,9 +11,9 @@ import nnabla as nn
 import numpy as np
 from nnabla.ext_utils import get_extension_context
 
-from xumx.errors import XumxError, install
+from xumx.base.errors import XumxError, install
 from xumx.graph import model, ops_for
-from xumx.weights import Weights
+from xumx.network.weights import Weights
 
 _GRAPHS = 2  # one for full chunks and one for the last of a song
 

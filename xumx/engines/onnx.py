@@ -25,10 +25,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from xumx.config import ModelConfig
-from xumx.errors import XumxError
-from xumx.files import aside
-from xumx.weights import BN_EPS, Weights
+from xumx.base.errors import XumxError
+from xumx.base.files import aside
+from xumx.network.config import ModelConfig
+from xumx.network.weights import BN_EPS, Weights
 
 _OPSET = 17
 _IR_VERSION = 8

@@ -20,12 +20,12 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from xumx.config import ModelConfig
+from xumx.base.errors import UsageError, XumxError
+from xumx.base.files import aside, replacing
 from xumx.engines.onnx import OnnxEngine, build
-from xumx.errors import UsageError, XumxError
-from xumx.files import aside, replacing
+from xumx.network.config import ModelConfig
+from xumx.network.weights import Weights
 from xumx.signal.stft import stft
-from xumx.weights import Weights
 
 PRECISIONS = ("float32", "float16", "int8")
 
@@ -38,8 +38,8 @@ def save(path: Path, weights: Weights, precision: str = "float32") -> None:
 
     Its input is ``magnitude``, float32 (frames, batch, channels, bins), of the mixture's unscaled STFT, with
     any number of frames and any batch. Its outputs ``estimate0``, ``estimate1`` … are the magnitudes of the
-    sources, shaped the same. Its metadata are ``config``, :class:`xumx.config.ModelConfig` in JSON, and
-    ``sources``, the names of the outputs in JSON.
+    sources, shaped the same. Its metadata are ``config``, :class:`xumx.network.config.ModelConfig` in JSON,
+    and ``sources``, the names of the outputs in JSON.
 
     Parameters
     ----------

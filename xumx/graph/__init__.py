@@ -11,12 +11,12 @@ def ops_for(context: str, *, stock: bool = False) -> ModuleType:
     Examples
     --------
     >>> ops_for("cpu").__name__, ops_for("cudnn").__name__
-    ('xumx.graph.cpu_ops', 'xumx.graph.stock_ops')
+    ('xumx.graph.ops.cpu', 'xumx.graph.ops.stock')
     """
     if context == "cpu" and not stock:
-        from xumx.graph import cpu_ops
+        from xumx.graph.ops import cpu as cpu_ops
 
         return cpu_ops
-    from xumx.graph import stock_ops
+    from xumx.graph.ops import stock as stock_ops
 
     return stock_ops

@@ -12,8 +12,8 @@ import nnabla as nn
 import nnabla.functions as F
 import numpy as np
 
-from xumx.config import ModelConfig
-from xumx.graph.cpu_ops.base import kernel, new_data, parallel
+from xumx.graph.ops.cpu.base import kernel, new_data, parallel
+from xumx.network.config import ModelConfig
 from xumx.signal.stft import stft
 
 

@@ -28,10 +28,10 @@ import nnabla.initializer as I
 import numpy as np
 from nnabla.parameter import get_parameter_or_create
 
-from xumx.config import ModelConfig
 from xumx.graph import parametric as PF
-from xumx.graph import stock_ops
-from xumx.weights import BN_EPS, Weights, parameter_shapes, stored_name
+from xumx.graph.ops import stock as stock_ops
+from xumx.network.config import ModelConfig
+from xumx.network.weights import BN_EPS, Weights, parameter_shapes, stored_name
 
 BN_DECAY = 0.9
 """Weight of the past in the running statistics of batch norm, NNabla's default."""

@@ -11,13 +11,14 @@ from typing import Any
 import nnabla as nn
 import numpy as np
 
-from xumx.config import ModelConfig
-from xumx.graph import losses, stock_ops
+from xumx.graph import losses
 from xumx.graph.inputs import Inputs
 from xumx.graph.losses import Term
 from xumx.graph.losses.adversarial import discriminate
 from xumx.graph.losses.features import Encoders
 from xumx.graph.model import estimates
+from xumx.graph.ops import stock as stock_ops
+from xumx.network.config import ModelConfig
 
 
 class Objective:

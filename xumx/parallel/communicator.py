@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from xumx.errors import listing
+from xumx.base.errors import listing
 
 if TYPE_CHECKING:
     import nnabla as nn

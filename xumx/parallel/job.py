@@ -17,9 +17,9 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from xumx.cores import share, usable_cores
-from xumx.errors import UsageError, XumxError, install
-from xumx.ranks import Rank
+from xumx.base.cores import share, usable_cores
+from xumx.base.errors import UsageError, XumxError, install
+from xumx.base.ranks import Rank
 
 if TYPE_CHECKING:
     from xumx.parallel.communicator import Communicator

@@ -12,8 +12,8 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from xumx.errors import XumxError
-from xumx.kernels import aligned
+from xumx.base.errors import XumxError
+from xumx.base.kernels import aligned
 from xumx.parallel.communicator import Communicator
 
 if TYPE_CHECKING:

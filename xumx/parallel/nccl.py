@@ -8,7 +8,7 @@ from typing import Any
 import nnabla as nn
 import nnabla.communicators as C
 
-from xumx.errors import XumxError
+from xumx.base.errors import XumxError
 from xumx.parallel.mpi import BUCKET, MpiCommunicator
 
 

@@ -18,8 +18,8 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 from xumx.audio import decode, probe
-from xumx.errors import UsageError, XumxError
-from xumx.files import replacing
+from xumx.base.errors import UsageError, XumxError
+from xumx.base.files import replacing
 from xumx.report import page
 from xumx.report.page import MARK, Drawing, Scores, Stem, clock
 from xumx.report.pictures import Picture, spectrogram, waveform

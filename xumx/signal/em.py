@@ -37,7 +37,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from xumx.kernels import cached
+from xumx.base.kernels import cached
 
 EPSILON = float(np.finfo(np.float64).eps)
 FLOOR = EPSILON**0.5  # r

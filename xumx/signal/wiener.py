@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from xumx.errors import UsageError
+from xumx.base.errors import UsageError
 
 LARGEST = np.finfo(np.float32).max
 TILE = 512  # bins, about: the rows that a tile works on stay in the caches nearest to the core

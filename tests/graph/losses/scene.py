@@ -10,10 +10,11 @@ import nnabla as nn
 import numpy as np
 
 from tests.networks import random_weights, small_config
-from xumx.graph import losses, stock_ops
+from xumx.graph import losses
 from xumx.graph.inputs import Inputs
 from xumx.graph.losses.adversarial import create_discriminators, discriminate
 from xumx.graph.losses.features import frozen_encoders
+from xumx.graph.ops import stock as stock_ops
 
 CONFIG = small_config()
 

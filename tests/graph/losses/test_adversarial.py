@@ -10,9 +10,9 @@ import pytest
 
 from tests.graph.losses.numeric import assert_equals, variables
 from tests.networks import small_config
-from xumx.graph import cpu_ops
 from xumx.graph.losses import adversarial
 from xumx.graph.losses.adversarial import create_discriminators, discriminate
+from xumx.graph.ops import cpu as cpu_ops
 
 CONFIG = small_config(sources=("a", "b"), nb_channels=2)
 

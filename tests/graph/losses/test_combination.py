@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tests.networks import DATA
-from xumx.graph import cpu_ops, losses, stock_ops
+from xumx.graph import losses
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
 
 both_ops = pytest.mark.parametrize("ops", [cpu_ops, stock_ops], ids=["cpu", "stock"])
 

@@ -7,10 +7,11 @@ import pytest
 
 from tests.graph.losses.numeric import assert_equals, variables
 from tests.networks import random_weights, small_config
-from xumx.errors import UsageError
-from xumx.graph import cpu_ops, stock_ops
+from xumx.base.errors import UsageError
 from xumx.graph.losses.features import deep_features, frozen_encoders
-from xumx.weights import BN_EPS, Weights
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
+from xumx.network.weights import BN_EPS, Weights
 
 CONFIG = small_config(sources=("a", "b"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xumx.errors import UsageError
+from xumx.base.errors import UsageError
 from xumx.graph import losses
 
 SOURCES = ("bass", "drums")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.graph.losses.numeric import assert_equals, variables
-from xumx.graph import cpu_ops, stock_ops
 from xumx.graph.losses import resolution
 from xumx.graph.losses.resolution import multi_resolution_stft
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
 
 FLOOR = 1e-7
 

@@ -8,8 +8,10 @@ import pytest
 
 from tests.graph.losses.scene import Scene
 from tests.networks import DATA
-from xumx.graph import cpu_ops, losses, stock_ops
+from xumx.graph import losses
 from xumx.graph.losses import resolution
+from xumx.graph.ops import cpu as cpu_ops
+from xumx.graph.ops import stock as stock_ops
 
 OPS = {"cpu": cpu_ops, "stock": stock_ops}
 

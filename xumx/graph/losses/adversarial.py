@@ -28,7 +28,7 @@ import nnabla.functions as F
 import numpy as np
 from nnabla.parameter import get_parameter_or_create
 
-from xumx.config import ModelConfig
+from xumx.network.config import ModelConfig
 
 SCOPE = "discriminator/"
 """What the names of all parameters of discriminators begin with."""

@@ -14,10 +14,10 @@ from typing import Any
 
 import nnabla as nn
 
-from xumx.config import ModelConfig
-from xumx.errors import UsageError
+from xumx.base.errors import UsageError
 from xumx.graph.losses.distance import l2
-from xumx.weights import BN_EPS, Weights
+from xumx.network.config import ModelConfig
+from xumx.network.weights import BN_EPS, Weights
 
 Encoders = list[Callable[..., nn.Variable]]
 

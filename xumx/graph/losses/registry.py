@@ -10,7 +10,7 @@ from typing import Literal
 
 import nnabla as nn
 
-from xumx.errors import UsageError
+from xumx.base.errors import UsageError
 from xumx.graph.losses import adversarial, combination, distance, features, mask, phase, ratio, resolution
 
 Domain = Literal["mask", "magnitude", "waveform"]
@@ -162,7 +162,7 @@ def check(weights: Mapping[str, float], sources: Sequence[str]) -> None:
     --------
     >>> check({"Dissimilarity": 1.0}, ["vocals"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    xumx.errors.UsageError: --loss Dissimilarity compares estimates of several sources, ...
+    xumx.base.errors.UsageError: --loss Dissimilarity compares estimates of several sources, ...
     """
     if not weights:
         raise UsageError("--loss names no loss")

@@ -1,0 +1,37 @@
+import importlib.util
+import runpy
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import xumx
+from xumx.base.kernels import aligned
+
+ROOT = Path(xumx.__file__).parent
+COMPILED = [ROOT / "signal" / "em.py"]
+if importlib.util.find_spec("nnabla"):
+    COMPILED += [p for p in sorted((ROOT / "graph" / "cpu_ops").glob("*.py")) if "@kernel" in p.read_text()]
+
+
+@pytest.mark.parametrize("file", COMPILED, ids=lambda file: file.stem)
+def test_compiled_code_needs_no_folder_for_its_cache(file, tmp_path, monkeypatch):
+    copy = tmp_path / file.name
+    copy.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "__pycache__").write_text("a file where the folder would be")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    for variable in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(variable, str(copy / "none"))
+    loaded = runpy.run_path(str(copy))
+    compiled = [item for item in loaded.values() if hasattr(item, "enable_caching")]
+    assert compiled
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        next(item for item in compiled if Path(item.py_func.__code__.co_filename) == copy).enable_caching()
+
+
+def test_memory_starts_at_a_cache_line():
+    for shape in ((3,), (2, 5), (0,), (4, 1, 7)):
+        array = aligned(*shape)
+        assert array.shape == shape and array.dtype == np.float32
+        assert array.ctypes.data % 64 == 0 or not array.size

@@ -1,0 +1,517 @@
+"""``python -m xumx.test`` as a user meets it."""
+
+import contextlib
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import termios
+
+import numpy as np
+import pytest
+
+from tests.networks import DATA, music
+from xumx.audio import Writer, probe, read
+from xumx.test import main
+
+MODEL = ["--model", str(DATA / "x-umx.h5"), "--chunk-dur", "0.5"]
+STEMS = ["bass", "drums", "other", "vocals"]
+
+
+@pytest.fixture()
+def song(tmp_path):
+    path = tmp_path / "song.mp3"
+    with Writer(path, 44100, tags={"title": "Test"}) as writer:
+        writer.write(music(1.2))
+    return path
+
+
+def stems_in(folder):
+    return sorted(p.stem for p in folder.iterdir())
+
+
+def test_a_song_in_a_fresh_process(song, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "xumx.test",
+        "--inputs",
+        str(song),
+        *MODEL,
+        "--outdir",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert stems_in(tmp_path / "out") == STEMS
+    (line,) = done.stdout.splitlines()
+    assert "song.mp3" in line and "times real time" in line
+    assert "Traceback" not in done.stderr
+
+
+def test_default_folder_and_quiet(song, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--inputs", "song.mp3", *MODEL, "--quiet"]) == 0
+    assert stems_in(tmp_path / "song_x-umx") == STEMS
+    assert capfd.readouterr() == ("", "")
+
+
+def test_options_of_the_output(song, tmp_path):
+    options = [
+        "--format",
+        "flac",
+        "--subtype",
+        "int24",
+        "--sample-rate",
+        "22050",
+        "--filename",
+        "{song}/{stem}.{ext}",
+    ]
+    assert (
+        main(
+            ["--inputs", str(song), *MODEL, "--out-dir", str(tmp_path / "o"), "--targets", "vocals", *options]
+        )
+        == 0
+    )
+    info = probe(tmp_path / "o" / "song" / "vocals.flac")
+    assert info.sample_rate == 22050 and info.tags["title"] == "Test"
+    assert info.duration == pytest.approx(1.2, abs=1e-3)
+
+
+def test_bitrate_acts(song, tmp_path):
+    for rate in ("64k", "256000"):
+        out = tmp_path / rate
+        assert (
+            main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--format", "mp3", "--bitrate", rate])
+            == 0
+        )
+    assert (
+        2 * (tmp_path / "64k" / "bass.mp3").stat().st_size < (tmp_path / "256000" / "bass.mp3").stat().st_size
+    )
+
+
+def test_start_and_duration_each_act_alone(song, tmp_path):
+    whole = len(read(song)[0])
+    for name, options, length in (
+        ("start", ["--start", "0.5"], whole - 22050),
+        ("duration", ["--duration", "0.5"], 22050),
+        ("both", ["--start", "0.25", "--duration", "0.5"], 22050),
+    ):
+        assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / name), *options]) == 0
+        assert len(read(tmp_path / name / "bass.wav")[0]) == length, name
+
+
+def test_stems_by_name_and_sum(song, tmp_path):
+    def run(name, *options):
+        assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / name), *options]) == 0
+        return {p.stem: read(p)[0] for p in (tmp_path / name).iterdir()}
+
+    every = run("all", "--subtype", "float32")
+    two = run("two", "--two-stems", "drums", "--subtype", "float32")
+    assert set(two) == {"drums", "no_drums"}
+    np.testing.assert_array_equal(two["drums"], every["drums"])
+    sums = run("sums", "--aggregate", '{"rest": ["drums", "bass", "other"]}', "--subtype", "float32")
+    np.testing.assert_allclose(sums["rest"], every["drums"] + every["bass"] + every["other"], atol=1e-6)
+    assert set(run("residual", "--residual-model")) == {*STEMS, "residual"}
+    soft = run("soft", "--softmask", "--alpha", "2", "--niter", "0", "--subtype", "float32")
+    assert np.abs(soft["drums"] - every["drums"]).max() > 1e-3
+
+
+def test_options_from_a_file(song, tmp_path):
+    (tmp_path / "options.txt").write_text("# stems\n--targets vocals drums  # two\n--niter 0\n")
+    assert (
+        main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / "o"), f"@{tmp_path / 'options.txt'}"])
+        == 0
+    )
+    assert stems_in(tmp_path / "o") == ["drums", "vocals"]
+
+
+def test_one_bad_song_does_not_stop_the_others(song, tmp_path, capfd):
+    (tmp_path / "text.mp3").write_text("no music")
+    whole = song.read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 2])
+    inputs = [str(tmp_path / n) for n in ("text.mp3", "cut.mp3", "missing.mp3", "song.mp3")]
+    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    out, err = capfd.readouterr()
+    assert stems_in(tmp_path / "o" / "song") == STEMS
+    assert stems_in(tmp_path / "o" / "cut") == STEMS
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["cut", "song"]
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: 2 of 4 failed") and "missing.mp3" in last and "text.mp3" in last
+    assert "Traceback" not in err
+    assert len(out.splitlines()) == 2
+
+
+def test_report_is_a_page_beside_the_stems(song, tmp_path, capfd):
+    out = tmp_path / "out"
+    for _ in range(2):  # the second replaces the first
+        assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report"]) == 0
+        assert sorted(p.name for p in out.iterdir()) == [
+            "bass.wav",
+            "drums.wav",
+            "index.html",
+            "other.wav",
+            "vocals.wav",
+        ]
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 4 and lines[1].endswith(str(out / "index.html"))
+    page = (out / "index.html").read_text()
+    assert "<h1>Test</h1>" in page and "separated by xumx with x-umx" in page
+    assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report", "--quiet"]) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_reports_of_several_songs(song, tmp_path, capfd):
+    (tmp_path / "text.mp3").write_text("no music")
+    second = song.with_name("second #2.mp3")
+    second.write_bytes(song.read_bytes())
+    inputs = [str(path) for path in (song, tmp_path / "text.mp3", second)]
+    out = tmp_path / "out"
+    options = ["--outdir", str(out), "--targets", "vocals", "bass", "--start", "0.5", "--duration", "0.5"]
+    assert main(["--inputs", *inputs, *MODEL, *options, "--report"]) == 1
+    assert (out / "song" / "index.html").is_file()
+    entrance = (out / "index.html").read_text()
+    assert entrance.count("<li>") == 2 and 'href="second%20%232/index.html"' in entrance
+    assert str(out / "index.html") in capfd.readouterr().out
+    page = (out / "second #2" / "index.html").read_text()
+    assert 'data-seconds="0.500000"' in page and "data-own-sound" in page
+    flat = ["--outdir", str(tmp_path / "flat"), "--filename", "{song} - {stem}.{ext}", "--report", "-q"]
+    assert main(["--inputs", str(song), str(second), *MODEL, *flat]) == 0
+    page = (tmp_path / "flat" / "second #2_page.html").read_text()
+    assert 'href="second%20%232%20-%20bass.wav"' in page
+
+
+def test_a_page_that_is_not_ours_is_not_replaced(song, tmp_path, capfd):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("mine")
+    assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report"]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "index.html" in line and "--outdir" in line
+    assert [p.name for p in out.iterdir()] == ["index.html"]
+    assert (out / "index.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "options, code, named",
+    [
+        (["--inputs", "SONG", "--target", "vocals"], 2, "--target"),
+        (["--inputs", "SONG", "--chunk", "3"], 2, "--chunk"),
+        ([], 2, "--inputs"),
+        (["--inputs", "SONG", "--targets", "vocal"], 2, "vocal"),
+        (["--inputs", "SONG", "--chunk-dur", "-1"], 2, "--chunk-dur"),
+        (["--inputs", "SONG", "--overlap", "1.0"], 2, "--overlap"),
+        (["--inputs", "SONG", "--niter", "-1"], 2, "--niter"),
+        (["--inputs", "SONG", "--aggregate", "{"], 2, "--aggregate"),
+        (["--inputs", "SONG", "--aggregate", '["a"]'], 2, "--aggregate"),
+        (["--inputs", "SONG", "--bitrate", "high", "--format", "mp3"], 2, "--bitrate"),
+        (["--inputs", "SONG", "--bitrate", "128k"], 2, "--bitrate"),
+        (["--inputs", "SONG", "--format", "mp3", "--subtype", "int24"], 2, "--subtype"),
+        (["--inputs", "SONG", "--format", "mp3", "--sample-rate", "44101"], 2, "--sample-rate"),
+        (["--inputs", "SONG", "--sample-rate", "0"], 2, "--sample-rate"),
+        (["--inputs", "SONG", "--filename", "x.wav"], 2, "--filename"),
+        (["--inputs", "SONG", "--start", "-1"], 2, "--start"),
+        (["--inputs", "SONG", "--duration", "0"], 2, "--duration"),
+        (["--inputs", "SONG", "--umx-infer"], 2, "--umx-infer"),
+        (["--inputs", "SONG", "--context", "gpu"], 2, "--context"),
+        (["--inputs", "SONG", "--engine", "onnx", "--context", "cudnn"], 2, "--engine"),
+        (["--inputs", "SONG", "--model", "x-umxx"], 2, "x-umx"),
+        (["--inputs", "SONG", "--model", "no/such.h5"], 1, "no/such.h5"),
+        (["--inputs", "SONG", "--model", "SONG"], 1, "song.mp3"),
+        (["--inputs", "nothing.mp3"], 1, "nothing.mp3"),
+        (["--inputs", "SONG", "--start", "99"], 1, "--start"),
+        (["@nothing.txt"], 2, "nothing.txt"),
+        (["@QUOTE", "--inputs", "SONG"], 2, "quot"),
+        (["--inputs", "SONG", "--aggregate", '{"a": [["bass"]]}'], 2, "--aggregate"),
+        (["--inputs", "SONG", "--aggregate", '{"../a": ["bass"]}'], 2, "'../a'"),
+        (["--inputs", "SONG", "--sample-rate", "4000000000"], 2, "--sample-rate"),
+        (["--inputs", "SONG", "--format", "mp3", "--subtype", "int16"], 2, "--subtype"),
+        (["--inputs", "SONG", "--chunk-dur", "0", "--overlap", "0.5"], 2, "--overlap"),
+        (["--inputs", "SONG", "--device-id", "1"], 2, "--device-id"),
+    ],
+)
+def test_bad_usage_is_one_line_and_a_code(song, tmp_path, monkeypatch, capfd, options, code, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quote.txt").write_text('--niter "0')
+    options = [
+        str(song) if o == "SONG" else f"@{tmp_path / 'quote.txt'}" if o == "@QUOTE" else o for o in options
+    ]
+    model = [] if "--model" in options else MODEL[:2]
+    try:
+        found = main([*options, *model, "--outdir", "out", "--quiet"])
+    except SystemExit as stop:  # argparse's own way
+        found = stop.code
+    err = capfd.readouterr().err
+    assert found == code, err
+    (line,) = err.strip().splitlines()
+    assert named in line and line.startswith("error: ")
+    assert not list(tmp_path.rglob("*.wav"))
+
+
+def test_an_interrupt_leaves_nothing(song, tmp_path, monkeypatch, capfd):
+    from xumx.audio import Writer
+
+    def stop(self, block):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Writer, "write", stop)
+    assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / "out")]) == 130
+    assert not (tmp_path / "out").exists()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_song_that_a_format_cannot_hold_does_not_stop_the_others(song, tmp_path, capfd):
+    with Writer(tmp_path / "192k.wav", 192000) as writer:
+        writer.write(music(0.5))
+    inputs = [str(tmp_path / "192k.wav"), str(song)]
+    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o"), "--format", "mp3"]) == 1
+    assert [p.name for p in (tmp_path / "o").iterdir()] == ["song"]
+    assert "192000" in capfd.readouterr().err
+
+
+def test_the_layout_does_not_depend_on_what_fails(song, tmp_path):
+    assert main(["--inputs", str(song), "missing.mp3", *MODEL, "--outdir", str(tmp_path / "o"), "-q"]) == 1
+    assert stems_in(tmp_path / "o" / "song") == STEMS
+
+
+def test_a_second_run_on_a_folder(song, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert main(["--inputs", ".", *MODEL, "--quiet"]) == 0
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["song.mp3", "song_x-umx"]
+
+
+def test_quiet_says_nothing_of_warnings(tmp_path, capfd):
+    whole = tmp_path / "whole.mp3"
+    with Writer(whole, 44100) as writer:
+        writer.write(music(1))
+    (tmp_path / "cut.mp3").write_bytes(whole.read_bytes()[:20000])
+    for quiet in (True, False):
+        options = ["--quiet"] if quiet else []
+        assert (
+            main(["--inputs", str(tmp_path / "cut.mp3"), *MODEL, "--outdir", str(tmp_path / "o"), *options])
+            == 0
+        )
+        assert ("warning: " in capfd.readouterr().err) == (not quiet)
+
+
+def streamed(path):
+    """A FLAC that does not tell how long it is, as one from a pipe."""
+    with Writer(path, 44100) as writer:
+        writer.write(music(0.7))
+    header = bytearray(path.read_bytes())
+    header[21:26] = bytes([header[21] & 0xF0, 0, 0, 0, 0])
+    path.write_bytes(header)
+    assert probe(path).duration is None
+    return path
+
+
+def test_on_a_terminal_songs_of_unknown_length_are_no_less_songs(song, tmp_path):
+    (tmp_path / "text.mp3").write_text("no music")
+    inputs = [str(streamed(tmp_path / "streamed.flac")), str(tmp_path / "text.mp3"), str(song)]
+    for number, songs in enumerate((inputs, inputs[:1], inputs[1:2])):
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
+        out = tmp_path / f"out{number}"
+        command = [
+            sys.executable,
+            "-m",
+            "xumx.test",
+            "--inputs",
+            *songs,
+            "missing",
+            *MODEL,
+            "--outdir",
+            str(out),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+            os.close(theirs)
+            shown = b""
+            with contextlib.suppress(OSError):  # how a terminal ends
+                while data := os.read(ours, 4096):
+                    shown += data
+            os.close(ours)
+        assert process.returncode == 1
+        assert b"Traceback" not in shown and b"Warning" not in shown
+        assert (b"streamed.flac" in shown) == (number < 2)
+        assert (b"text.mp3: is no audio" in shown) == (number != 1)
+        done = sorted(p.name for p in out.iterdir()) if out.exists() else []
+        assert done == (["song", "streamed"], ["streamed"], [])[number]
+
+
+def test_a_log_holds_lines_and_no_bars(song, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "xumx.test",
+        "--inputs",
+        str(song),
+        *MODEL,
+        "--outdir",
+        str(tmp_path / "o"),
+    ]
+    done = subprocess.run([*command, "--report"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("of\ntwo lines"), MemoryError(), OSError(28, "No space left")]
+)
+def test_whatever_happens_to_a_song_the_others_are_done(song, tmp_path, monkeypatch, capfd, error):
+    import xumx.separation.song
+
+    real = xumx.separation.song.separate_song
+
+    def broken(separator, file, *args, **options):
+        if file.name == "bad.mp3":
+            raise error
+        return real(separator, file, *args, **options)
+
+    monkeypatch.setattr(xumx.separation.song, "separate_song", broken)
+    bad = song.with_name("bad.mp3")
+    bad.write_bytes(song.read_bytes())
+    assert main(["--inputs", str(bad), str(song), *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    first, last = capfd.readouterr().err.splitlines()
+    assert first.startswith(f"error: {bad}: ") and last == f"error: 1 of 2 failed: {bad}"
+    assert "No space" in first if isinstance(error, OSError) else type(error).__name__ in first
+    assert stems_in(tmp_path / "o" / "song") == STEMS
+
+
+@pytest.mark.parametrize("how", ["-", "/dev/stdin", "fifo", "<( )"])
+def test_songs_from_pipes(song, tmp_path, how):
+    name = {"-": "stdin", "/dev/stdin": "stdin", "fifo": "live", "<( )": "pipe"}[how]
+    os.mkfifo(tmp_path / "live.fifo")
+    script = {
+        "fifo": 'cat "$0" > live.fifo & "$@" --inputs live.fifo',
+        "<( )": '"$@" --inputs <(cat "$0")',
+    }.get(how, f'cat "$0" | "$@" --inputs {how}')
+    command = [sys.executable, "-m", "xumx.test", *MODEL, "--report"]
+    done = subprocess.run(
+        ["bash", "-c", script, str(song), *command],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / f"{name}_x-umx").iterdir()) == sorted(
+        ["index.html", *(f"{stem}.wav" for stem in STEMS)]
+    )
+    assert len(read(tmp_path / f"{name}_x-umx" / "bass.wav")[0]) == len(read(song)[0])
+    assert not list(tmp_path.glob(".xumx-*"))
+
+
+def test_what_is_wrong_with_a_pipe_is_said_in_its_name(song, tmp_path):
+    def separated(data):
+        out = str(tmp_path / "o")
+        command = [sys.executable, "-m", "xumx.test", "--inputs", "-", *MODEL, "--outdir", out]
+        return subprocess.run(command, input=data, capture_output=True)
+
+    done = separated(b"no music")
+    assert (done.returncode, done.stderr) == (1, b"error: stdin: is no audio file\n")
+    with open("/dev/zero") as endless:
+        command = [sys.executable, "-m", "xumx.test", "--inputs", "-", *MODEL]
+        done = subprocess.run(command, stdin=endless, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"error: -: is a device, not a file\n")
+    done = separated(song.read_bytes()[:12000])
+    assert done.returncode == 0 and done.stderr.startswith(b"warning: stdin: damaged or cut short")
+
+
+def test_a_pipe_that_cannot_be_kept_stops_no_other_song(song, tmp_path, monkeypatch, capfd):
+    from xumx.separation import song as songs
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(songs.shutil, "copyfileobj", full)
+    read, write = os.pipe()
+    os.close(write)
+    inputs = [f"/dev/fd/{read}", str(song)]
+    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o"), "--report"]) == 1
+    os.close(read)
+    first, last = capfd.readouterr().err.splitlines()
+    assert (
+        first.startswith("error: pipe: cannot be kept in ") and "No space left" in first and "TMPDIR" in first
+    )
+    assert last == "error: 1 of 2 failed: pipe"
+    assert len(stems_in(tmp_path / "o" / "song")) == 5
+
+
+def test_names_steer_no_terminal(song, tmp_path, capfd):
+    os.rename(song, tmp_path / "a\x1b[31m.mp3")
+    (tmp_path / "b\n.mp3").write_text("no music")
+    assert main(["--inputs", str(tmp_path), *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    out, err = capfd.readouterr()
+    assert "a\\x1b[31m.mp3: " in out and "b\\n.mp3: is no audio file" in err
+    assert "\x1b" not in out + err and len(err.splitlines()) == 2
+
+
+def test_stems_that_are_left_out_are_said(song, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Queen_x-umx").mkdir()
+    (tmp_path / "Queen_x-umx" / "q.mp3").write_bytes(song.read_bytes())
+    for options in ([], ["--format", "m4a", "--quiet"], []):
+        assert main(["--inputs", ".", *MODEL, *options]) == 0
+        out, err = capfd.readouterr()
+        assert err == "" and ("4 stems" in out or "8 stems" in out or "16 stems" in out) == (
+            out.count("\n") == 3
+        )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["Queen_x-umx", "q_x-umx", "song.mp3", "song_x-umx"]
+
+
+def test_names_that_are_too_long_are_one_line_each(song, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    long = "y" * 300
+    for options, code in (
+        (["--inputs", f"{long}.wav", "song.mp3"], 1),
+        (["--inputs", "song.mp3", "--outdir", long], 1),
+        (["--inputs", "song.mp3", "--outdir", "o", "--filename", f"{long}{{stem}}.{{ext}}"], 1),
+        (["--inputs", "song.mp3", "--outdir", long, "--report"], 1),
+        (["--inputs", "song.mp3", "--model", f"{long}.h5"], 1),
+        (["--inputs", "song.mp3", "--model", "x-umx", "--model-dir", long], 1),
+    ):
+        model = [] if "--model" in options else MODEL
+        assert main([*options, *model, "--quiet"]) == code
+        lines = capfd.readouterr().err.splitlines()
+        assert lines[0].startswith("error: ") and long[:200] in lines[0]
+        assert len(lines) == (2 if options[-1] == "song.mp3" else 1)
+    assert stems_in(tmp_path / "song_x-umx") == STEMS
+
+
+def test_nnabla_does_not_greet(song, tmp_path):
+    pytest.importorskip("nnabla")
+    command = [
+        sys.executable,
+        "-m",
+        "xumx.test",
+        "--inputs",
+        str(song),
+        *MODEL,
+        "--outdir",
+        str(tmp_path / "o"),
+    ]
+    done = subprocess.run([*command, "--quiet", "--engine", "nnabla"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_file_name_of_any_bytes(song, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/\xff\xfe.mp3"
+    os.rename(song, odd)
+    command = [sys.executable, "-m", "xumx.test", "--inputs", odd, *MODEL, "--outdir", str(tmp_path / "out")]
+    done = subprocess.run(
+        command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert stems_in(tmp_path / "out") == STEMS
+
+
+def test_termination_leaves_nothing(song, tmp_path):
+    """SIGTERM while stems are half-written."""
+    code = (
+        "import os, signal, sys\n"
+        "from xumx.audio import Writer\n"
+        "from xumx.test import main\n"
+        "Writer.write = lambda self, block: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"main(['--inputs', {str(song)!r}, *{MODEL!r}, '--outdir', {str(tmp_path / 'out')!r}])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 143, done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,186 @@
+"""``python -m xumx.eval``: score the separation of MUSDB18, or of your own tracks."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from xumx.base.cli import run
+from xumx.base.console import complain
+from xumx.base.errors import UsageError, XumxError, install
+from xumx.base.ranks import speaks
+from xumx.parallel.job import joined
+from xumx.separation.args import separator_options
+
+if TYPE_CHECKING:
+    from xumx.data.track import Track
+    from xumx.eval.scores import Members
+    from xumx.eval.work import Task
+    from xumx.parallel.communicator import Communicator
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Score or compare what ``argv`` names; 0 if all is done, 1 if a track failed, 2 for wrong usage."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    with _packages():
+        from xumx.eval.args import check, eval_parser
+    args, given = eval_parser().parse_given(argv)
+    check(args, given)
+    if args.compare:
+        with _packages():
+            return _compare(args.compare) if speaks() else 0
+    with joined() as ranks, _packages():
+        return _score(args, ranks)
+
+
+@contextlib.contextmanager
+def _packages() -> Iterator[None]:
+    """Say what to install where something is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise XumxError(f"evaluation needs more packages ({error}); {install('eval')}") from None
+
+
+def _compare(folders: Sequence[str]) -> int:
+    from xumx.eval.tables import comparison, read_table
+
+    names = [Path(folder).resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = list(folders)
+    if len(set(names)) < len(names):
+        raise UsageError("--compare: the same scores are given twice")
+    print(comparison({name: read_table(Path(folder)) for name, folder in zip(names, folders)}), end="")
+    return 0
+
+
+class _Plan(NamedTuple):
+    """What rank 0 has found to do."""
+
+    tracks: list[Track]
+    tasks: list[Task]
+    left: list[Task]
+    members: Members
+    left_out: list[str]
+
+
+def _score(args: argparse.Namespace, ranks: Communicator) -> int:
+    from xumx.base.cores import threads
+    from xumx.base.progress import bar
+    from xumx.eval import work as session
+    from xumx.eval.args import kept_estimates, make_estimator
+    from xumx.eval.work import evaluate_all
+
+    quiet = args.quiet or ranks.rank > 0  # one bar for all
+    errors = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda text, *_, **__: complain(f"warning: {text}")
+        plan: _Plan = ranks.broadcast(_plan(args) if ranks.rank == 0 else None)
+        done = len(plan.tasks) - len(plan.left)
+        with bar(total=len(plan.tasks), initial=done, unit="track", quiet=quiet) as shown:
+            outcomes = evaluate_all(
+                ranks.share(plan.left, lambda task: shown.update()),
+                make_estimator(args),
+                plan.members,
+                processes=args.cores,
+                threads=threads(args.cores),
+            )
+            with contextlib.closing(outcomes):
+                for outcome in outcomes:
+                    for line in outcome.warnings:
+                        warnings.warn(line, stacklevel=1)
+                    if outcome.error is not None:
+                        # The others would fail alike.
+                        session.check_room(plan.tasks, plan.members, Path(args.evaldir), kept_estimates(args))
+                        errors.append(outcome.error)
+                        complain(f"error: {outcome.error}")
+                    shown.update()
+            told = ranks.gather(errors)
+    if ranks.rank:  # the first answers for all
+        return 0
+    return _report(args, plan, [*plan.left_out, *(line for lines in told for line in lines)])
+
+
+def _plan(args: argparse.Namespace) -> _Plan:
+    from xumx.base.log import with_warnings
+    from xumx.eval import work as session
+    from xumx.eval.args import find_tracks, kept_estimates, settings
+    from xumx.eval.work import finished
+
+    tracks, left_out = with_warnings(find_tracks(args))
+    for line in left_out:
+        complain(f"error: {line}")
+    members = _members(args, tracks)
+    folder, kept = Path(args.evaldir), kept_estimates(args)
+    session.begin(folder, settings(args), force=args.force)
+    tasks = session.tasks_of(tracks, folder, args.subset, kept, args.fast)
+    session.check_room([] if args.force else tasks, members, folder, kept)
+    left = [task for task in tasks if args.force or not finished(task, members)]
+    return _Plan(tracks, tasks, left, members, left_out)
+
+
+def _report(args: argparse.Namespace, plan: _Plan, errors: list[str]) -> int:
+    """Write the tables, and say how many failed."""
+    from xumx.eval import published
+    from xumx.eval import work as session
+    from xumx.eval.args import run_name
+    from xumx.eval.report import write_report
+    from xumx.eval.tables import TABLE, summary, table_of, write_table
+
+    folder = Path(args.evaldir)
+    scores = session.scores_of(plan.tasks)
+    if scores:
+        table = table_of(scores)
+        write_table(folder / TABLE, table)
+        scored = [track for track in plan.tracks if track.name in scores]
+        others = published.beside(scored, table["target"].unique())
+        write_report(folder / "report", table, run_name(args), others)
+        if not args.quiet:
+            print(summary(table, run_name(args), others), end="")
+            print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
+    if len(errors) > 1:  # each has been said
+        count = len(plan.tasks) + len(plan.left_out)
+        print(f"error: {len(errors)} of {count} tracks failed; the others are scored", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _members(args: argparse.Namespace, tracks: list[Track]) -> dict[str, tuple[str, ...]]:
+    """What each stem that is to be scored consists of; says which stems cannot be."""
+    from xumx.eval import work as session
+    from xumx.eval.scores import members_of
+
+    sources = tracks[0].sources
+    if args.estimates:
+        members, others = session.folder_members(Path(args.estimates) / args.subset, tracks, sources)
+    elif args.oracle or args.baseline:
+        members, others = members_of(sources, sources), []
+    else:
+        from xumx.separation.separator import Separator
+
+        # Made here once, so that wrong options and weights are found, and downloaded, before any work.
+        separator = Separator(**separator_options(args), show_download=not args.quiet)
+        if args.umx_infer and not separator.config.independent:
+            raise UsageError(
+                f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
+            )
+        members = session.network_members(separator.config.sources, separator.stems, args.aggregate, sources)
+        others = [stem for stem in separator.stems if stem not in members]
+    if others:
+        print(
+            f"warning: not scored, since the data has no truth for it: {', '.join(others)}", file=sys.stderr
+        )
+    session.check_scorable(members)
+    return members
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""From magnitudes to waveforms by SciPy's FFT."""
+
+from __future__ import annotations
+
+import nnabla as nn
+import numpy as np
+import scipy.fft
+
+from xumx.graph.ops.cpu.base import (
+    Array,
+    Flags,
+    Function,
+    Variables,
+    data,
+    fill_grads,
+    grad,
+    kernel,
+    new_data,
+    parallel,
+)
+
+
+def synthesis(
+    magnitude: nn.Variable, real: nn.Variable, imag: nn.Variable, *, n_fft: int, n_hop: int
+) -> nn.Variable:
+    """Make a waveform of ``magnitude · (real + i · imag)``: the inverse of a centred STFT with a Hann window.
+
+    Parameters
+    ----------
+    magnitude : Variable (frames, batch, channels, bins)
+    real, imag : Variable (frames, batch, channels, bins)
+        Constants, such as the cosine and sine of the mixture's phase: they get no gradient.
+    n_fft, n_hop : int
+        Window (periodic Hann) and hop, in samples.
+
+    Returns
+    -------
+    Variable (batch, channels, (frames - 1) · n_hop)
+
+    Examples
+    --------
+    >>> from xumx.signal.stft import stft
+    >>> audio = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
+    >>> spectrum = stft(audio, 16, 4).transpose(0, 2, 1)[:, None]  # frames, batch, channels, bins
+    >>> one = nn.Variable.from_numpy_array(np.ones(spectrum.shape))
+    >>> parts = (nn.Variable.from_numpy_array(part) for part in (spectrum.real, spectrum.imag))
+    >>> waveform = synthesis(one, *parts, n_fft=16, n_hop=4)
+    >>> waveform.forward()
+    >>> waveform.shape, bool(abs(waveform.d[0, 0] - audio[:, 0]).max() < 1e-5)
+    ((1, 1, 64), True)
+    """
+    real, imag = (v.get_unlinked_variable(need_grad=False) for v in (real, imag))
+    return _Synthesis(n_fft, n_hop)(magnitude, real, imag)
+
+
+class _Synthesis(Function):
+    """Frame t, of window w, stands at t·hop − n_fft/2 in the waveform: y = Σ_t w·irfft(X_t) / Σ_t w².
+
+    The division makes it the least-squares inverse (Griffin & Lim 1984): exact where X is an STFT.
+
+    Backward, each step is undone by its adjoint in reverse order. Those of dividing and windowing are the
+    same again; that of overlap-add cuts frames out (:func:`cut`). With N = n_fft, irfft gives
+
+        x_n = 1/N (Re X_0 + (−1)ⁿ Re X_{N/2} + 2 Σ_{0<k<N/2} (Re X_k cos(2πkn/N) − Im X_k sin(2πkn/N))),
+
+    so that with the gradient g of x, and G = rfft(g), which is Σ_n g_n (cos(2πkn/N) − i sin(2πkn/N)),
+
+        ∂L/∂Re X_k = 2/N Σ_n g_n cos(2πkn/N) = 2/N Re G_k,   ∂L/∂Im X_k = 2/N Im G_k,
+
+    half that in the first and last bin, whose imaginary parts irfft ignores. As X = m (r + i s) of the
+    magnitude m, its gradient is dm = r ∂L/∂Re X + s ∂L/∂Im X.
+    """
+
+    def __init__(self, n_fft: int, n_hop: int) -> None:
+        super().__init__()
+        self._n_fft, self._n_hop = n_fft, n_hop
+
+    def grad_depends_input_data(self, i: int, j: int) -> bool:
+        return j > 0
+
+    def setup_impl(self, inputs: Variables, outputs: Variables) -> None:
+        frames, batch, channels, _ = inputs[0].shape
+        outputs[0].reset_shape((batch, channels, (frames - 1) * self._n_hop), True)
+        # The sum Σ_t w² that is divided by; no sample is outside of all windows, so it is nowhere zero.
+        window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._n_fft) / self._n_fft)).astype(np.float32)
+        total = np.zeros(outputs[0].shape[2], np.float32)
+        overlap_add(np.tile(window**2, (frames, 1)), self._n_hop, total)
+        self._window, self._inverse = window, 1 / total
+
+    def forward_impl(self, inputs: Variables, outputs: Variables) -> None:
+        magnitude, real, imag = map(data, inputs)
+        waveform = new_data(outputs[0])
+
+        def synthesize(b: int, c: int) -> None:
+            spectrum = np.empty((len(magnitude), magnitude.shape[3]), np.complex64)
+            np.multiply(magnitude[:, b, c], real[:, b, c], out=spectrum.real)
+            np.multiply(magnitude[:, b, c], imag[:, b, c], out=spectrum.imag)
+            frames = scipy.fft.irfft(spectrum, self._n_fft, overwrite_x=True)
+            frames *= self._window
+            waveform[b, c] = 0
+            overlap_add(frames, self._n_hop, waveform[b, c])
+            waveform[b, c] *= self._inverse
+
+        parallel(synthesize, *_pairs(magnitude))
+
+    def backward_impl(self, inputs: Variables, outputs: Variables, wanted: Flags, accum: Flags) -> None:
+        if not wanted[0]:
+            return
+        real, imag = data(inputs[1]), data(inputs[2])
+        dy = grad(outputs[0])
+        weights = np.full(real.shape[3], 2 / self._n_fft, np.float32)  # 2/N, and 1/N at both ends
+        weights[[0, -1]] /= 2
+
+        def fill(out: Array) -> None:
+            def analyze(b: int, c: int) -> None:
+                # g of each frame, G, and dm.
+                frames = np.empty((len(out), self._n_fft), np.float32)
+                cut(dy[b, c] * self._inverse, self._n_hop, self._window, frames)
+                spectrum = scipy.fft.rfft(frames, overwrite_x=True)
+                np.multiply(spectrum.real, real[:, b, c], out=out[:, b, c])
+                # Those of the first and last bin are zero for real frames: nothing needs to be left out.
+                out[:, b, c] += spectrum.imag * imag[:, b, c]
+                out[:, b, c] *= weights
+
+            parallel(analyze, *_pairs(out))
+
+        fill_grads(inputs[:1], accum[:1], fill)
+
+
+def _pairs(spectrogram: Array) -> tuple[list[int], list[int]]:
+    """All pairs of a member of the batch and a channel."""
+    _, batch, channels, _ = spectrogram.shape
+    return [b for b in range(batch) for _ in range(channels)], list(range(channels)) * batch
+
+
+@kernel
+def overlap_add(frames: Array, hop: int, out: Array) -> None:
+    """Add frame t to ``out`` from sample t · hop - n_fft/2 on; what lies outside is dropped.
+
+    Parameters
+    ----------
+    frames : float32 array (frames, n_fft)
+    hop : int
+    out : float32 array (samples,)
+        Is added to.
+
+    Examples
+    --------
+    >>> out = np.zeros(5, np.float32)
+    >>> overlap_add(np.ones((3, 4), np.float32), 2, out)
+    >>> out.tolist()
+    [2.0, 2.0, 2.0, 2.0, 1.0]
+    """
+    for t in range(frames.shape[0]):
+        start = t * hop - frames.shape[1] // 2
+        first, last = max(0, -start), min(frames.shape[1], out.size - start)
+        inside, piece = out[start + first : start + last], frames[t, first:last]
+        for j in range(inside.size):
+            inside[j] += piece[j]
+
+
+@kernel
+def cut(signal: Array, hop: int, window: Array, frames: Array) -> None:
+    """Cut windowed frames out of a signal, the adjoint of windowing and :func:`overlap_add`.
+
+    Frame t begins at sample t · hop - n_fft/2; beyond the signal there are zeros.
+
+    Parameters
+    ----------
+    signal : float32 array (samples,)
+    hop : int
+    window : float32 array (n_fft,)
+    frames : float32 array (frames, n_fft)
+        Is filled.
+
+    Examples
+    --------
+    >>> frames = np.empty((2, 4), np.float32)
+    >>> cut(np.arange(1, 6, dtype=np.float32), 2, np.ones(4, np.float32), frames)
+    >>> frames.tolist()
+    [[0.0, 0.0, 1.0, 2.0], [1.0, 2.0, 3.0, 4.0]]
+    """
+    for t in range(frames.shape[0]):
+        start = t * hop - window.size // 2
+        first, last = max(0, -start), min(window.size, signal.size - start)
+        row = frames[t]
+        row[:first] = 0
+        row[last:] = 0
+        inside, piece, w = row[first:last], signal[start + first : start + last], window[first:last]
+        for j in range(inside.size):
+            inside[j] = piece[j] * w[j]

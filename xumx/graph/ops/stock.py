@@ -1,0 +1,157 @@
+"""The functions of ``xumx.graph.ops.cpu`` by NNabla's own: for ``cudnn``, and to compare with.
+
+Shapes and meaning of each argument stand there; the results are the same but for rounding.
+
+>>> from xumx.graph import cpu_ops, stock_ops
+>>> rng = np.random.default_rng(0)
+>>> signals = [nn.Variable.from_numpy_array(rng.normal(size=(2, 1, 50))) for _ in range(3)]
+>>> nn.forward_all(found := [ops.gram(signals, trim=5) for ops in (cpu_ops, stock_ops)])
+>>> found[0].shape, bool(abs(found[0].d - found[1].d).max() < 1e-4)
+((2, 1, 3, 3), True)
+"""
+
+from __future__ import annotations
+
+import nnabla as nn
+import nnabla.functions as F
+import nnabla.solvers as S
+import numpy as np
+
+__all__ = [
+    "adam_step",
+    "affine",
+    "batch_norm",
+    "error_gram",
+    "gram",
+    "lstm",
+    "mask",
+    "normalized_affine",
+    "spectral_distance",
+    "synthesis",
+]
+
+
+def adam_step(solver: S.Adam, *, weight_decay: float = 0.0) -> None:
+    """Update the parameters by ``solver.weight_decay`` and ``solver.update``."""
+    solver.weight_decay(weight_decay)
+    solver.update()
+
+
+def affine(x: nn.Variable, weight: nn.Variable) -> nn.Variable:
+    """Multiply the last axis of ``x`` by a matrix, by ``F.affine``."""
+    return F.affine(x, weight, base_axis=2)
+
+
+def normalized_affine(
+    x: nn.Variable, mean: nn.Variable, scale: nn.Variable, weight: nn.Variable
+) -> nn.Variable:
+    """Crop, shift and scale each bin by arithmetic of variables, then multiply by ``F.affine``."""
+    frames, batch, _, bins = x.shape
+    low = x if mean.size == bins else x[..., : mean.size]
+    low = (low + _row(mean)) * _row(scale)
+    return F.affine(F.reshape(low, (frames, batch, -1)), weight, base_axis=2)
+
+
+def batch_norm(
+    x: nn.Variable,
+    beta: nn.Variable,
+    gamma: nn.Variable,
+    mean: nn.Variable,
+    var: nn.Variable,
+    *,
+    activation: str,
+    batch_stat: bool,
+    decay: float = 0.9,
+    eps: float = 1e-5,
+) -> nn.Variable:
+    """Normalise by ``F.batch_normalization``, then activate."""
+    y = F.batch_normalization(x, beta, gamma, mean, var, [2], decay, eps, batch_stat)
+    return {"tanh": F.tanh, "relu": F.relu}[activation](y)
+
+
+def mask(
+    x: nn.Variable,
+    beta: nn.Variable,
+    gamma: nn.Variable,
+    mean: nn.Variable,
+    var: nn.Variable,
+    scale: nn.Variable,
+    offset: nn.Variable,
+    mixture: nn.Variable,
+    *,
+    batch_stat: bool,
+    decay: float = 0.9,
+    eps: float = 1e-5,
+) -> nn.Variable:
+    """Multiply the mixture by its mask, ``F.relu`` of a scaled ``F.batch_normalization``."""
+    y = F.batch_normalization(x, beta, gamma, mean, var, [2], decay, eps, batch_stat)
+    return F.relu(F.reshape(y, mixture.shape) * _row(scale) + _row(offset)) * _constant(mixture)
+
+
+def lstm(
+    x: nn.Variable,
+    weight_l0: nn.Variable,
+    weight: nn.Variable | None,
+    bias: nn.Variable,
+    *,
+    dropout: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> nn.Variable:
+    """Walk through time by ``F.lstm``, which ignores the dropout on ``cpu``; that on ``cudnn`` is cuDNN's.
+
+    ``rng`` draws nothing: given, it says that the graph is one for training.
+    """
+    layers, directions, _, hidden = bias.shape
+    zero = F.constant(shape=(layers, directions, x.shape[1], hidden))
+    y, _, _ = F.lstm(
+        x, zero, zero, weight_l0, weight, bias, layers, dropout, directions == 2, rng is not None
+    )
+    return y
+
+
+def synthesis(
+    magnitude: nn.Variable, real: nn.Variable, imag: nn.Variable, *, n_fft: int, n_hop: int
+) -> nn.Variable:
+    """Make a waveform by ``F.istft``."""
+    frames, batch, channels, bins = magnitude.shape
+    parts = [
+        F.reshape(F.transpose(magnitude * _constant(part), (1, 2, 3, 0)), (batch * channels, bins, frames))
+        for part in (real, imag)
+    ]
+    waveform = F.istft(*parts, n_fft, n_hop, n_fft, "hanning", center=True, pad_mode="constant")
+    return F.reshape(waveform, (batch, channels, -1))
+
+
+def gram(signals: list[nn.Variable], *, trim: int = 0) -> nn.Variable:
+    """Compute inner products of signals by ``F.batch_matmul``."""
+    stacked = F.stack(*(s[..., trim : s.shape[2] - trim] for s in signals), axis=2)
+    return F.batch_matmul(stacked, stacked, transpose_b=True)
+
+
+def error_gram(estimates: list[nn.Variable], targets: list[nn.Variable]) -> nn.Variable:
+    """Compute mean products of errors by ``F.affine``."""
+    errors = [F.reshape(e - _constant(t), (1, -1)) for e, t in zip(estimates, targets, strict=True)]
+    stacked = F.concatenate(*errors, axis=0) if len(errors) > 1 else errors[0]
+    return F.affine(stacked, F.transpose(stacked, (1, 0))) / stacked.shape[1]
+
+
+def spectral_distance(
+    estimate: nn.Variable, target: nn.Variable, *, n_fft: int, n_hop: int, floor: float = 1e-7
+) -> nn.Variable:
+    """Compute the sums of the spectra that ``F.stft`` gives."""
+    powers = []
+    for signal in (estimate, _constant(target)):
+        flat = F.reshape(signal, (-1, signal.shape[2]))
+        parts = F.stft(flat, n_fft, n_hop, n_fft, "hanning", center=True, pad_mode="constant")
+        powers.append(F.maximum_scalar(sum(part**2 for part in parts), floor))
+    square = F.sum((powers[0] ** 0.5 - powers[1] ** 0.5) ** 2)
+    logarithm = F.sum(F.abs(F.log(powers[0]) - F.log(powers[1]))) / 2
+    return F.stack(square, F.sum(powers[1]), logarithm)
+
+
+def _row(values: nn.Variable) -> nn.Variable:
+    return F.reshape(values, (1, 1, 1, -1))
+
+
+def _constant(values: nn.Variable) -> nn.Variable:
+    return values.get_unlinked_variable(need_grad=False) if values.need_grad else values

@@ -1,0 +1,1 @@
+"""Songs to stems: the separator, and files in and out."""

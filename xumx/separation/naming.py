@@ -1,0 +1,291 @@
+"""Which files are songs, and which files their stems become."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import string
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from xumx.audio import FORMATS, check_format, probe
+from xumx.audio.media import SUFFIXES
+from xumx.base.errors import UsageError, XumxError, line_of
+from xumx.base.files import ASIDE
+
+MAKER = "xumx"
+"""Who made the stems, as their files say: in folders they are no songs."""
+
+_STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How stems are written.
+
+    Parameters
+    ----------
+    folder : str, optional
+        ``<song>_<model>`` if not given.
+    filename : str, optional
+        Path below the folder, with the fields song, stem, model and ext. ``{stem}.{ext}`` if not given,
+        with ``{song}/`` before it for several songs in one folder.
+    format : str
+        One of :data:`xumx.audio.FORMATS`.
+    bitrate : int, optional
+        Bit/s of lossy formats.
+    subtype : 'int16', 'int24' or 'float32', optional
+        Samples of lossless formats; int16 if not given.
+    sample_rate : int, optional
+        In Hz; that of the song if not given.
+    clip_mode : 'rescale', 'clamp' or 'none', optional
+        What happens to stems beyond full scale: one gain for all stems of the song, so that they still sum
+        to it; cut off; or nothing here. 'rescale' if not given, 'none' for float32, which has no full scale.
+    """
+
+    folder: str | None = None
+    filename: str | None = None
+    format: str = "wav"
+    bitrate: int | None = None
+    subtype: str | None = None
+    sample_rate: int | None = None
+    clip_mode: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip_mode is None:
+            mode = "none" if self.subtype == "float32" else "rescale"
+            object.__setattr__(self, "clip_mode", mode)
+        check_format(self.format, self.sample_rate, bitrate=self.bitrate, subtype=self.subtype)
+
+    def paths(
+        self, songs: Sequence[Path], stems: Sequence[str], model: str, *, several: bool | None = None
+    ) -> list[dict[str, Path]]:
+        """The file of each stem of each song.
+
+        Parameters
+        ----------
+        songs : sequence of path
+        stems : sequence of str
+        model : str
+            Name of the network.
+        several : bool, optional
+            Whether each song has a folder of its own below ``folder``; if not given, if there are several.
+
+        Raises
+        ------
+        UsageError
+            If the template is wrong or gives two stems one file.
+        """
+        several = len(songs) > 1 if several is None else several
+        template = self.filename or ("{song}/{stem}.{ext}" if self.folder and several else "{stem}.{ext}")
+        _check_template(template)
+        plans = []
+        for name in _names(songs):
+            folder = Path(f"{name}_{model}" if self.folder is None else self.folder)
+            values = {"song": name, "model": model, "ext": self.format}
+            plans.append({stem: folder / template.format(stem=stem, **values) for stem in stems})
+        inputs = {song.resolve() for song in songs}
+        taken: set[Path] = set()
+        for path in (path for plan in plans for path in plan.values()):
+            if path.resolve() in inputs:
+                raise UsageError(
+                    f"{path} is a song, and a stem would be written over it: use another --outdir"
+                )
+            if path.resolve() in taken:
+                raise UsageError(
+                    f"--filename {template!r}: {path} would be written twice; add {{stem}} or {{song}}"
+                )
+            if path.suffix != f".{self.format}":
+                raise UsageError(
+                    f"--filename {template!r}: end it in .{{ext}}, since {path} is {self.format}"
+                )
+            taken.add(path.resolve())
+        return plans
+
+    def pages(self, songs: Sequence[Path], plans: Sequence[Mapping[str, Path]]) -> tuple[list[Path], Path]:
+        """The listening page of each song, and the page of all of them.
+
+        A song's page lies in the folder that holds all its stems: as ``index.html``, or, where other songs'
+        stems or the page of all lie there too, as ``<song>_page.html``.
+
+        Parameters
+        ----------
+        songs : sequence of path
+        plans : sequence of mapping
+            What :meth:`paths` gives for them.
+        """
+        folders = [Path(os.path.commonpath([path.parent for path in plan.values()])) for plan in plans]
+        top = Path(os.path.commonpath(folders))
+        shared = {
+            folder for folder in folders if len(songs) > 1 and (folder == top or folders.count(folder) > 1)
+        }
+        pages = [
+            folder / (f"{name}_page.html" if folder in shared else "index.html")
+            for folder, name in zip(folders, _names(songs))
+        ]
+        return pages, top / "index.html"
+
+
+def _check_template(template: str) -> None:
+    try:
+        fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
+    except ValueError as error:
+        raise UsageError(f"--filename {template!r}: {error}") from None
+    for _, name, spec, conversion in fields:
+        if name not in ("song", "stem", "model", "ext") or spec or conversion:
+            raise UsageError(
+                f"--filename {template!r}: use {{song}}, {{stem}}, {{model}} and {{ext}} as they are"
+            )
+
+
+class Song(NamedTuple):
+    """A song as it was named, of which its stems have their names, and the file that holds it."""
+
+    name: Path
+    file: Path
+
+
+@dataclass
+class Found:
+    """What inputs name.
+
+    Parameters
+    ----------
+    songs : list of Song
+        Each file once.
+    stems : list of path
+        Stems in folders, which are no songs.
+    problems : list of str
+        A line for each input that gives no song, and for what could not be looked at.
+    """
+
+    songs: list[Song] = field(default_factory=list)
+    stems: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def find(inputs: Iterable[str]) -> Found:
+    """Songs that files, pipes, folders (with those below them) and globs name.
+
+    Stems that xumx made are left out in folders, however their folders are called. So are the files
+    ``._*`` that macOS puts beside others.
+    """
+    found = Found()
+    seen: set[str] = set()
+    for text in inputs:
+        try:
+            songs = list(_songs(text, found))
+        except (OSError, ValueError) as error:  # the second for a name with a zero byte
+            found.problems.append(line_of(error, text))
+            continue
+        for song in songs:
+            real = os.path.realpath(song.file)
+            if real not in seen:
+                seen.add(real)
+                found.songs.append(song)
+    return found
+
+
+def names_one(inputs: Sequence[str]) -> bool:
+    """Whether inputs name one file or pipe, and no folder or glob, which may hold more another day."""
+    path = os.path.expanduser(inputs[0])
+    return len(inputs) == 1 and (path in _STDIN or os.path.exists(path)) and not os.path.isdir(path)
+
+
+def _songs(text: str, found: Found) -> Iterator[Song]:
+    """Those that one input names."""
+    path = "/dev/stdin" if text in _STDIN else os.path.expanduser(text)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        matches = sorted({*glob.glob(path, recursive=True), *_below_literal(path)})
+        for match in matches:
+            yield from _in_folder(match, found) if os.path.isdir(match) else [Song(Path(match), Path(match))]
+        if not matches and not isinstance(error, FileNotFoundError):
+            raise
+        if not matches:
+            found.problems.append(f"{text}: no such file or folder")
+        return
+    if stat.S_ISDIR(mode):
+        yield from _in_folder(path, found)
+    elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        found.problems.append(f"{text}: is a device, not a file")
+    elif path == "/dev/stdin":
+        yield Song(Path("stdin"), Path(path))
+    elif stat.S_ISFIFO(mode) and path.startswith(("/dev/fd/", "/proc/self/fd/")):  # of the shell's <( )
+        yield Song(Path("pipe"), Path(path))
+    else:
+        yield Song(Path(path), Path(path))
+
+
+def _below_literal(pattern: str) -> list[str]:
+    """What a glob matches below a folder whose name looks like a glob itself."""
+    parts = Path(pattern).parts
+    for count in range(len(parts) - 1, 0, -1):
+        folder = str(Path(*parts[:count]))
+        if os.path.isdir(folder):
+            rest = str(Path(*parts[count:]))
+            return glob.glob(os.path.join(glob.escape(folder), rest), recursive=True)
+    return []
+
+
+def _in_folder(folder: str, found: Found) -> Iterator[Song]:
+    """Songs in a folder and those below it."""
+    songs = stems = 0
+    told = len(found.problems)
+    for path in _walk(folder, found):
+        if not os.path.isfile(path):
+            found.problems.append(f"{path}: {'leads nowhere' if os.path.islink(path) else 'is no file'}")
+        elif _is_stem(path):
+            stems += 1
+            found.stems.append(path)
+        else:
+            songs += 1
+            yield Song(path, path)
+    if not songs and len(found.problems) == told:
+        what = f"no songs, only {stems} stems that xumx made" if stems else "no audio files"
+        found.problems.append(f"{folder}: the folder holds {what}")
+
+
+def _walk(folder: str, found: Found) -> Iterator[Path]:
+    """Files that are called like songs, in order. Linked folders are followed, each folder is seen once."""
+    seen = set()
+
+    def tell(error: OSError) -> None:
+        found.problems.append(line_of(error))
+
+    for place, folders, files in os.walk(folder, onerror=tell, followlinks=True):
+        state = os.stat(place)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith(ASIDE))
+        for name in sorted(files):
+            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("._"):
+                yield Path(place, name)
+
+
+def _is_stem(path: Path) -> bool:
+    if path.suffix[1:].lower() not in FORMATS:
+        return False
+    try:
+        return probe(path).maker == MAKER
+    except XumxError:  # said when its turn comes
+        return False
+
+
+def _names(songs: Sequence[Path]) -> list[str]:
+    """The songs' names, told apart where two are the same."""
+    names: list[str] = []
+    for song in songs:
+        name = song.stem if song.stem.strip(".") else "song"
+        count = 2
+        while name in names:
+            name = f"{song.stem}_{count}"
+            count += 1
+        names.append(name)
+    return names

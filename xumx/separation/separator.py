@@ -1,0 +1,335 @@
+"""Audio in, stems out: chunks through STFT, network, Wiener filter and inverse STFT, blended again."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+from xumx import audio as media
+from xumx import engines
+from xumx.base import cores
+from xumx.base.errors import AudioError, UsageError
+from xumx.base.pools import prefetch
+from xumx.network import pretrained
+from xumx.network import weights as weights_file
+from xumx.network.weights import Weights
+from xumx.separation.stems import chosen
+from xumx.signal.overlap_add import blend, split
+from xumx.signal.stft import istft, stft
+from xumx.signal.wiener import check_filter, wiener
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+OVERLAP = 0.05
+"""The least that hides the joins of chunks; see bench/joins.py."""
+
+Progress = Callable[[float, float], None]
+"""Called with the seconds done and the seconds in all."""
+
+
+class Options(TypedDict, total=False):
+    """What a :class:`Separator` takes beside the network and its targets, for type checkers."""
+
+    two_stems: str | None
+    aggregate: Mapping[str, Sequence[str]] | None
+    residual_model: bool
+    niter: int
+    softmask: bool
+    alpha: float
+    chunk_dur: float
+    overlap: float | None
+    engine: str
+    context: str
+    device_id: str | None
+    model_dir: str | os.PathLike[str] | None
+    threads: int | None
+    show_download: bool
+
+
+class Separator:
+    """A network loaded once, ready to separate many signals.
+
+    May be used from several threads at once. Pickled, it is its options: unpickled, it loads the network
+    again.
+
+    Parameters
+    ----------
+    model : str, path or Weights
+        Name of published weights, a weights file, a folder of UMX files, or loaded weights.
+    targets : sequence of str, optional
+        Stems to return, in this order; all by default. The others still take part in the filter.
+    two_stems : str, optional
+        Return this stem and ``no_<stem>``, the mixture without it; at the network's sample rate they sum to
+        the mixture exactly.
+    aggregate : mapping of str to sequence of str, optional
+        Return these sums of stems instead: ``{"accompaniment": ["drums", "bass", "other"]}``.
+    residual_model : bool
+        Add a stem ``residual`` for what no source explains. A network of one source always has it, under
+        the name ``accompaniment``.
+    niter : int
+        Iterations of the EM Wiener filter; 0 takes the network's magnitudes with the mixture's phase.
+    softmask : bool
+        Start from the ratio mask of the magnitudes instead.
+    alpha : float
+        Exponent of the magnitudes in that mask.
+    chunk_dur : float
+        Seconds a chunk; 0 takes the whole signal at once, in memory that grows with it.
+    overlap : float, optional
+        Fraction of a chunk that it shares with the next, 0 up to less than 1; 0.05 if not given.
+    engine, context, device_id
+        See :func:`xumx.engines.create`.
+    model_dir : path, optional
+        Folder of downloaded weights.
+    threads : int, optional
+        Cores to use; all by default.
+    show_download : bool
+        Show a progress bar if weights are downloaded.
+
+    Attributes
+    ----------
+    config : ModelConfig
+    stems : tuple of str
+        Names of what comes out, in order.
+
+    Raises
+    ------
+    UsageError
+        For an option that cannot be.
+    WeightsError
+        For weights that cannot be had or read.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Weights = "x-umx",
+        *,
+        targets: Sequence[str] | None = None,
+        two_stems: str | None = None,
+        aggregate: Mapping[str, Sequence[str]] | None = None,
+        residual_model: bool = False,
+        niter: int = 1,
+        softmask: bool = False,
+        alpha: float = 1.0,
+        chunk_dur: float = 10.0,
+        overlap: float | None = None,
+        engine: str = "auto",
+        context: str = "auto",
+        device_id: str | None = None,
+        model_dir: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+        show_download: bool = False,
+    ) -> None:
+        given = locals()
+        self._given = {name: given[name] for name in inspect.signature(Separator).parameters}
+        if not 0 <= chunk_dur < float("inf"):
+            raise UsageError(f"--chunk-dur must be 0 (the whole song) or more seconds, not {chunk_dur}")
+        if overlap is not None and not chunk_dur:
+            raise UsageError("--overlap is between chunks, and --chunk-dur 0 makes one of the whole song")
+        overlap = OVERLAP if overlap is None else overlap
+        if not 0 <= overlap < 1:
+            raise UsageError(f"--overlap must be at least 0 and below 1, not {overlap}")
+        check_filter(niter, softmask, alpha)
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
+        # The filter's compiled code takes a while to load, and longer to compile the first time.
+        threading.Thread(target=_load_filter, daemon=True).start()
+        if not isinstance(model, Weights):
+            model = weights_file.load(pretrained.resolve(model, model_dir=model_dir, progress=show_download))
+        self.config = model.config
+        self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
+        self._filter["residual"] = residual_model or len(self.config.sources) == 1
+        self._outputs = chosen(self._estimated(), targets, two_stems, aggregate)
+        self.stems = tuple(self._outputs)
+
+        rate = self.config.sample_rate
+        self._length = max(round(chunk_dur * rate), self.config.n_fft) if chunk_dur else sys.maxsize
+        self._overlap = min(round(overlap * self._length), self._length - 1) if chunk_dur else 0
+        # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
+        threads = threads or cores.threads()
+        self._workers = min(threads, 2) if chunk_dur else 1
+        self._threads = max(threads // self._workers, 1)
+        self._filtering = threading.Lock()
+        self._memory = np.empty(0, np.complex64)
+        self._engine = engines.create(model, engine, context, device_id=device_id, threads=self._threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return functools.partial(type(self), **self._given), ()
+
+    def __repr__(self) -> str:
+        """The call that makes it, less what is left at its default."""
+        defaults = {name: p.default for name, p in inspect.signature(Separator).parameters.items()}
+        options = [f"{n}={v!r}" for n, v in self._given.items() if n != "model" and v != defaults[n]]
+        model = self._given["model"]
+        shown = f"<weights of {self.config.arch}>" if isinstance(model, Weights) else repr(os.fspath(model))
+        return f"{type(self).__name__}({', '.join([shown, *options])})"
+
+    def __call__(
+        self, audio: np.ndarray, rate: int | None = None, *, progress: Progress | None = None
+    ) -> dict[str, np.ndarray]:
+        """Separate one signal.
+
+        Parameters
+        ----------
+        audio : float array (samples, channels) or (samples,)
+            Full scale is 1. Mono is doubled for a stereo network. Not changed.
+        rate : int, optional
+            Its sample rate in Hz, by default the network's; other rates are resampled both ways.
+        progress : callable (seconds done, seconds in all), optional
+
+        Returns
+        -------
+        dict of str to float32 array (samples, channels)
+            A stem a name, as long as ``audio``, at ``rate``, with the network's number of channels.
+
+        Raises
+        ------
+        UsageError
+            For an array that is not audio.
+        AudioError
+            For audio without samples or with values that are not finite.
+        """
+        config = self.config
+        rate = config.sample_rate if rate is None else rate
+        media.check_rate(rate, "rate")
+        mixture = media.as_audio(audio, config.nb_channels)
+        samples = len(mixture)
+        mixture = media.resample(mixture, rate, config.sample_rate)
+        total = len(mixture) / config.sample_rate
+        pieces: list[dict[str, np.ndarray]] = []
+        done = 0.0
+        for piece in self.stream([mixture]):
+            pieces.append(piece)
+            done += len(piece[self.stems[0]]) / config.sample_rate
+            if progress:
+                progress(done, total)
+        whole = {name: np.concatenate([p[name] for p in pieces]) for name in self.stems}
+        return {
+            n: media.resample(stem, config.sample_rate, rate, samples=samples) for n, stem in whole.items()
+        }
+
+    def stream(self, blocks: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Separate audio as it comes, in memory that does not grow with it.
+
+        Parameters
+        ----------
+        blocks : iterable of float arrays (samples, channels) or (samples,)
+            Consecutive audio at the network's sample rate, blocks of any length.
+
+        Yields
+        ------
+        dict of str to float32 array (samples, channels)
+            Consecutive pieces of all stems; together as long as the input.
+
+        Raises
+        ------
+        UsageError
+            For an array that is not audio.
+        AudioError
+            For audio without samples or with values that are not finite.
+        """
+        hop = self._length - self._overlap
+        chunks = split(self._checked(blocks), self._length, hop)
+        separated = prefetch(self._separate_at, chunks, workers=self._workers, ahead=self._workers)
+        stems = blend(separated, hop, self._overlap)
+        for piece in stems:
+            yield dict(zip(self.stems, piece, strict=True))
+
+    def _checked(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        samples = 0
+        for array in blocks:
+            block = media.as_audio(array, self.config.nb_channels)
+            bad = media.first_non_finite(block)
+            if bad is not None:
+                at = (samples + bad) / self.config.sample_rate
+                raise AudioError(f"the audio holds values that are not finite, first at {at:.3f} s")
+            samples += len(block)
+            yield block
+        if not samples:
+            raise AudioError("the audio holds no samples")
+
+    def _separate_at(self, item: tuple[int, np.ndarray]) -> tuple[int, np.ndarray]:
+        start, chunk = item
+        return start, self._separate(chunk)
+
+    def _separate(self, mixture: np.ndarray) -> np.ndarray:
+        """(samples, channels) of one chunk to (stems, samples, channels)."""
+        size = self.config.n_fft, self.config.n_hop
+        spectrogram = stft(mixture, *size, threads=self._threads)
+        estimate = self._engine(np.abs(spectrogram.transpose(0, 2, 1))[:, None])[:, :, 0]
+        # One chunk at a time, in memory that stays: the filter is short, and its result is the largest array.
+        with self._filtering:
+            size_of_all = len(self._estimated()) * spectrogram.size
+            if self._memory.size < size_of_all:
+                self._memory = np.empty(size_of_all, np.complex64)
+            sources = wiener(
+                estimate.transpose(0, 1, 3, 2),
+                spectrogram,
+                threads=self._threads,
+                memory=self._memory,
+                **self._filter,
+            )
+            del estimate, spectrogram
+            stems = np.empty((len(self.stems), *mixture.shape), np.float32)
+            for stem, members in zip(stems, self._outputs.values(), strict=True):
+                if members is None:  # the complement of the stem before
+                    np.subtract(mixture, stems[0], out=stem)
+                else:
+                    spectrum = sources[members[0]]
+                    for member in members[1:]:
+                        spectrum = spectrum + sources[member]
+                    stem[:] = istft(spectrum, len(mixture), *size, threads=self._threads)
+        return stems
+
+    def _estimated(self) -> tuple[str, ...]:
+        """Names of what the Wiener filter returns."""
+        sources = self.config.sources
+        if not self._filter["residual"]:
+            return sources
+        return (*sources, "accompaniment" if len(sources) == 1 else "residual")
+
+
+def separate(
+    audio: np.ndarray,
+    rate: int,
+    *,
+    model: str | os.PathLike[str] | Weights = "x-umx",
+    targets: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[Options],
+) -> dict[str, np.ndarray]:
+    """Separate one signal: :class:`Separator` made, called and let go.
+
+    Parameters
+    ----------
+    audio : float array (samples, channels) or (samples,)
+        Full scale is 1.
+    rate : int
+        In Hz.
+    model, targets, **options
+        As for :class:`Separator`.
+    progress : callable (seconds done, seconds in all), optional
+
+    Returns
+    -------
+    dict of str to float32 array (samples, channels)
+        As long as ``audio`` and at its rate.
+
+    Examples
+    --------
+    >>> stems = xumx.separate(audio, 44100, targets=["vocals", "drums"])
+    >>> stems["vocals"].shape == audio.shape
+    True
+    """
+    return Separator(model, targets=targets, **options)(audio, rate, progress=progress)
+
+
+def _load_filter() -> None:
+    wiener(np.zeros((1, 1, 1, 2), np.float32), np.zeros((1, 1, 2), np.complex64))

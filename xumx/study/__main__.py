@@ -1,0 +1,71 @@
+"""``python -m xumx.study``: train a network with each of many losses, and compare them."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if __name__ == "__main__":  # as in xumx.train
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from xumx.base.cli import run
+from xumx.base.errors import XumxError, install
+from xumx.base.interrupts import Interrupts
+from xumx.parallel.job import joined
+from xumx.study.args import study_parser
+
+if TYPE_CHECKING:
+    from xumx.parallel.communicator import Communicator
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Study as ``argv`` says; 0 if all is done, 1 if a configuration failed, 2 for wrong usage.
+
+    SIGINT and SIGTERM end training at the next step, with a checkpoint, and all else at once; the code is 130
+    or 143, and the same command goes on.
+    """
+    with Interrupts() as interrupts:
+        return run(partial(_main, interrupts=interrupts), argv)
+
+
+def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
+    # First of all, so that --help and wrong options answer at once.
+    args = study_parser().parse_args(argv)
+    for package in ("nnabla", "yaml", "soundfile", "matplotlib", "pandas"):
+        if importlib.util.find_spec(package) is None:
+            raise XumxError(
+                f"a study needs {package}, which is missing; {install('train,eval')}, on Python 3.10"
+            )
+    with joined() as ranks:
+        interrupts.leave = ranks.leave
+        return _study(args, ranks, interrupts)
+
+
+def _study(args: Namespace, ranks: Communicator, interrupts: Interrupts) -> int:
+    logging.disable(logging.INFO)  # NNabla greets on import
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from xumx.study.study import study
+
+    logging.disable(logging.NOTSET)
+    logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
+    with logging_redirect_tqdm([logging.getLogger("xumx")]):
+        errors = study(args, ranks, interrupts)
+    if errors:
+        page = Path(args.output) / "study.md"
+        print(f"error: {len(errors)} failed; the others are compared in {page}", file=sys.stderr)
+    elif not args.quiet and ranks.rank == 0:
+        print(f"tables, pictures and study.md are in {args.output}")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    Interrupts().__enter__()  # as in xumx.train
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""``python -m xumx.train``: a training run."""

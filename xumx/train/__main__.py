@@ -1,0 +1,119 @@
+"""``python -m xumx.train``: train UMX or X-UMX."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __name__ == "__main__":  # until there are handlers, Ctrl-C ends without a word
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from xumx.base.cli import run
+from xumx.base.errors import XumxError, install
+from xumx.base.interrupts import Interrupts, name
+from xumx.base.ranks import Rank
+from xumx.parallel.job import together
+from xumx.train.args import train_parser
+
+if TYPE_CHECKING:
+    from xumx.train.options import Options
+    from xumx.train.trainer import Trainer
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as ``argv`` says, or check the data; 0 if all is well, 1 if it failed, 2 for wrong usage.
+
+    SIGINT and SIGTERM end training at the next step, with a checkpoint, and the code is 130 or 143; all else,
+    and a second signal, they end at once.
+    """
+    with Interrupts() as interrupts:
+        return run(partial(_main, interrupts=interrupts), argv)
+
+
+def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
+    # First of all, so that --help and wrong options answer at once.
+    only_check = train_parser().parse_args(argv).check_data is not None
+    for package in ("nnabla", "yaml", "soundfile", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise XumxError(
+                f"training needs {package}, which is not installed; {install('train')}, on Python 3.10"
+            )
+    rank = Rank.detect()
+    if only_check:
+        return _check(argv) if rank.rank == 0 else 0
+    if rank.size == 1:
+        return _train(argv, None, interrupts)
+    with together(rank) as world:
+        interrupts.leave = world.Abort
+        return _train(argv, world, interrupts)
+
+
+def _check(argv: Sequence[str] | None) -> int:
+    logging.disable(logging.INFO)  # NNabla greets on import
+    from xumx.train.datasets import check_data
+    from xumx.train.options import parse
+
+    logging.disable(logging.NOTSET)
+    return check_data(*parse(argv))
+
+
+def _train(argv: Sequence[str] | None, world: Any, interrupts: Interrupts) -> int:
+    logging.disable(logging.INFO)  # NNabla greets on import
+    from xumx.base.log import Lines
+    from xumx.train.start import prepare
+
+    logging.disable(logging.NOTSET)
+    logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
+    leads = world is None or world.rank == 0
+    logger, lines = logging.getLogger("xumx"), Lines(prints=leads)
+    with ExitStack() as stack:
+        logger.addHandler(lines)
+        logger.propagate = False  # NNabla prints whatever comes to the root
+        stack.callback(setattr, logger, "propagate", True)
+        stack.callback(logger.removeHandler, lines)
+        options, trainer = prepare(argv, world, lines, stack)
+        try:
+            with interrupts.noted():
+                results = trainer.run(interrupts.asked)
+        except SystemError as error:
+            # What NNabla makes of an error in functions that it calls.
+            raise _first(error) from None
+    if number := trainer.stopped or interrupts.number:
+        if leads:
+            print(_stopped(number, options, trainer), file=sys.stderr)
+        return 128 + number
+    if leads and not options.quiet:
+        best = f"epoch {results['best_epoch']} with validation loss {results['best_validation_loss']:.5g}"
+        print(f"best: {best}, in {Path(options.output) / 'best.h5'}")
+    return 0
+
+
+def _stopped(number: int, options: Options, trainer: Trainer) -> str:
+    """Where a run was when a signal came, and how it goes on."""
+    if not trainer.stopped:
+        return f"interrupted by {name(number)} when the run was over"
+    at = trainer.position
+    return (
+        f"stopped by {name(number)} in epoch {at.epoch + 1}, after {at.samples} samples of it; "
+        f"go on with python -m xumx.train --model {shlex.quote(options.output)}"
+    )
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that the others followed from."""
+    while before := error.__cause__ or error.__context__:
+        error = before
+    return error
+
+
+if __name__ == "__main__":
+    Interrupts().__enter__()  # for good: a signal that comes when main has ended is answered too
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""What a run tells people: lines, NNabla's monitor series, the loss curve, ``run.json``."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import platform
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nnabla.monitor import Monitor, MonitorSeries
+
+from xumx.base.cores import usable_cores
+from xumx.base.errors import XumxError
+from xumx.base.files import replacing
+from xumx.graph.ops.cpu.base import THREADS
+from xumx.parallel.communicator import Communicator
+from xumx.train.options import Options
+from xumx.train.schedule import BATCH
+
+_PACKAGES = ("xumx", "nnabla", "nnabla-ext-cuda120", "numpy", "scipy", "numba", "h5py", "av", "soundfile")
+
+SERIES = {
+    "training loss": "training_loss",
+    "validation loss": "validation_loss",
+    "learning rate": "learning_rate",
+    "best epoch": "best_epoch",
+    "seconds per epoch": "seconds",
+}
+"""Name of each monitor series, and of what it shows in the history."""
+
+
+class Record:
+    """Writes a run's records into its folder.
+
+    Parameters
+    ----------
+    folder : path
+    arguments : mapping
+        The run's options, for ``run.json``.
+    history : sequence of mapping
+        What earlier epochs reported, in a run that goes on: the series begin with it.
+    processes : int
+        How many train together.
+    context : str
+        Where they compute, for ``run.json``: the option may say 'auto'.
+
+    Raises
+    ------
+    XumxError
+        If the folder cannot be written; so do the methods.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        arguments: Mapping[str, Any],
+        history: Sequence[Mapping[str, Any]],
+        processes: int = 1,
+        context: str = "cpu",
+    ) -> None:
+        self._folder, self._arguments, self._processes = folder, arguments, processes
+        self._context = context
+        with self._writing():
+            monitor = Monitor(str(folder))
+            self._series = {key: MonitorSeries(name, monitor, verbose=False) for name, key in SERIES.items()}
+            for epoch in history:
+                self._add(epoch)
+
+    def update(self, history: Sequence[Mapping[str, Any]], state: str) -> None:
+        """Take the newest epoch of the history; ``state`` says what the run does now."""
+        with self._writing():
+            self._add(history[-1])
+            draw_curve(self._folder / "loss.png", history)
+            self._summarise(history, state)
+
+    def _summarise(self, history: Sequence[Mapping[str, Any]], state: str) -> None:
+        summary = {
+            "state": state,
+            "arguments": dict(self._arguments),
+            "command": sys.argv,
+            "processes": self._processes,
+            "context": self._context,
+            "versions": versions(),
+            "host": {
+                "name": socket.gethostname(),
+                "system": platform.platform(),
+                "processor": platform.processor() or platform.machine(),
+                "cores": len(usable_cores().numbers),
+            },
+            "results": results(history),
+            "history": [_counted(epoch) for epoch in history],
+        }
+        with replacing(self._folder / "run.json") as aside:
+            aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise XumxError(f"{self._folder}: cannot be written ({error.strerror or error})") from None
+
+    def _add(self, epoch: Mapping[str, Any]) -> None:
+        for key, series in self._series.items():
+            series.add(1 + epoch["epoch"], _counted(epoch)[key])
+
+
+def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The run in a few numbers."""
+    last = history[-1]
+    best = history[last["best_epoch"]]
+    return {
+        "epochs": len(history),
+        "best_epoch": 1 + best["epoch"],
+        "best_validation_loss": best["validation_loss"],
+        "last_training_loss": last["training_loss"],
+        "last_validation_loss": last["validation_loss"],
+        "seconds": sum(epoch["seconds"] for epoch in history),
+    }
+
+
+def _counted(epoch: Mapping[str, Any]) -> dict[str, Any]:
+    """An epoch as people count them, from 1; in the history of a checkpoint they are indices, from 0."""
+    return {**epoch, **{key: 1 + epoch[key] for key in ("epoch", "best_epoch")}}
+
+
+def setting(options: Options, context: str, ranks: Communicator, rate: float, scaling: str) -> Iterator[str]:
+    """Where it computes, what several processes share, and a learning rate that is not the one given."""
+    total = options.batch_size * ranks.size
+    threads = "1 thread" if THREADS == 1 else f"{THREADS} threads"
+    if ranks.size > 1:
+        machines = "1 machine" if ranks.machines == 1 else f"{ranks.machines} machines"
+        yield (
+            f"{ranks.size} processes on {machines}, {threads if context == 'cpu' else 'a GPU'} each; "
+            f"a step learns from {total} samples, {options.batch_size} a process"
+        )
+    else:
+        yield f"computing on {f'the CPU, {threads}' if context == 'cpu' else f'GPU {options.device_id}'}"
+    if ranks.size > 1 or scaling != "none" or options.warmup:
+        how = "as given" if scaling == "none" else f"{scaling} in the {total} samples of a step over {BATCH}"
+        warmup = f", after a warm-up of {options.warmup:g} epochs" if options.warmup else ""
+        yield f"learning rate {rate:g}, {how}{warmup}"
+
+
+def line_of(epoch: Mapping[str, Any], best: bool) -> str:
+    """What is said of an epoch when it is over."""
+    return (
+        f"epoch {1 + epoch['epoch']}: loss {epoch['training_loss']:.4g}, validation "
+        f"{epoch['validation_loss']:.4g}{' (best)' if best else ''}, rate {epoch['learning_rate']:.3g}, "
+        f"{epoch['samples_per_second']:.3g} samples/s"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that a result may depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def draw_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """A picture of both losses, the best epoch marked and falls of the learning rate dotted."""
+    # Imported here: it takes a second, and wrong options should be answered at once.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [1 + epoch["epoch"] for epoch in history]
+    figure = Figure(figsize=(8, 4.5), layout="tight")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    style = "o-" if len(history) == 1 else "-"
+    for key, label in (("training_loss", "training"), ("validation_loss", "validation")):
+        axes.plot(epochs, [epoch[key] for epoch in history], style, label=label)
+    best = history[history[-1]["best_epoch"]]
+    axes.plot(1 + best["epoch"], best["validation_loss"], "k*", label=f"best: {best['validation_loss']:.4g}")
+    for before, after in itertools.pairwise(history):
+        if after["learning_rate"] < before["learning_rate"]:
+            axes.axvline(1 + after["epoch"], color="grey", linestyle=":", linewidth=1)
+    axes.set(xlabel="epoch", ylabel="loss", title=path.absolute().parent.name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=120)

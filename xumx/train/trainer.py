@@ -1,0 +1,348 @@
+"""The training loop: steps, validation, checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import nnabla as nn
+import nnabla.random
+import nnabla.solvers as S
+import numpy as np
+from nnabla.ext_utils import get_extension_context
+from tqdm import tqdm
+
+from xumx.base.errors import UsageError, XumxError
+from xumx.base.log import Lines
+from xumx.graph import losses, model
+from xumx.graph.losses.adversarial import SCOPE, create_discriminators
+from xumx.graph.losses.features import Encoders
+from xumx.graph.objective import Objective
+from xumx.network import weights
+from xumx.network.weights import Weights
+from xumx.parallel.communicator import Communicator
+from xumx.train import checkpoint
+from xumx.train.adversary import Adversary
+from xumx.train.checkpoint import Checkpoint, State, restore_solver, solver_arrays
+from xumx.train.datasets import Datasets
+from xumx.train.iterator import StreamIterator
+from xumx.train.options import Options, fields
+from xumx.train.record import Record, line_of, results, setting
+from xumx.train.schedule import scale, warmth
+from xumx.train.validation import Validation
+
+BEST = "best.h5"
+
+
+class Trainer:
+    """A run; :meth:`run` trains until it is over.
+
+    Parameters
+    ----------
+    options : Options
+        Those of the resumed run if there is one.
+    data : Datasets
+    communicator : Communicator
+    context : str
+        'cpu' or 'cudnn'.
+    ops : module
+        See :func:`xumx.graph.ops_for`.
+    lines : Lines
+        Where warnings of this process wait for rank 0.
+    start : Checkpoint or Weights, optional
+        What to resume, or what to start from in place of random weights.
+    encoders : list, optional
+        Those of a frozen network, for deep features.
+
+    Attributes
+    ----------
+    position : Position
+        Where the run is.
+    stopped : int
+        What it was stopped with before its end; 0 if it was not.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        data: Datasets,
+        communicator: Communicator,
+        context: str,
+        ops: ModuleType,
+        lines: Lines,
+        start: Checkpoint | Weights | None = None,
+        encoders: Encoders | None = None,
+    ) -> None:
+        self._options, self._data, self._communicator, self._ops = options, data, communicator, ops
+        self._lines = lines
+        self._device, self._context = context, get_extension_context(context, device_id=options.device_id)
+        self._config = start.config if start else options.config
+        self._output = Path(options.output)
+        self._scope: OrderedDict[str, Any] = OrderedDict()
+        if isinstance(start, Checkpoint):
+            self._state = State.resumed(start, options, communicator.rank, communicator.size)
+        else:
+            statistics = {} if start else data.statistics()._asdict()
+            self._state = State.new(options, communicator.rank, statistics)
+        self.position = self._state.position
+        self.stopped = 0
+        self._stop: Callable[[], int] = lambda: 0
+        several = communicator.size > 1 or self._state.before > 1
+        self._scaling = options.lr_scaling or ("linear" if several else "none")
+        self._scale = scale(self._scaling, options.batch_size * communicator.size)
+        terms = losses.terms(losses.parse(options.loss), options.mcoef)
+        judged = [term.label for term in terms if term.loss.adversarial]
+        self._seed()
+        with self._entered():
+            if isinstance(start, Checkpoint):
+                for name, values in start.parameters.items():
+                    model.set_parameter(name, values)
+            elif start:
+                model.set_weights(start)
+            else:
+                rng = np.random.RandomState(options.seed)
+                model.create_parameters(self._config, rng, **self._state.statistics)
+            if judged and not isinstance(start, Checkpoint):
+                create_discriminators(self._config, np.random.RandomState([options.seed, 1]))
+            self._parameters = nn.get_parameters(grad_only=False)
+            first = communicator.broadcast({name: p.d for name, p in self._parameters.items()})
+            for name, p in self._parameters.items():
+                p.d = first[name]
+            self._separator = {n: p for n, p in self._parameters.items() if not n.startswith(SCOPE)}
+            self._solver = S.Adam(options.lr)
+            self._solver.set_parameters({n: p for n, p in self._separator.items() if p.need_grad})
+            self._objective = Objective(
+                self._config,
+                options.batch_size,
+                data.stream.samples,
+                ops,
+                rng=self._state.rng,
+                terms=terms,
+                encoders=encoders,
+            )
+            args = self._config, self._objective, ops, communicator, data.unpaired, options.nb_workers
+            self._adversary = Adversary(judged[0], *args) if judged else None
+            self._solvers = [self._solver, *([self._adversary.solver] if self._adversary else [])]
+            if isinstance(start, Checkpoint):
+                for solver in self._solvers:
+                    restore_solver(solver, start)
+        self._validation = Validation(data.validation, self._config, ops, terms, communicator, encoders)
+
+    def run(self, stop: Callable[[], int] | None = None) -> dict[str, Any]:
+        """Train to the last epoch or until early stopping; the results in a few numbers.
+
+        Parameters
+        ----------
+        stop : callable, optional
+            Asked at each step, and within validation: of what else than 0 it gives on any rank, the run takes
+            note in :attr:`stopped` and ends, with a checkpoint from which it goes on as if nothing had been.
+
+        Raises
+        ------
+        UsageError
+            If there is nothing left to do.
+        XumxError
+            If the loss is no number any more, data cannot be read, or files cannot be written; the last
+            checkpoint is kept.
+        """
+        options, at, stopping = self._options, self.position, self._state.stopping
+        ranks, self.stopped = self._communicator, 0
+        self._stop = stop or self._stop
+        if at.epoch >= options.epochs:
+            raise UsageError(f"--epochs {options.epochs}: the run has trained {at.epoch} already; give more")
+        if stopping.over:
+            raise UsageError(f"--patience {options.patience}: the run was stopped by it; give more")
+        stream = StreamIterator(
+            self._data.stream,
+            options.batch_size,
+            workers=options.nb_workers,
+            epoch=at.epoch,
+            step=at.samples // (options.batch_size * ranks.size),
+        )
+        leads = ranks.rank == 0
+        quiet = options.quiet or not leads
+        epochs = tqdm(total=options.epochs, initial=at.epoch, desc="epochs", unit="epoch", disable=quiet)
+        reading = self._adversary.reading() if self._adversary else contextlib.nullcontext()
+        with self._entered(), stream, epochs, reading:
+            args = fields(options), at.history, ranks.size, self._device
+            record = Record(self._output, *args) if leads else None
+            if not quiet:
+                rate = self._state.plateau.rate * self._scale
+                for line in setting(options, self._device, ranks, rate, self._scaling):
+                    epochs.write(line)
+            while at.epoch < options.epochs and not stopping.over:
+                self._train(stream, quiet)
+                best = None if self.stopped else self._end_epoch(quiet)
+                if best is None:
+                    self.save()
+                    break
+                if record and best:
+                    weights.save(self._output / BEST, model.get_weights(self._config))
+                self.save()
+                if record:
+                    record.update(at.history, self._progress())
+                if not quiet:
+                    epochs.update()
+                    epochs.write(line_of(at.history[-1], best))
+        return results(at.history) if at.history else {}
+
+    def save(self) -> None:
+        """Write the checkpoint. All processes call it, and rank 0 writes.
+
+        Raises
+        ------
+        XumxError
+            If it cannot be written, or a parameter is no finite number; the one before is kept.
+        """
+        found = self._communicator.gather((self._state.rng.bit_generator.state, self._lines.take()))
+        random = [state for state, _ in found]
+        for _, lines in found:
+            self._lines.show(lines)
+        if self._communicator.rank > 0:
+            return
+        parameters = {name: p.d for name, p in self._parameters.items()}
+        for name, values in parameters.items():
+            if not np.isfinite(values).all():
+                self._diverged(f"{name} holds values that are not finite")
+        progress = self._state.progress(self._options, random)
+        whole = Checkpoint(
+            self._config, parameters, *solver_arrays(self._solvers), self._state.statistics, progress
+        )
+        checkpoint.save(self._output / checkpoint.NAME, whole)
+
+    def _progress(self) -> str:
+        if self._state.stopping.over:
+            return "stopped early"
+        return "training" if self.position.epoch < self._options.epochs else "done"
+
+    def _train(self, stream: StreamIterator, quiet: bool) -> None:
+        """The rest of the epoch."""
+        at, options, data = self.position, self._options, self._data
+        steps, batch = data.stream.steps(options.batch_size), options.batch_size * self._communicator.size
+        done = at.samples // batch
+        began = saved = time.monotonic()
+        before = at.seconds
+        bar = tqdm(
+            total=steps * batch,
+            initial=done * batch,
+            desc=f"epoch {at.epoch + 1}",
+            unit="sample",
+            leave=False,
+            disable=quiet,
+        )
+        with bar:
+            for step in range(done, steps):
+                mixture, targets = stream.next()
+                self._solver.set_learning_rate(self._rate(at.samples + batch))
+                values = self._step(mixture, targets)
+                due = time.monotonic() - saved >= 60 * options.checkpoint_every
+                values, due, self.stopped = self._meet(values, due)
+                for name, value in values.items():
+                    at.sums[name] = at.sums.get(name, 0.0) + value * batch
+                at.samples += batch
+                at.seconds = before + time.monotonic() - began
+                bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
+                bar.update(batch)
+                if self.stopped:
+                    return
+                if due and step + 1 < steps:
+                    self.save()
+                    saved = time.monotonic()
+
+    def _step(self, mixture: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """One update; the loss before it, and its terms."""
+        self._seed()
+        self._solver.zero_grad()
+        self._objective.feed(mixture, targets)
+        loss = self._objective.forward()
+        if not math.isfinite(loss):
+            self._diverged(f"the loss is {loss}")
+        values = {"loss": loss, **self._objective.values()}
+        self._communicator.backward(self._objective.loss, self._separator)
+        self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
+        if self._adversary:
+            values["discriminator"] = self._adversary.step(self._solver.learning_rate())
+        return values
+
+    def _seed(self) -> None:
+        """Let what NNabla draws, such as dropout on a GPU, follow from the seed, the rank and the step."""
+        at = self.position
+        words = [self._options.seed, self._communicator.rank, at.epoch, at.samples]
+        nnabla.random.set_function_seed(int(np.random.SeedSequence(words).generate_state(1)[0] >> 1))
+
+    def _meet(self, values: dict[str, float], due: bool) -> tuple[dict[str, float], bool, int]:
+        """After each step: all ranks' mean losses; if rank 0 holds a checkpoint due; if any is to stop."""
+        found = self._communicator.gather((values, due, self._stop(), self._lines.take()))
+        for *_, lines in found:
+            self._lines.show(lines)
+        means = {name: sum(theirs[0][name] for theirs in found) / len(found) for name in values}
+        return means, found[0][1], max(theirs[2] for theirs in found)
+
+    def _rate(self, samples: int) -> float:
+        """The learning rate of the step that ends at a number of samples of the epoch."""
+        epochs = self.position.epoch + samples / self._data.stream.size
+        return self._state.plateau.rate * self._scale * warmth(epochs, self._options.warmup)
+
+    def _end_epoch(self, quiet: bool) -> bool | None:
+        """Validate, and move on to the next epoch; whether this one was the best. None: stopped before."""
+        at, state = self.position, self._state
+        began = time.monotonic()
+        if self._communicator.size > 1:
+            self._compare()
+        valid = self._validation.run(progress=not quiet, stop=self._stop)
+        if valid is None:
+            self.stopped = max(self._communicator.gather(self._stop()))
+            return None
+        if not math.isfinite(valid["loss"]):
+            self._diverged(f"the validation loss is {valid['loss']}")
+        rate = self._rate(at.samples)
+        state.plateau.step(valid["loss"])
+        best = state.stopping.step(at.epoch, valid["loss"])
+        training = {name: value / at.samples for name, value in at.sums.items()}
+        at.history.append(
+            {
+                "epoch": at.epoch,
+                **_named("training", training),
+                **_named("validation", valid),
+                "learning_rate": rate,
+                "best_epoch": state.stopping.best_epoch,
+                "seconds": at.seconds + time.monotonic() - began,
+                "samples_per_second": at.samples / at.seconds,
+            }
+        )
+        at.epoch, at.samples, at.sums, at.seconds = at.epoch + 1, 0, {}, 0.0
+        return best
+
+    def _compare(self) -> None:
+        """See that all ranks have the same parameters: they would drift apart unseen."""
+        digest = hashlib.blake2b()
+        for name in sorted(self._parameters):
+            digest.update(self._parameters[name].d.tobytes())
+        if others := self._communicator.differing(digest.digest()):
+            raise XumxError(
+                f"after epoch {self.position.epoch + 1} the parameters of {others} are not those of rank 0: "
+                "a network or a memory that errs, or different versions; the last checkpoint is kept"
+            )
+
+    def _diverged(self, what: str) -> NoReturn:
+        path = self._output / checkpoint.NAME
+        advice = f"resume {path} with a smaller --lr" if path.exists() else "try a smaller --lr"
+        raise XumxError(f"training diverged in epoch {self.position.epoch + 1}: {what}; {advice}")
+
+    @contextlib.contextmanager
+    def _entered(self) -> Iterator[None]:
+        """The run's own context and parameters, as NNabla's are global."""
+        with nn.context_scope(self._context), nn.auto_forward(False), nn.parameter_scope("run", self._scope):
+            yield
+
+
+def _named(kind: str, losses: dict[str, float]) -> dict[str, float]:
+    """'loss' becomes 'training_loss', 'time' becomes 'training_time_loss'."""
+    return {f"{kind}_{name.removesuffix('loss')}_loss".replace("__", "_"): v for name, v in losses.items()}
