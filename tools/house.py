@@ -75,7 +75,9 @@ def room(path: str) -> str:
 def survey(root: Path) -> House:
     """Read all Python files below ``root``, which is the package's folder."""
     house = House()
-    sources = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in root.rglob("*.py")}
+    sources = {
+        path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in root.rglob("*.py")
+    }
     for path, source in sorted(sources.items()):
         tree = ast.parse(source)
         house.files[path] = source.count("\n")
@@ -113,7 +115,11 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Lines of a function without its docstring."""
     lines = (function.end_lineno or 0) - function.lineno + 1
     first = function.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         lines -= (first.end_lineno or 0) - first.lineno + 1
     return lines
 
@@ -221,7 +227,9 @@ def figures(house: House) -> str:
     text += ["", "rooms (lines, files):"]
     for name in house.rooms:
         sizes = [lines for path, lines in house.files.items() if room(path) == name]
-        text.append(f"    {name:<12}{sum(sizes):>6,}{len(sizes):>4}  -> {', '.join(sorted(arrows.get(name, ())))}")
+        text.append(
+            f"    {name:<12}{sum(sizes):>6,}{len(sizes):>4}  -> {', '.join(sorted(arrows.get(name, ())))}"
+        )
     problems = [f"    {line}" for line in upward(house)]
     problems += [f"    circle of rooms: {', '.join(group)}" for group in circles(arrows)]
     problems += [f"    circle of files: {', '.join(group)}" for group in circles(files)]
