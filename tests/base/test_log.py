@@ -6,7 +6,7 @@ from xumx.base.log import Lines, WarnOnce
 
 
 def test_rank_0_prints_each_subject_once(capsys):
-    logger = logging.getLogger("xumx.data.track")
+    logger = logging.getLogger("xumx.base.log")
     ranks = [Lines(prints=rank == 0) for rank in range(3)]
     for rank, lines in enumerate(ranks):
         logger.addHandler(lines)

@@ -25,7 +25,7 @@ KEPT = ["tiny", "tiny/tiny.h5", "tiny/tiny.h5.checked"]
 # Another process that resolves the name "tiny": arguments are the URL and the checksum.
 CHILD = """
 import sys
-from xumx import pretrained
+from xumx.network import pretrained
 pretrained.REGISTRY["tiny"] = (pretrained.RemoteFile(sys.argv[1], sys.argv[2]),)
 {before}
 print(pretrained.resolve("tiny", progress=False))

@@ -23,9 +23,14 @@ def plain(change: Set) -> None:
     """No dropout, and batch norm by its running statistics: the gradient of a batch is a mean of samples'."""
     from xumx.graph import model
 
-    kept = {"batch_stat": False, "decay": model.BN_DECAY, "eps": model.BN_EPS}
+    made = model.OpenUnmix.__init__
+
+    def kept(self: model.OpenUnmix, *args: Any, **options: Any) -> None:
+        made(self, *args, **options)
+        self.norm["batch_stat"] = False
+
     change(model, "LSTM_DROPOUT", 0.0)
-    change(model._Network, "statistics", property(lambda self: kept))
+    change(model.OpenUnmix, "__init__", kept)
 
 
 def unreadable(change: Set) -> None:
@@ -181,7 +186,7 @@ def _at_step(change: Set, number: int, rank: int, act: Callable[[Any], object]) 
 
 
 def main() -> int:
-    from xumx import train as command
+    from xumx.train import __main__ as command
 
     train = command._train
 

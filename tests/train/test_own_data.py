@@ -174,7 +174,7 @@ def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch, caplog: Any, cap
     """Whatever NNabla's handler at the root of all loggers would print too."""
 
     def prepare(*_: object) -> None:
-        logging.getLogger("xumx.data.track").warning("careful")
+        logging.getLogger("xumx.base.log").warning("careful")
         raise XumxError("the end")
 
     monkeypatch.setattr("xumx.train.start.prepare", prepare)
