@@ -6,6 +6,8 @@ the newest Python has what separating needs.
 
 import importlib.util
 
+import pytest
+
 NEEDS = {
     "nnabla": ["graph", "train", "study", "engines/test_nnabla.py"],
     "soundfile": ["data"],
@@ -22,3 +24,8 @@ collect_ignore_glob = [
     if importlib.util.find_spec(package) is None
     for pattern in patterns
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Graphs come first: one worker compiles all their functions, which the others then find in a cache."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/graph/"))

@@ -52,7 +52,7 @@ def test_any_sources_are_scored(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_of_these_sources(root: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    save(tmp_path / "net.h5", random_weights(small_config(sources=SOURCES)))
+    save(tmp_path / "net.h5", random_weights(small_config(sources=SOURCES, nb_channels=1)))
     assert main(options(root, tmp_path / "scores", "--model", str(tmp_path / "net.h5"))) == 0
     table = pd.read_csv(tmp_path / "scores" / "scores.csv")
     assert set(table["target"]) == set(SOURCES) and set(table["track"].astype(str)) == {"1", "2"}

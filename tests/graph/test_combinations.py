@@ -49,7 +49,7 @@ def test_the_number_of_subsets(n: int) -> None:
 
 
 @pytest.mark.parametrize("ops", [cpu_ops, stock_ops], ids=["cpu", "stock"])
-@pytest.mark.parametrize("n", range(1, 7))
+@pytest.mark.parametrize("n", (1, 2, 4, 6))
 def test_frequency(n: int, ops: ModuleType) -> None:
     rng = np.random.default_rng(n)
     shape = (rng.integers(2, 5), 3, 2, rng.integers(4, 9))
@@ -61,7 +61,7 @@ def test_frequency(n: int, ops: ModuleType) -> None:
 
 @pytest.mark.parametrize("ops", [cpu_ops, stock_ops], ids=["cpu", "stock"])
 @pytest.mark.parametrize("other", [0.0, 0.5], ids=["sum", "more"])
-@pytest.mark.parametrize("n", range(2, 7))
+@pytest.mark.parametrize("n", (2, 4, 6))
 def test_time(n: int, other: float, ops: ModuleType) -> None:
     """The mixture may hold more than the sources: interferers, or what a recording has of its own."""
     rng = np.random.default_rng(10 + n)
