@@ -28,7 +28,7 @@ collect_ignore_glob = [
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out modules that hold neither tests nor examples: to look for some, pytest would import them all."""
+    """Leave out modules without tests and examples: to look for some, pytest would import them all."""
     if collection_path.suffix != ".py" or collection_path.name.startswith("test_"):
         return None
     return True if ">>> " not in collection_path.read_text(encoding="utf-8") else None

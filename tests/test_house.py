@@ -83,7 +83,12 @@ def test_an_import_upward_is_found(tmp_path):
 
 def test_circles_are_found(tmp_path):
     survey = house.survey(
-        small(tmp_path, base_a="import xumx.base.b", base_b="from xumx.base import a", audio_c="import xumx.base.a")
+        small(
+            tmp_path,
+            base_a="import xumx.base.b",
+            base_b="from xumx.base import a",
+            audio_c="import xumx.base.a",
+        )
     )
     assert house.circles(survey.imports) == [["base/a.py", "base/b.py"]]
     assert house.circles(house.between(survey.arrows)) == []

@@ -93,9 +93,8 @@ def decode(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with Writer(f"{folder}/a.wav", 8000, channels=1) as writer:
     ...         writer.write(np.linspace(-1, 1, 80000)[:, None])
-    ...     sizes = [block.shape for block in decode(f"{folder}/a.wav", channels=2, start=0.5)]
-    >>> sizes
-    [(65536, 2), (10464, 2)]
+    ...     sum(len(block) for block in decode(f"{folder}/a.wav", start=0.5))
+    76000
     """
     _check(sample_rate, channels, start, duration, stream)
 

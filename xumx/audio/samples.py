@@ -69,7 +69,7 @@ def float_samples(frame: av.AudioFrame) -> np.ndarray:
 
 
 def mixing_matrix(layout: av.AudioLayout, channels: int) -> np.ndarray | None:
-    """Make the matrix M for ``block @ M`` that gives a block other channels; None when nothing is to be mixed.
+    """Make the matrix M for ``block @ M`` that changes the channels; None when nothing is to be mixed.
 
     More than two channels become two as in libswresample, left and right at most at full scale, and these
     two become one by their average. Layouts that libswresample does not know are averaged.
@@ -150,7 +150,7 @@ class Resampler:
             self._stream = soxr.ResampleStream(in_rate, out_rate, channels, dtype="float32", quality="HQ")
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Take one more block and give what can be given out, (samples, channels) float32; maybe nothing yet."""
+        """Take one more block and give what is ready, (samples, channels) float32; it may be nothing yet."""
         if self._stream is None:
             return block
         return self._stream.resample_chunk(np.ascontiguousarray(block, np.float32))
@@ -218,7 +218,7 @@ def first_non_finite(block: np.ndarray) -> int | None:
 
 
 def as_audio(array: np.ndarray, channels: int) -> np.ndarray:
-    """Bring a caller's array to (samples, channels) float32; return the array itself where it is that already.
+    """Bring a caller's array to (samples, channels) float32; what is that already comes back itself.
 
     Parameters
     ----------

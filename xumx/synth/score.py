@@ -131,7 +131,7 @@ def compose(samples: int, rng: np.random.Generator) -> Score:
     Examples
     --------
     >>> score = compose(60 * RATE, np.random.default_rng(3))
-    >>> score.sections[0].kind in ("intro", "verse", "chorus"), len(compose(RATE, np.random.default_rng(3)).sections)
+    >>> len(score.sections) > 1, len(compose(RATE, np.random.default_rng(3)).sections)
     (True, 1)
     >>> score.pitch(7) - score.pitch(0), score.steps == 4 * score.beats
     (12, True)

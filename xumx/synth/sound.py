@@ -161,7 +161,7 @@ def pan(audio: np.ndarray, position: float) -> np.ndarray:
 
 
 def wander(samples: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw a line through random points of standard deviation 1, one every so many seconds: (samples,) float32."""
+    """Draw a line through random points, one every so many seconds, normally distributed: (samples,) float32."""
     points = int(samples / (seconds * RATE)) + 3
     at = np.arange(samples, dtype=np.float32) / np.float32(seconds * RATE)
     return np.interp(at, np.arange(points), rng.standard_normal(points)).astype(np.float32)
@@ -180,7 +180,7 @@ def stretch(curve: np.ndarray, hop: int, samples: int) -> np.ndarray:
 
 
 def chorus(audio: np.ndarray, rng: np.random.Generator, depth: float = 0.0025) -> np.ndarray:
-    """Add to (samples,) itself behind a delay that sways, another a channel: (2, samples), wide and detuned."""
+    """Add to (samples,) itself behind a delay that sways, another a channel: (2, samples), wide."""
     wide = np.empty((2, len(audio)), np.float32)
     for channel in wide:
         sway = sine()[phase(rng.uniform(0.2, 0.9), len(audio), rng.uniform())]
@@ -209,7 +209,7 @@ def room(seconds: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def reverberate(audio: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Return what a room answers to (2, samples): the sum of both channels, convolved with (2, any), as long."""
+    """Convolve the sum of both channels of (2, samples) with a room's response, (2, any): (2, samples)."""
     samples = audio.shape[1]
     size = 1 << max((3 * response.shape[1]).bit_length(), 15)
     step = size - response.shape[1] + 1
