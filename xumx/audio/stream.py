@@ -1,9 +1,9 @@
 """One audio stream of a file: from packets to blocks on a time line without holes.
 
-A file is a row of packets, a packet decodes to frames, and a frame is some samples with a time stamp: the tick
-of the stream's clock at which the first of them sounds. `Track` makes of them a row of samples in which sample k
-sounds k / rate seconds after the first, whatever is missing in the file. Five steps, each an iterator over the
-one before:
+A file is a row of packets, a packet decodes to frames, and a frame is some samples with a time stamp: the
+tick of the stream's clock at which the first of them sounds. `Track` makes of them a row of samples in which
+sample k sounds k / rate seconds after the first, whatever is missing in the file. Five steps, each an
+iterator over the one before:
 
     _packets   what can be read of the file
     _decoded   the frames of the packets that decode, their stamps mended
@@ -316,10 +316,10 @@ class Track:
         if expected is None:
             return position
         # Frames in a row have stamps in a row, but seldom to the sample: clocks of milliseconds jitter, and
-        # some drift. Whoever followed each stamp would cut sound, and put silence where nothing is missing. So
-        # a frame is taken to follow the one before it unless its stamp is later by more than a clock is off:
-        # 1/4 s, or 1/50 s where stamps are exact, which is about a frame, so that a lost one is noticed. A
-        # stamp beyond the end that the header tells is no hole, nor is any where no end is known.
+        # some drift. Whoever followed each stamp would cut sound, and put silence where nothing is missing.
+        # So a frame is taken to follow the one before it unless its stamp is later by more than a clock is
+        # off: 1/4 s, or 1/50 s where stamps are exact, which is about a frame, so that a lost one is noticed.
+        # A stamp beyond the end that the header tells is no hole, nor is any where no end is known.
         tolerance = self._rate // (50 if self._exact else 4)
         if position - expected < tolerance or self._length is None or position > self._length:
             return expected

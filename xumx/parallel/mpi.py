@@ -163,8 +163,9 @@ class Mean:
         uses, depths = dict.fromkeys(names.values(), 0), dict.fromkeys(names.values(), 0)
 
         # A parameter is known by the array of its gradient: the graph has variables of its own for it, which
-        # share that array. `rank` is the place of a function in the graph, 0 at the inputs. Backward goes from
-        # the highest to the lowest: the lowest of a parameter's functions is the last to add to its gradient.
+        # share that array. `rank` is the place of a function in the graph, 0 at the inputs. Backward goes
+        # from the highest to the lowest: the lowest of a parameter's functions is the last to add to its
+        # gradient.
         def visit(function: Any) -> None:
             for variable in function.inputs:
                 name = names.get(hash(variable.grad))

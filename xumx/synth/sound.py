@@ -161,7 +161,7 @@ def pan(audio: np.ndarray, position: float) -> np.ndarray:
 
 
 def wander(samples: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw a line through random points, one every so many seconds, normally distributed: (samples,) float32."""
+    """Draw a line through random points, one every so many seconds, of deviation 1: (samples,) float32."""
     points = int(samples / (seconds * RATE)) + 3
     at = np.arange(samples, dtype=np.float32) / np.float32(seconds * RATE)
     return np.interp(at, np.arange(points), rng.standard_normal(points)).astype(np.float32)
