@@ -14,7 +14,7 @@ PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
 export PYTHON310 PYTHON_NEW PYTHON
 
-.PHONY: help demo setup setup-310 setup-new setup-torch setup-programs lint test test-310 test-new test-torch bench clean
+.PHONY: help demo setup setup-310 setup-new setup-torch setup-programs lint house test test-310 test-new test-torch bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -46,6 +46,9 @@ setup-programs: setup-310
 lint: setup-310 ## ruff and mypy
 	$(PY310) -m ruff check .
 	$(PY310) -m mypy
+
+house: ## measure the house: rooms, the imports between them, what has grown too long
+	@"$$(sh tools/find_python.sh any | head -n 1)" tools/house.py $(ARGS)
 
 test: ## lint, separation on the newest Python, conversion, then all on 3.10
 	@$(MAKE) --no-print-directory -j2 setup-310 setup-new setup-torch setup-programs

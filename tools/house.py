@@ -260,13 +260,19 @@ def picture(house: House) -> str:
     return "\n".join([*lines, "```"])
 
 
-def write_page(page: Path, house: House) -> None:
-    """Put the picture between the marks of a page."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+def with_picture(text: str, house: House) -> str:
+    """The text of a page, the picture between its marks made anew.
+
+    Raises
+    ------
+    ValueError
+        If it lacks the marks.
+    """
+    before, _, rest = text.partition(MARKS[0])
     _, mark, after = rest.partition(MARKS[1])
     if not mark:
-        sys.exit(f"{page}: lacks the marks {MARKS[0]} and {MARKS[1]}")
-    page.write_text(f"{before}{MARKS[0]}\n\n{picture(house)}\n\n{mark}{after}", encoding="utf-8")
+        raise ValueError(f"lacks the marks {MARKS[0]} and {MARKS[1]}")
+    return f"{before}{MARKS[0]}\n\n{picture(house)}\n\n{mark}{after}"
 
 
 def main() -> int:
@@ -277,7 +283,11 @@ def main() -> int:
     args = parser.parse_args()
     house = survey(args.root)
     if args.page:
-        write_page(args.page, house)
+        try:
+            text = with_picture(args.page.read_text(encoding="utf-8"), house)
+        except ValueError as error:
+            sys.exit(f"{args.page}: {error}")
+        args.page.write_text(text, encoding="utf-8")
     else:
         print(figures(house))
     return int(args.check and bool(upward(house) or circles(between(house.arrows))))

@@ -1,7 +1,10 @@
 """Music source separation with X-UMX and Open-Unmix.
 
-    >>> import xumx
-    >>> stems = xumx.separate(audio, 44100)          # dict: bass, drums, vocals, other
+    >>> import numpy as np, xumx
+    >>> audio = np.zeros((44100, 2), np.float32)     # (samples, channels)
+    >>> stems = xumx.separate(audio, 44100, model="demo")
+    >>> sorted(stems), stems["vocals"].shape
+    (['bass', 'drums', 'other', 'vocals'], (44100, 2))
 
 The names below are imported when they are first used.
 """

@@ -98,7 +98,7 @@ def open_media(path: PathLike) -> InputContainer:
 
 
 def audio_stream(container: InputContainer, path: str, index: int | None) -> av.AudioStream:
-    """An audio stream by its number; when None, the first that is marked as the default, or else the first.
+    """Choose an audio stream by its number; if None, the first that is marked as the default, or the first.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def audio_stream(container: InputContainer, path: str, index: int | None) -> av.
 
 
 def describe(container: InputContainer, stream: av.AudioStream, path: str) -> AudioInfo:
-    """What the header says of a stream.
+    """Read what the header says of a stream.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def describe(container: InputContainer, stream: av.AudioStream, path: str) -> Au
 
 
 def headers(path: PathLike, most: int | None = None) -> tuple[AudioInfo, ...]:
-    """What a file says of each of its audio streams, or of the first ``most``.
+    """Read what a file says of each of its audio streams, or of the first ``most``.
 
     Raises
     ------

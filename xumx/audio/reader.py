@@ -21,6 +21,17 @@ def probe(path: PathLike, *, stream: int | None = None) -> AudioInfo:
     ------
     AudioError
         When the file is missing, unreadable, or holds no such audio stream.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from xumx.audio import Writer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Writer(f"{folder}/a.wav", 8000, channels=1, tags={"title": "A"}) as writer:
+    ...         writer.write(np.zeros((4000, 1), np.float32))
+    ...     info = probe(f"{folder}/a.wav")
+    >>> info.sample_rate, info.channels, info.duration, info.tags
+    (8000, 1, 0.5, {'title': 'A'})
     """
     with Track(path, stream) as track:
         return track.info
@@ -74,6 +85,16 @@ def decode(
         While iterating: no such file, no audio, nothing that decodes, no sample at all, nothing left at
         ``start``, samples that are NaN or infinite, a sample rate below 1 kHz or above 768 kHz or one that
         changes on the way, time stamps that leave more than an hour empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from xumx.audio import Writer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Writer(f"{folder}/a.wav", 8000, channels=1) as writer:
+    ...         writer.write(np.linspace(-1, 1, 80000)[:, None])
+    ...     sum(len(block) for block in decode(f"{folder}/a.wav", start=0.5))
+    76000
     """
     _check(sample_rate, channels, start, duration, stream)
 
@@ -93,9 +114,27 @@ def read(
     duration: float | None = None,
     stream: int | None = None,
 ) -> tuple[np.ndarray, int]:
-    """A whole file, or a part of one, as one array (samples, channels), and its rate in Hz.
+    """Read a whole file, or a part of one, as one array.
 
-    Arguments and errors are those of `decode`.
+    Arguments, warnings and errors are those of `decode`.
+
+    Returns
+    -------
+    audio : float32 array (samples, channels)
+    sample_rate : int
+        In Hz.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from xumx.audio import Writer
+    >>> ramp = np.linspace(0, 1, 8000, dtype=np.float32)[:, None]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Writer(f"{folder}/a.wav", 8000, channels=1, subtype="float32") as writer:
+    ...         writer.write(ramp)
+    ...     audio, rate = read(f"{folder}/a.wav", start=0.25, duration=0.5)
+    >>> rate, bool(np.array_equal(audio, ramp[2000:6000]))
+    (8000, True)
     """
     _check(sample_rate, channels, start, duration, stream)
     with Track(path, stream) as track:

@@ -28,7 +28,11 @@ _DTYPES: dict[str, type[np.generic]] = {
 
 
 def rate_problem(rate: object) -> str | None:
-    """Why a sample rate cannot be one, as the end of a sentence about it; None when it can."""
+    """Say why a sample rate cannot be one, as the end of a sentence about it; None when it can.
+
+    >>> rate_problem(44100), rate_problem(44.1)
+    (None, 'must be a whole number of Hz from 1000 to 768000, not 44.1')
+    """
     whole = isinstance(rate, (int, np.integer)) and not isinstance(rate, bool)
     if whole and LOWEST_RATE <= rate <= HIGHEST_RATE:  # type: ignore[operator]
         return None
@@ -43,7 +47,7 @@ def check_rate(rate: object, name: str) -> None:
 
 
 def float_samples(frame: av.AudioFrame) -> np.ndarray:
-    """Samples of a decoded frame as (samples, channels) float32, full scale 1.0."""
+    """Return the samples of a decoded frame as (samples, channels) float32, full scale 1.0."""
     channels, count = frame.layout.nb_channels, frame.samples
     dtype = np.dtype(_DTYPES[frame.format.name.removesuffix("p")])
     scale = 1.0 if dtype.kind == "f" else 2.0 ** (1 - 8 * dtype.itemsize)
@@ -65,10 +69,28 @@ def float_samples(frame: av.AudioFrame) -> np.ndarray:
 
 
 def mixing_matrix(layout: av.AudioLayout, channels: int) -> np.ndarray | None:
-    """Matrix M, (channels of the layout, channels), for ``block @ M``; None when nothing is to be mixed.
+    """Make the matrix M for ``block @ M`` that changes the channels; None when nothing is to be mixed.
 
     More than two channels become two as in libswresample, left and right at most at full scale, and these
     two become one by their average. Layouts that libswresample does not know are averaged.
+
+    Parameters
+    ----------
+    layout : av.AudioLayout
+        Of the block.
+    channels : 1 or 2
+        Wanted; or as many as the layout has.
+
+    Returns
+    -------
+    float32 array (channels of the layout, channels), or None
+
+    Examples
+    --------
+    >>> mixing_matrix(av.AudioLayout("stereo"), 1).tolist()
+    [[0.5], [0.5]]
+    >>> mixing_matrix(av.AudioLayout("5.1"), 2).round(2).tolist()[2]  # the centre goes to both sides
+    [0.28999999165534973, 0.28999999165534973]
     """
     count = layout.nb_channels
     if count == channels:
@@ -110,6 +132,13 @@ class Resampler:
     ------
     UsageError
         For rates below `LOWEST_RATE` or above `HIGHEST_RATE`.
+
+    Examples
+    --------
+    >>> resampler = Resampler(48000, 16000, channels=1)
+    >>> parts = [resampler.push(np.ones((1000, 1), np.float32)) for _ in range(3)]
+    >>> sum(len(part) for part in (*parts, resampler.flush()))
+    1000
     """
 
     def __init__(self, in_rate: int, out_rate: int, channels: int) -> None:
@@ -121,20 +150,20 @@ class Resampler:
             self._stream = soxr.ResampleStream(in_rate, out_rate, channels, dtype="float32", quality="HQ")
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """What can be given out after one more block, (samples, channels) float32; it may be nothing yet."""
+        """Take one more block and give what is ready, (samples, channels) float32; it may be nothing yet."""
         if self._stream is None:
             return block
         return self._stream.resample_chunk(np.ascontiguousarray(block, np.float32))
 
     def flush(self) -> np.ndarray:
-        """The last samples; the stream ends here."""
+        """End the stream and give its last samples, (samples, channels) float32."""
         if self._stream is None:
             return self._nothing
         return self._stream.resample_chunk(self._nothing, last=True)
 
 
 def resampled(blocks: Iterable[np.ndarray], in_rate: int, out_rate: int) -> Iterator[np.ndarray]:
-    """A stream of blocks at another rate."""
+    """Turn a stream of blocks, (samples, channels), into one at another rate, as `Resampler` does."""
     resampler = None
     for block in blocks:
         resampler = resampler or Resampler(in_rate, out_rate, block.shape[1])
@@ -144,7 +173,11 @@ def resampled(blocks: Iterable[np.ndarray], in_rate: int, out_rate: int) -> Iter
 
 
 def resample(audio: np.ndarray, in_rate: int, out_rate: int, *, samples: int | None = None) -> np.ndarray:
-    """Audio, (samples, channels), at another rate; cut or filled with zeros to ``samples``, if given."""
+    """Bring audio, (samples, channels), to another rate; cut or fill it with zeros to ``samples``, if given.
+
+    >>> resample(np.zeros((44100, 2), np.float32), 44100, 48000).shape
+    (48000, 2)
+    """
     audio = np.concatenate(list(resampled([audio], in_rate, out_rate)))
     if samples is None:
         return audio
@@ -152,7 +185,12 @@ def resample(audio: np.ndarray, in_rate: int, out_rate: int, *, samples: int | N
 
 
 def cropped(blocks: Iterable[np.ndarray], skip: int, count: int | None) -> Iterator[np.ndarray]:
-    """Samples ``skip`` to ``skip + count`` of a stream of blocks, to its end when ``count`` is None."""
+    """Let samples ``skip`` to ``skip + count`` of a stream of blocks pass, to its end when ``count`` is None.
+
+    >>> blocks = np.arange(6).reshape(3, 2, 1)  # three of two samples
+    >>> [part.ravel().tolist() for part in cropped(blocks, 1, 3)]
+    [[1], [2, 3]]
+    """
     at = 0
     for block in blocks:
         part = block[max(0, skip - at) :]
@@ -167,7 +205,11 @@ def cropped(blocks: Iterable[np.ndarray], skip: int, count: int | None) -> Itera
 
 
 def first_non_finite(block: np.ndarray) -> int | None:
-    """Index of the first sample that is NaN or infinite in any channel; None when all are finite."""
+    """Find the first sample that is NaN or infinite in any channel; None when all are finite.
+
+    >>> first_non_finite(np.array([[0.0, 1.0], [0.0, np.nan]]))
+    1
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(block.sum()):  # one fast pass; a sum that overflows is settled below
             return None
@@ -176,7 +218,7 @@ def first_non_finite(block: np.ndarray) -> int | None:
 
 
 def as_audio(array: np.ndarray, channels: int) -> np.ndarray:
-    """A caller's array as (samples, channels) float32; the array itself where it is that already.
+    """Bring a caller's array to (samples, channels) float32; what is that already comes back itself.
 
     Parameters
     ----------
@@ -188,6 +230,15 @@ def as_audio(array: np.ndarray, channels: int) -> np.ndarray:
     ------
     UsageError
         For any other array.
+
+    Examples
+    --------
+    >>> as_audio(np.zeros(3), 2).shape
+    (3, 2)
+    >>> as_audio(np.zeros(3, np.int16), 2)
+    Traceback (most recent call last):
+        ...
+    xumx.base.errors.UsageError: audio must be floating point with full scale 1, not int16
     """
     if isinstance(array, (str, bytes, os.PathLike)):
         how = "xumx.audio.read gives the array and the rate of a file"

@@ -1,4 +1,16 @@
-"""One audio stream of a file: from packets to blocks on a time line without holes."""
+"""One audio stream of a file: from packets to blocks on a time line without holes.
+
+A file is a row of packets, a packet decodes to frames, and a frame is some samples with a time stamp: the
+tick of the stream's clock at which the first of them sounds. `Track` makes of them a row of samples in which
+sample k sounds k / rate seconds after the first, whatever is missing in the file. Five steps, each an
+iterator over the one before:
+
+    _packets   what can be read of the file
+    _decoded   the frames of the packets that decode, their stamps mended
+    _frames    the same from the start of the file, or from shortly before a sample that is sought
+    _pieces    blocks, and the position of each as its stamp has it
+    _line      the same without holes or overlaps
+"""
 
 from __future__ import annotations
 
@@ -130,6 +142,9 @@ class Track:
         return cropped(self._line(begin, channels, count), 0, count)
 
     def _line(self, begin: int, channels: int, count: int | None) -> Iterator[np.ndarray]:
+        # `position` is the sample that comes next. A piece that begins at it passes. One that begins later
+        # leaves a hole, which silence fills, or all stems after it would be early. One that begins earlier
+        # overlaps with what was given out already (a run-in does, see `_frames`): only its end is new.
         position, silence = begin, 0
         self._begin = begin / self._rate
         for at, block in self._pieces(begin, channels, None if count is None else begin + count):
@@ -147,7 +162,12 @@ class Track:
     def _pieces(self, begin: int, channels: int, stop: int | None) -> Iterator[tuple[int, np.ndarray]]:
         """Runs of samples, each with the position of its first, that reach from ``begin`` to ``stop``.
 
-        Frames are gathered into blocks inside FFmpeg's queue, so that Python works once a block.
+        Frames are gathered into blocks inside FFmpeg's queue, so that Python works once a block: frames of
+        mp3 have 1152 samples, and 57 of them are a block.
+
+        The queue holds samples in a row and of one kind. It is emptied before its block is full when a frame
+        does not continue it: because its stamp says that samples are missing before it, or because its sample
+        format or its channels are others. `at` and the samples in the queue say where its end is.
         """
         queue = av.AudioFifo()
         at = size = 0  # position of the first sample in the queue; samples in the last frame
@@ -175,6 +195,7 @@ class Track:
             size = frame.samples
             frame.pts = None  # the queue takes no stamps with holes
             queue.write(frame)
+            # A frame more than a block is held back: the last frame of all may have to be cut below.
             while queue.samples >= BLOCK + size:
                 yield from take(BLOCK)
             if stop is not None and at + queue.samples >= stop:
@@ -188,6 +209,10 @@ class Track:
 
     def _frames(self, begin: int) -> Iterator[av.AudioFrame]:
         """Decoded frames from the beginning, or from somewhat before sample ``begin``."""
+        # A seek saves decoding all that is before `begin`, if two things hold. The stamps must be exact to
+        # the sample, or the frames would not be those that decoding from the beginning puts there. And the
+        # decoder needs a run-in: a coded frame overlaps with the one before it, so that the first ones after
+        # a seek come out wrong. These lie before `begin`, and `_pieces` drops them.
         frames = self._decoded()
         run_in = self._rate if self._needs_long_run_in() else _RUN_IN
         seeks = begin > run_in and self._exact and self._length is not None and begin < self._length
@@ -220,8 +245,13 @@ class Track:
 
     def _decoded(self) -> Iterator[av.AudioFrame]:
         """The frames of all packets that decode."""
-        # FFmpeg does not know the block before the first of a page, with which that one overlaps. It then
-        # stamps the page's first packet too late and holds it for too short; where it ends is right.
+        # Vorbis codes blocks that overlap, of two lengths: a packet whose block has n samples gives out
+        # n_before / 4 + n / 4 of them. A page of Ogg says where its last packet ends, and FFmpeg counts back
+        # from there to where the others begin. Of the first packet of a page it does not know n_before: it
+        # holds the packet for too short, and stamps it too late by as much. Where it ends is right all the
+        # same, and the decoder, which knows the block before, gives all its samples:
+        #
+        #     packet.pts + packet.duration  =  end  =  begin + frame.samples
         by_end = self._codec == "vorbis" and "ogg" in self._formats
         stamp = 0
         for packet in self._packets():
@@ -279,11 +309,17 @@ class Track:
         """Where a frame belongs, in samples: behind the one before it, or behind a hole."""
         if frame.pts is None:
             return expected or 0
+        # (stamp - origin) · tick · rate, rounded to the nearest sample, in whole numbers: the tick is a
+        # fraction, and with floats long recordings with fine clocks would be off by a sample.
         ticks = (frame.pts - (self._origin or 0)) * self._tick.numerator * self._rate
         position = (2 * ticks + self._tick.denominator) // (2 * self._tick.denominator)
         if expected is None:
             return position
-        # Coarse stamps jitter, and some drift; a hole is more than that.
+        # Frames in a row have stamps in a row, but seldom to the sample: clocks of milliseconds jitter, and
+        # some drift. Whoever followed each stamp would cut sound, and put silence where nothing is missing.
+        # So a frame is taken to follow the one before it unless its stamp is later by more than a clock is
+        # off: 1/4 s, or 1/50 s where stamps are exact, which is about a frame, so that a lost one is noticed.
+        # A stamp beyond the end that the header tells is no hole, nor is any where no end is known.
         tolerance = self._rate // (50 if self._exact else 4)
         if position - expected < tolerance or self._length is None or position > self._length:
             return expected

@@ -36,9 +36,25 @@ _LAYOUTS = {
 
 
 def promised_bytes(path: str | os.PathLike[str]) -> int | None:
-    """Size of the samples in a WAV, CAF or W64 file by its header; None where that leaves it open.
+    """Read the size of the samples in a WAV, CAF or W64 file off its header; None where that leaves it open.
 
-    A file that was not downloaded to its end has fewer; FFmpeg tells what is there, and not what should be.
+    A file that was not downloaded to its end has fewer bytes; FFmpeg tells what is there, and not what should
+    be.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile, wave
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with wave.open(f"{folder}/a.wav", "wb") as file:
+    ...         file.setparams((1, 2, 8000, 0, "NONE", ""))
+    ...         file.writeframes(bytes(100))
+    ...     promised_bytes(f"{folder}/a.wav")
+    100
     """
     with open(path, "rb") as file:
         magic = file.read(4)
@@ -63,7 +79,7 @@ def promised_bytes(path: str | os.PathLike[str]) -> int | None:
 
 
 def is_chained(path: str | os.PathLike[str], streams: int) -> bool:
-    """Whether more than one recording follows another in an Ogg file.
+    """Tell whether one recording follows another in an Ogg file.
 
     Each has a time line of its own then, and a seek by time may end in any of them.
 
@@ -72,6 +88,11 @@ def is_chained(path: str | os.PathLike[str], streams: int) -> bool:
     path : path
     streams : int
         How many there are side by side.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
     """
     if not os.path.isfile(path):  # a pipe is read once
         return False

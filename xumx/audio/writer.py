@@ -115,6 +115,16 @@ class Writer:
         For what the format cannot hold, naming the option.
     AudioError
         Here and in the methods, when the file cannot be written. Nothing is left of it then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Writer(f"{folder}/a.flac", 44100, subtype="int24") as writer:
+    ...         writer.write(np.zeros((1000, 2), np.float32))
+    ...         hidden = writer.path.exists()
+    ...     hidden, writer.path.exists()
+    (False, True)
     """
 
     def __init__(
@@ -167,7 +177,15 @@ class Writer:
             self._container.start_encoding()
 
     def write(self, block: np.ndarray) -> None:
-        """Append a block, (samples, channels), of any length."""
+        """Append a block, (samples, channels), of any length.
+
+        Raises
+        ------
+        UsageError
+            For another shape.
+        AudioError
+            For samples that are NaN or infinite, when the file is closed, or cannot be written.
+        """
         block = np.asarray(block, np.float32)
         if block.ndim != 2 or block.shape[1] != self._channels:
             raise UsageError(f"{self.path}: a block is (samples, {self._channels}), not {block.shape}")
@@ -254,7 +272,13 @@ def check_format(
     bitrate: int | None = None,
     subtype: str | None = None,
 ) -> None:
-    """Raise a UsageError for what a format cannot hold; as for `Writer`, with None for what is not known."""
+    """Raise a UsageError for what a format cannot hold; as for `Writer`, with None for what is not known.
+
+    >>> check_format("flac", 44100, subtype="float32")
+    Traceback (most recent call last):
+        ...
+    xumx.base.errors.UsageError: ...subtype float32 cannot be had in flac
+    """
     if name not in _FORMATS:
         raise UsageError(f"unknown format {name!r}; use --format with one of {', '.join(FORMATS)}")
     kind = _FORMATS[name]

@@ -55,7 +55,7 @@ class Objective:
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> config = ModelConfig(n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
     >>> with nn.parameter_scope("", {}):
     ...     objective = Objective(config, 1, 800, cpu_ops)

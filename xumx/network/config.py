@@ -73,6 +73,16 @@ class ModelConfig:
     ------
     UsageError
         For sizes that make no network, and names that are none.
+
+    Examples
+    --------
+    >>> config = ModelConfig(n_fft=2048, n_hop=512, max_bin=744)
+    >>> config.arch, config.bins, config.directions, config.lstm_size
+    ('x-umx', 1025, 2, 256)
+    >>> ModelConfig(hidden_size=511)
+    Traceback (most recent call last):
+        ...
+    xumx.base.errors.UsageError: hidden_size must be even for a bidirectional LSTM, not 511
     """
 
     arch: str = "x-umx"
@@ -133,6 +143,7 @@ class ModelConfig:
 
     @property
     def directions(self) -> int:
+        """Directions of the LSTM: 2, or 1 if it goes forward in time only."""
         return 1 if self.unidirectional else 2
 
     @property
@@ -159,6 +170,14 @@ def check_name(name: object) -> None:
     UsageError
         If it is empty, longer than 100 bytes, ``.`` or ``..``, begins or ends with a space, or holds a slash,
         a backslash, a colon or what is not printable.
+
+    Examples
+    --------
+    >>> check_name("lead vocals")
+    >>> check_name("../vocals")
+    Traceback (most recent call last):
+        ...
+    xumx.base.errors.UsageError: '../vocals' cannot be the name of a source: ...
     """
     if (
         not isinstance(name, str)
@@ -175,7 +194,18 @@ def check_name(name: object) -> None:
 
 
 def bandwidth_to_max_bin(sample_rate: int, n_fft: int, bandwidth: float) -> int:
-    """Number of bins of an ``n_fft`` spectrum whose frequency is at most ``bandwidth`` Hz."""
+    """Count the bins of an ``n_fft`` spectrum whose frequency is at most ``bandwidth`` Hz.
+
+    Raises
+    ------
+    UsageError
+        If the bandwidth is not positive.
+
+    Examples
+    --------
+    >>> bandwidth_to_max_bin(44100, 4096, 16000)
+    1487
+    """
     if not 0 < bandwidth < math.inf:
         raise UsageError(f"bandwidth must be positive, not {bandwidth}")
     return min(int(bandwidth * n_fft / sample_rate) + 1, n_fft // 2 + 1)

@@ -30,6 +30,12 @@ class RemoteFile:
         Where it is; the last part of the path is its name.
     checksum : str
         ``algorithm:hexdigest`` of its bytes, with an algorithm of :mod:`hashlib`. The first digits suffice.
+
+    Examples
+    --------
+    >>> file = RemoteFile("https://example.org/files/vocals-b62c91ce.pth", "sha256:b62c91ce")
+    >>> file.name, file.for_pytorch, file.kept
+    ('vocals-b62c91ce.pth', True, 'vocals.h5')
     """
 
     url: str
@@ -37,6 +43,7 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
+        """What it is called where it is published."""
         return PurePosixPath(urlsplit(self.url).path).name
 
     @property
@@ -78,7 +85,7 @@ BUNDLED = {"demo": Path(__file__).parents[1] / "assets" / "demo.h5"}
 def resolve(
     model: str | os.PathLike[str], *, model_dir: str | os.PathLike[str] | None = None, progress: bool = True
 ) -> Path:
-    """The weights that a name or a path stands for.
+    """Find the weights that a name or a path stands for, and download them once.
 
     A string that is a name of `REGISTRY` or `BUNDLED` means that network, even where a file or folder of
     that name exists (write ``./x-umx`` for that one). Any other string, and every path object, is a path.
@@ -111,6 +118,15 @@ def resolve(
         file in the cache that is not the published one.
     XumxError
         For checkpoints that wait to be converted, without PyTorch.
+
+    Examples
+    --------
+    >>> resolve("demo").name
+    'demo.h5'
+    >>> resolve("x-unx")
+    Traceback (most recent call last):
+        ...
+    xumx.base.errors.UsageError: unknown model 'x-unx' (did you mean 'x-umx'?): ...
     """
     if isinstance(model, str) and model in BUNDLED:
         return BUNDLED[model]
@@ -137,7 +153,11 @@ def resolve(
 
 
 def cache_folder(model_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where downloads are kept: `model_dir`, else ``$XUMX_HOME``, else the user's cache of this system."""
+    """Return the folder of downloads: `model_dir`, else ``$XUMX_HOME``, else the user's cache of this system.
+
+    >>> cache_folder("here").as_posix()
+    'here'
+    """
     # platformdirs is what pooch.os_cache calls; pooch itself costs 30 ms to import, and a start that
     # finds its weights in the cache has no other use for it.
     folder = model_dir or os.environ.get("XUMX_HOME") or platformdirs.user_cache_dir("xumx")

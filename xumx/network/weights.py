@@ -47,7 +47,14 @@ class Weights:
 
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Plain name and shape of every parameter of one source, in the official order of creation."""
+    """Return the plain name and shape of every parameter of one source, in the official order of creation.
+
+    Examples
+    --------
+    >>> shapes = parameter_shapes(ModelConfig())
+    >>> shapes["input_mean"], shapes["fc1/affine/W"], shapes["lstm/lstm/weight_l0"]
+    ((1487,), (2974, 512), (2, 4, 256, 768))
+    """
     c, k, b = config.nb_channels, config.max_bin, config.bins
     hidden, h, d, layers = config.hidden_size, config.lstm_size, config.directions, config.nb_layers
     shapes: dict[str, tuple[int, ...]] = {
@@ -73,9 +80,14 @@ def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def stored_name(arch: str, source: str, name: str) -> str:
-    """What a source's parameter is called in its file; what sources share has one name for them all.
+    """Return the name in the file of a source's parameter; what sources share has one name for them all.
 
-    ``fc1/affine/W`` of ``bass`` is ``fc1_bass/affine/W`` in an X-UMX file; in the others it keeps its name.
+    Examples
+    --------
+    >>> stored_name("x-umx", "bass", "fc1/affine/W"), stored_name("umx", "bass", "fc1/affine/W")
+    ('fc1_bass/affine/W', 'fc1/affine/W')
+    >>> stored_name("joint", "bass", "fc1/affine/W"), stored_name("joint", "bass", "fc3/affine/W")
+    ('fc1/affine/W', 'fc3_bass/affine/W')
     """
     head, slash, tail = name.partition("/")
     own = arch == "x-umx" or (arch == "joint" and head == _HEAD)
@@ -139,6 +151,17 @@ def save(path: str | os.PathLike[str], weights: Weights, *, dtype: Any = np.floa
     ------
     WeightsError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> config = ModelConfig("umx", ("vocals",), n_fft=64, n_hop=16, hidden_size=8, max_bin=20)
+    >>> zeros = {name: np.zeros(shape, np.float32) for name, shape in parameter_shapes(config).items()}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/vocals.h5", Weights(config, {"vocals": zeros}))
+    ...     again = load(f"{folder}/vocals.h5")
+    >>> again.config == config, sorted(again.parameters)
+    (True, ['vocals'])
     """
     path, config = Path(path), weights.config
     if config.independent and len(config.sources) > 1:
@@ -165,7 +188,14 @@ def _load_folder(folder: Path) -> Weights:
 
 
 def join(files: Mapping[str, Path], read: Callable[[Path], Weights]) -> Weights:
-    """One UMX network of a file a source, the published sources first.
+    """Join files of one source each to one UMX network, the published sources first.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        By source.
+    read : callable
+        What makes weights of a file: :func:`load`, or that of another format.
 
     Raises
     ------

@@ -29,6 +29,14 @@ class Communicator:
         Which of those on this machine.
     machines : int
         On how many machines they are.
+
+    Examples
+    --------
+    One process has all the work, and its values are the means:
+
+    >>> alone = Communicator()
+    >>> list(alone.share(["a long song", "a short one"])), alone.gather(3), alone.sum(np.ones(2)).tolist()
+    (['a long song', 'a short one'], [3], [1.0, 1.0])
     """
 
     rank = 0
@@ -45,7 +53,7 @@ class Communicator:
         loss.backward(clear_buffer=True)
 
     def share(self, items: Sequence[T], passed: Callable[[T], object] = lambda item: None) -> Iterator[T]:
-        """Items for this process to work on, each when it is asked for: a slow process holds nobody up.
+        """Hand out items to work on, each when it is asked for: a slow process holds nobody up.
 
         Parameters
         ----------
@@ -54,11 +62,16 @@ class Communicator:
             process; all must take items until none is left, and then :meth:`gather` what became of them.
         passed : callable
             Called in another thread of rank 0 with each item of another process that asks for the next.
+
+        Yields
+        ------
+        item
+            The next that falls to this process.
         """
         yield from items
 
     def after_first(self, make: Callable[[], T]) -> T:
-        """What this process makes, after rank 0 has: what is wrong for all is found by that one, and said."""
+        """Call ``make`` after rank 0 has, and return what it makes: rank 0 says for all what is wrong."""
         if self.rank == 0:
             made = make()
             self.barrier()
@@ -71,16 +84,16 @@ class Communicator:
         os._exit(code)
 
     def gather(self, value: T) -> list[T]:
-        """What each process has, by rank."""
+        """Return what each process has, by rank."""
         return [value]
 
     def broadcast(self, value: T | None) -> T:
-        """What rank 0 has; the others may give None."""
+        """Return what rank 0 has; the others may give None."""
         assert value is not None
         return value
 
     def differing(self, value: object) -> str:
-        """The ranks, in words, whose value is not that of rank 0; nothing if all have the same."""
+        """Name the ranks whose value is not that of rank 0: ``ranks 1 and 3``; empty if all have the same."""
         found = self.gather(value)
         others = [str(rank) for rank, theirs in enumerate(found) if theirs != found[0]]
         return f"rank{'s' * (len(others) > 1)} {listing(others)}" if others else ""
@@ -90,5 +103,5 @@ class Communicator:
         self.gather(None)
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Sum of a small array over all processes, float64; the same on all of them to the last bit."""
+        """Sum a small array over all processes in float64; the same on all of them to the last bit."""
         return np.sum(self.gather(np.asarray(values, np.float64)), axis=0)

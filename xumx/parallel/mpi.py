@@ -30,7 +30,7 @@ _ASKING, _PATIENCE = 1, 1e-2  # the tag of who asks rank 0 for work, and seconds
 
 
 class MpiCommunicator(Communicator):
-    """See :class:`xumx.parallel.communicator.Communicator`.
+    """One of several processes; the methods are those of :class:`xumx.parallel.communicator.Communicator`.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class MpiCommunicator(Communicator):
         mean.end()
 
     def share(self, items: Sequence[T], passed: Callable[[T], object] = lambda item: None) -> Iterator[T]:
-        """See :meth:`Communicator.share`.
+        """Hand out items one by one; see :meth:`Communicator.share`.
 
         A thread of rank 0 tells who asks which item is next, so that rank 0 works too, and takes its items
         from the same counter. (MPI's own executor keeps rank 0 from work. A counter that all reach in its
@@ -132,10 +132,22 @@ class MpiCommunicator(Communicator):
 class Mean:
     """Means over all processes, on the way while backward is still running.
 
-    Arrays are packed into buckets in the order in which backward is done with them: the deepest function
-    first. A bucket leaves as soon as it and those before it are whole, so that all processes send the same
-    buckets in the same order, whatever the order of their functions. Bucket 0 holds what backward leaves
-    alone: the running statistics.
+    The gradient of the last layer is there long before that of the first. If it is sent at once, the network
+    is busy while the processor still computes the others, and at the end of backward little is left to wait
+    for. Three things stand in the way of just that:
+
+    - A message costs its latency, however short it is, and a network has hundreds of small parameters. So
+      gradients are packed into buckets of some megabytes, and each bucket is one message.
+    - Messages of different processes are matched by their order alone: the third one of each is summed. So
+      all processes must fill and send the same buckets in the same order, although backward may go through
+      branches of the graph in an order of its own.
+    - A parameter that several functions use (the weights of a discriminator that hears the estimate and the
+      target) gets its gradient in as many parts, and must not leave before the last has been added.
+
+    So the buckets are planned once, from the graph, which all processes have in common: parameters are taken
+    in the order in which backward is done with them, the deepest function first. Each bucket counts the uses
+    of its parameters that are still to come. It leaves when none is left *and* those before it have left.
+    Bucket 0 holds what backward leaves alone, the running statistics, and leaves before it begins.
 
     Parameters
     ----------
@@ -150,15 +162,20 @@ class Mean:
         names = {hash(p.grad): name for name, p in parameters.items() if p.need_grad}
         uses, depths = dict.fromkeys(names.values(), 0), dict.fromkeys(names.values(), 0)
 
+        # A parameter is known by the array of its gradient: the graph has variables of its own for it, which
+        # share that array. `rank` is the place of a function in the graph, 0 at the inputs. Backward goes
+        # from the highest to the lowest: the lowest of a parameter's functions is the last to add to its
+        # gradient.
         def visit(function: Any) -> None:
             for variable in function.inputs:
                 name = names.get(hash(variable.grad))
                 if name is not None:
                     uses[name] += 1
-                    # The first of its functions is the last in backward.
                     depths[name] = min(depths[name] or function.rank, function.rank)
 
         loss.visit(visit)
+        # Bucket 0 counts as full from the beginning, so that the first gradient opens bucket 1. Equal depths
+        # are told apart by their names, the same in all processes. A parameter larger than a bucket ends it.
         groups = [sorted(name for name, p in parameters.items() if not p.need_grad)]
         sizes = [BUCKET]
         for name in sorted((n for n in uses if uses[n]), key=lambda n: (-depths[n], n)):
@@ -188,12 +205,12 @@ class Mean:
         return len(self._buckets)
 
     def begin(self) -> None:
-        """Called before backward."""
+        """Begin: send what backward leaves alone. To be called before backward."""
         self._left = self._uses.copy()
         self._send()
 
     def after(self, function: Any) -> None:
-        """Called after the backward of each function."""
+        """Count the uses of a function, whose backward is done, and send the buckets that are whole."""
         for variable in function.inputs:
             bucket = self._bucket_of.get(hash(variable.grad))
             if bucket is not None:
@@ -202,7 +219,7 @@ class Mean:
         MPI.Request.Testall(self._requests)  # MPI works while it is called
 
     def end(self) -> None:
-        """Called after backward: returns when the means are there."""
+        """Wait for the sums and put the means into place. To be called after backward."""
         self._left = [0] * len(self._left)  # should backward have left a function out
         self._send()
         MPI.Request.Waitall(self._requests)
@@ -213,6 +230,8 @@ class Mean:
                 np.multiply(part, share, out=array)
 
     def _send(self) -> None:
+        # As many requests as buckets have left: the next one is number len(requests), and one that is not
+        # whole keeps those behind it waiting, whole or not.
         while len(self._requests) < len(self._buckets) and not self._left[len(self._requests)]:
             number = len(self._requests)
             for array, part in _parts(self._arrays[number], self._buckets[number], "r"):

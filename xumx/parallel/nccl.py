@@ -53,6 +53,7 @@ class NcclCommunicator(MpiCommunicator):
             self._nccl.all_reduce(statistics, division=True, inplace=False)
         if hash(loss) not in self._repeats:
             self._repeats[hash(loss)] = _repeats(loss, gradients)
+        # NNabla's callback does what `xumx.parallel.mpi.Mean` does, but it counts no uses.
         if self._repeats[hash(loss)]:  # the callback would send a gradient when only a part of it is there
             loss.backward(clear_buffer=True)
             self._nccl.all_reduce(gradients, division=True, inplace=False)

@@ -147,10 +147,23 @@ def overview(path: PathLike, pages: Mapping[Path, str]) -> Path:
     pages : mapping of path to str
         The others and their titles.
 
+    Returns
+    -------
+    path
+        Of the page.
+
     Raises
     ------
     XumxError
         As :func:`write`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     page = overview(f"{folder}/index.html", {Path(folder, "song/index.html"): "My song"})
+    ...     'href="song/index.html"' in page.read_text(encoding="utf-8")
+    True
     """
     path = Path(path)
     check(path)
@@ -160,7 +173,13 @@ def overview(path: PathLike, pages: Mapping[Path, str]) -> Path:
 
 
 def title_of(song: PathLike) -> str:
-    """Artist and title, if the file tells its title; else its name."""
+    """Return artist and title, if the file tells its title; else its name.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be read.
+    """
     tags = probe(song).tags
     if not tags.get("title"):
         return Path(song).stem

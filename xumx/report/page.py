@@ -52,9 +52,22 @@ def of_song(
     rate: Rate,
     heard: bool,
 ) -> tuple[str, str]:
-    """The page of a song, before and after its :func:`sound`.
+    """Write the page of a song: its text before and after its :func:`sound`.
 
-    ``heard`` tells that the stems sum to the song; else its own sound is the track after theirs.
+    Parameters
+    ----------
+    title, about : str
+        Plain text, escaped here.
+    seconds : float
+        Length of the song.
+    mix : Drawing
+    stems : sequence of Stem
+    scores : mapping of str to mapping of str to float
+        By source and metric, in dB; empty where the truth is not known.
+    rate : Rate
+        Of the sound.
+    heard : bool
+        Whether the stems sum to the song; if not, its own sound is the track after theirs.
     """
     rows = [_row(number, stem, scores.get(stem.name, {})) for number, stem in enumerate(stems, 1)]
     kind = "mono" if rate.channels == 1 else "stereo"
@@ -87,7 +100,7 @@ def of_song(
 
 
 def of_songs(pages: Mapping[str, str]) -> str:
-    """The page of several songs: the files of theirs, relative to its folder, and their titles."""
+    """Write the page of several songs: the files of theirs, relative to its folder, and their titles."""
     items = "\n".join(
         f'<li><a href="{linked(file)}">{escaped(title)}</a></li>' for file, title in pages.items()
     )
@@ -97,25 +110,37 @@ def of_songs(pages: Mapping[str, str]) -> str:
 
 
 def sound(track: int, number: int, piece: bytes) -> str:
-    """A piece of a track, where the page's script finds it."""
+    """Write a piece of a track, an MP3 file, where the page's script finds it."""
     data = base64.b64encode(piece).decode()
     return f'<script type="text/plain" id="sound-{track}-{number}">{data}</script>\n'
 
 
 def clock(seconds: float) -> str:
-    """1:02:03 or 3:25."""
+    """Write seconds as a clock does.
+
+    >>> clock(205.4), clock(3723)
+    ('3:25', '1:02:03')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def escaped(text: str) -> str:
-    """Text for HTML, also within quotes; bytes of a file name that are no UTF-8 become question marks."""
+    """Escape text for HTML, also within quotes; bytes of a file name that are no UTF-8 become question marks.
+
+    >>> escaped('Q & "A"')
+    'Q &amp; &quot;A&quot;'
+    """
     return html.escape(text.encode("utf-8", "replace").decode())
 
 
 def linked(file: str) -> str:
-    """A relative path as an URL, safe within quotes too."""
+    """Turn a relative path into an URL, safe within quotes too.
+
+    >>> linked("my song/100%.wav")
+    'my%20song/100%25.wav'
+    """
     return quote(os.fsencode(PurePath(file).as_posix()))
 
 

@@ -56,6 +56,14 @@ class Picture:
     sample_rate : int
         In Hz.
     channels : int
+
+    Examples
+    --------
+    >>> picture = Picture(44100, 44100, channels=1)
+    >>> picture.add(np.zeros((44100, 1), np.float32))
+    >>> extremes, power = picture.finish()
+    >>> len(extremes) == len(power) == math.ceil(44100 / picture.step), power.shape[1] == BANDS
+    (True, True)
     """
 
     def __init__(self, samples: int, sample_rate: int, channels: int = 2) -> None:
@@ -78,7 +86,7 @@ class Picture:
         self._look(block)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Extremes, (columns, 2), and power, (columns, `BANDS`), of all that was added."""
+        """Return the extremes, (columns, 2), and the power, (columns, `BANDS`), of all that was added."""
         self._look(self._after)
         power = np.concatenate(self._spectra).reshape(-1, self._windows, BANDS).mean(axis=1)
         return np.concatenate(self._extremes), power
@@ -95,7 +103,7 @@ class Picture:
 
 
 def waveform(extremes: np.ndarray, peak: float) -> str:
-    """The outline of a waveform as the data of an SVG path.
+    """Draw the outline of a waveform as the data of an SVG path.
 
     Parameters
     ----------
@@ -108,6 +116,11 @@ def waveform(extremes: np.ndarray, peak: float) -> str:
     -------
     str
         For a view box from 0 to ``columns - 1`` and from 0 to `HEIGHT`.
+
+    Examples
+    --------
+    >>> waveform(np.array([[-0.5, 0.5], [0, 0]]), peak=1)
+    'M0 51 1 99 1 101 0 149Z'
     """
     middle = HEIGHT / 2
     scaled = np.clip(extremes / (peak or 1), -1, 1) * (middle - 2)
@@ -119,7 +132,7 @@ def waveform(extremes: np.ndarray, peak: float) -> str:
 
 
 def spectrogram(power: np.ndarray, loudest: float) -> bytes:
-    """A spectrogram as a PNG file, `BANDS` rows high, low frequencies below.
+    """Draw a spectrogram as a PNG file, `BANDS` rows high, low frequencies below.
 
     Parameters
     ----------
@@ -133,12 +146,16 @@ def spectrogram(power: np.ndarray, loudest: float) -> bytes:
 
 
 def height_of(frequency: float) -> float:
-    """How high in a spectrogram a frequency in Hz stands: 0 below, 1 above."""
+    """Tell how high in a spectrogram a frequency in Hz stands: 0 below, 1 above.
+
+    >>> height_of(LOWEST), height_of(HIGHEST)
+    (0.0, 1.0)
+    """
     return math.log(frequency / LOWEST) / math.log(HIGHEST / LOWEST)
 
 
 def png(picture: np.ndarray, colours: np.ndarray) -> bytes:
-    """A PNG file of indexed colours (ISO/IEC 15948).
+    """Make a PNG file of indexed colours (ISO/IEC 15948).
 
     Parameters
     ----------
@@ -146,6 +163,11 @@ def png(picture: np.ndarray, colours: np.ndarray) -> bytes:
         Indices of colours.
     colours : uint8 array (colours, 3)
         Red, green and blue in sRGB; 256 at most.
+
+    Examples
+    --------
+    >>> png(np.zeros((2, 3), np.uint8), palette(2))[1:4]
+    b'PNG'
     """
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -163,7 +185,7 @@ def png(picture: np.ndarray, colours: np.ndarray) -> bytes:
 
 
 def palette(count: int) -> np.ndarray:
-    """Colours from near black over violet, red and orange to near white, (count, 3) uint8 in sRGB.
+    """Mix colours from near black over violet, red and orange to near white: (count, 3) uint8 in sRGB.
 
     Lightness grows in equal steps as the eye sees them: the colours are points of OKLab (B. Ottosson: A
     perceptual color space for image processing, 2020).

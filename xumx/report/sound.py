@@ -25,7 +25,7 @@ from xumx.base.pools import prefetch
 
 
 def mp3(block: np.ndarray, sample_rate: int, bitrate: int) -> bytes:
-    """An MP3 file of a block of samples, at a constant bit rate and by LAME's quick settings.
+    """Encode a block of samples as an MP3 file, at a constant bit rate and by LAME's quick settings.
 
     Parameters
     ----------
@@ -85,16 +85,23 @@ _PICTURES = 200_000  # bytes, of each track and of the mix
 
 
 def rate_for(seconds: float, tracks: int) -> Rate:
-    """The best rate at which a page of so many tracks stays within `LIMIT`; the lowest if none does."""
+    """Choose the best rate at which a page of so many tracks stays within `LIMIT`; the lowest if none does.
+
+    >>> rate_for(240, tracks=4), rate_for(3600, tracks=4).channels
+    (Rate(bits=112000, channels=2), 1)
+    """
     coded = math.ceil(seconds / PIECE) * (PIECE + 3 * MARGIN)  # two margins, and the encoder's own frames
     bits = (LIMIT - (tracks + 1) * _PICTURES) * 8 / _IN_BASE64 / (tracks * coded)
     return next((rate for rate in _RATES if rate.bits <= bits), _RATES[-1])
 
 
 def evenly(blocks: Iterable[np.ndarray], samples: int, size: int, channels: int = 2) -> Iterator[np.ndarray]:
-    """A stream of blocks, (any, channels), in blocks of ``size`` and a rest that together have ``samples``.
+    """Cut a stream of blocks, (any, channels), into blocks of ``size`` and a rest, ``samples`` in all.
 
     It is cut or filled with zeros to that length.
+
+    >>> [block.ravel().tolist() for block in evenly([np.ones((4, 1), np.float32)], 5, 3, channels=1)]
+    [[1.0, 1.0, 1.0], [1.0, 0.0]]
     """
     silence = np.zeros((min(size, samples), channels), np.float32)
     held = silence[:0]
@@ -108,7 +115,15 @@ def evenly(blocks: Iterable[np.ndarray], samples: int, size: int, channels: int 
 
 
 def encoded(blocks: Iterable[np.ndarray], samples: int, rate: Rate) -> Generator[bytes, None, None]:
-    """The MP3 files of a signal at `RATE`: piece k is of its seconds `PIECE` k - `MARGIN` and following."""
+    """Encode a signal at `RATE` in MP3 files: piece k is of its seconds `PIECE` k - `MARGIN` and following.
+
+    Parameters
+    ----------
+    blocks : iterable of float32 array (any, channels)
+    samples : int
+        Length of the signal, to which blocks are cut or filled up.
+    rate : Rate
+    """
     pieces = _pieces(blocks, samples, rate.channels)
     workers = min(threads(), 8)
     return prefetch(lambda piece: mp3(piece, RATE, rate.bits), pieces, workers=workers, ahead=workers)

@@ -324,7 +324,8 @@ def separate(
 
     Examples
     --------
-    >>> stems = xumx.separate(audio, 44100, targets=["vocals", "drums"])
+    >>> audio = np.zeros((44100, 2), np.float32)
+    >>> stems = separate(audio, 44100, model="demo", targets=["vocals", "drums"])
     >>> stems["vocals"].shape == audio.shape
     True
     """

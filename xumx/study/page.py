@@ -25,7 +25,7 @@ def page(
     failures: Mapping[Key, str],
     others: Published,
 ) -> str:
-    """The study in Markdown.
+    """Write the study in Markdown.
 
     Parameters
     ----------

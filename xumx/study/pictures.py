@@ -17,7 +17,7 @@ History = Sequence[Mapping[str, Any]]
 
 
 def boxes(tracks: pd.DataFrame, arch: str, order: Sequence[str]) -> Figure:
-    """SDR over tracks: a plot a source, a box a loss in the given order; references in grey."""
+    """Draw SDR over tracks: a plot a source, a box a loss in the given order; references in grey."""
     rows = tracks[tracks["metric"] == "SDR"].dropna(subset=["value"])
     own, other = (rows[rows["arch"] == name] for name in (arch, REFERENCE))
     sources = list(dict.fromkeys(own["source"]))
@@ -52,7 +52,7 @@ def boxes(tracks: pd.DataFrame, arch: str, order: Sequence[str]) -> Figure:
 
 
 def curves(histories: Mapping[str, Mapping[str, History]]) -> Figure:
-    """Validation (solid) and training (dotted) loss of each configuration, each on a scale of its own.
+    """Draw validation (solid) and training (dotted) loss of each configuration, each on its own scale.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def curves(histories: Mapping[str, Mapping[str, History]]) -> Figure:
 
 
 def heat_map(values: pd.DataFrame) -> Figure:
-    """Ranks of models by each metric, 1 the best; scales differ too much for values.
+    """Draw the ranks of models by each metric, 1 the best; scales differ too much for values.
 
     Parameters
     ----------

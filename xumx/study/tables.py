@@ -20,7 +20,7 @@ Key = tuple[str, str]
 
 
 def tracks_table(scores: Mapping[Key, Mapping[str, Scores]]) -> pd.DataFrame:
-    """A row an architecture, loss, track, source and metric: dB, medians over frames."""
+    """Tabulate medians over frames, in dB: a row an architecture, loss, track, source and metric."""
     parts = []
     for (arch, loss), tracks in scores.items():
         medians = by_track(table_of(tracks)).rename_axis(columns="metric").stack(**_KEEP).rename("value")
@@ -34,7 +34,7 @@ _KEEP = {"future_stack": True}  # frames without a score stay, as NaN
 
 
 def scores_table(tracks: pd.DataFrame, failed: Sequence[Key] = ()) -> pd.DataFrame:
-    """A row an architecture, loss, source and metric: medians over tracks, and 'mean' over the sources.
+    """Tabulate medians over tracks: a row an architecture, loss, source (and 'mean' of them) and metric.
 
     What ``failed`` has rows of 'mean' without values.
     """
@@ -54,7 +54,7 @@ def scores_table(tracks: pd.DataFrame, failed: Sequence[Key] = ()) -> pd.DataFra
 
 
 def sdr_table(scores: pd.DataFrame, arch: str) -> pd.DataFrame:
-    """SDR of an architecture, a row a loss and a column a source, the best mean first."""
+    """Tabulate the SDR of an architecture: a row a loss and a column a source, the best mean first."""
     rows = scores[(scores["arch"] == arch) & (scores["metric"] == "SDR")]
     table = rows.pivot(index="loss", columns="source", values="value")
     columns = [source for source in dict.fromkeys(rows["source"]) if source != "mean"] + ["mean"]
@@ -62,7 +62,11 @@ def sdr_table(scores: pd.DataFrame, arch: str) -> pd.DataFrame:
 
 
 def cross_table(measured: Mapping[Key, Mapping[str, Mapping[str, float]]]) -> pd.DataFrame:
-    """A row an architecture, loss of training, loss as metric and track: its value."""
+    """Tabulate values of losses: a row an architecture, loss of training, loss as metric and track.
+
+    >>> cross_table({("x-umx", "MSE"): {"L1freq": {"A song": 0.5}}}).iloc[0].tolist()
+    ['x-umx', 'MSE', 'L1freq', 'A song', 0.5]
+    """
     rows = [
         (arch, loss, metric, track, value)
         for (arch, loss), metrics in measured.items()
@@ -79,7 +83,7 @@ _CORRELATIONS = [
 
 
 def correlations(cross: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
-    """How each loss as a metric goes with SDR; -1 for one that always falls as SDR rises.
+    """Correlate each loss as a metric with SDR; -1 for one that always falls as SDR rises.
 
     SDR is that of a track, the mean over its sources. For each architecture and metric, Pearson's and
     Spearman's coefficient

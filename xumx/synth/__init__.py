@@ -40,6 +40,16 @@ def song(seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
     ------
     UsageError
         If the song is too short.
+
+    Examples
+    --------
+    >>> made = song(0.5, np.random.default_rng(7))
+    >>> list(made)
+    ['mixture', 'drums', 'bass', 'other', 'vocals']
+    >>> bool(np.array_equal(made["mixture"], made["drums"] + made["bass"] + made["other"] + made["vocals"]))
+    True
+    >>> bool(np.array_equal(made["bass"], song(0.5, np.random.default_rng(7))["bass"]))
+    True
     """
     if seconds < 0.1:
         raise UsageError(f"a song has at least 0.1 seconds, not {seconds:g}")

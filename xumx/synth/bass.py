@@ -22,7 +22,7 @@ _LINES = {  # steps at which notes begin, and what they play of the chord: 0 roo
 
 
 def render(score: Score, rng: np.random.Generator) -> np.ndarray:
-    """The bass of a song, (2, samples)."""
+    """Play the bass of a song: (2, samples) float32."""
     names = list(_LINES)
     low = int(rng.integers(26, 34))  # D1 to A#1: its lowest note
     short = float(rng.uniform(0.45, 0.98))

@@ -194,7 +194,14 @@ def _write(unfinished: Path, task: _Task) -> Path:
 
 
 def write_wavs(folder: Path, audio: Mapping[str, np.ndarray]) -> None:
-    """A new folder of 16-bit wav files, of (2, samples) each; the mixture is the sum of the rounded sources.
+    """Write a track as a new folder of 16-bit wav files; the mixture is the sum of the rounded sources.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist; its parent must.
+    audio : mapping of str to float32 array (2, samples)
+        The sources, as :func:`xumx.synth.song` makes them, at 44100 Hz.
 
     Raises
     ------
@@ -210,9 +217,16 @@ def write_wavs(folder: Path, audio: Mapping[str, np.ndarray]) -> None:
 
 
 def write_stems(path: Path, audio: Mapping[str, np.ndarray], bit_rate: int = 256000) -> None:
-    """A stem file: (2, samples) each, in AAC and in the order of `STREAMS`.
+    """Write a track as a stem file: AAC without noise substitution, which depends on where a decoder begins.
 
-    Without noise substitution, which would depend on where a decoder begins.
+    Parameters
+    ----------
+    path : Path
+        Of the ``.stem.mp4``.
+    audio : mapping of str to float32 array (2, samples)
+        The mixture and the sources at 44100 Hz; they become the streams, in the order of `STREAMS`.
+    bit_rate : int
+        Of each stream, in bit/s.
 
     Raises
     ------

@@ -51,7 +51,7 @@ _GAIN = {
 
 
 def render(score: Score, rng: np.random.Generator) -> np.ndarray:
-    """The drums of a song, (2, samples)."""
+    """Play the drums of a song: (2, samples) float32."""
     kit, play = _kit(rng), rng.spawn(1)[0]
     styles = _STYLES if score.beats == 4 else _WALTZES
     patterns = {section.kind: styles[int(rng.integers(len(styles)))] for section in score.sections}

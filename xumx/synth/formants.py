@@ -16,13 +16,18 @@ _AIR = np.float32(0.01)  # what passes above the formants
 
 
 def formants(source: np.ndarray, keys: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
-    """Sound (samples,) through five resonators in parallel whose frequencies and gains move between keys.
+    """Pass a sound through five resonators in parallel whose frequencies and gains move between keys.
 
     Parameters
     ----------
     source : float32 array (samples,)
     keys : sequence of (second, array (10,))
-        Frequencies in Hz and gains in dB at some moments.
+        Five frequencies in Hz and five gains in dB at some moments. Between them lies a straight line, before
+        the first and after the last all stays.
+
+    Returns
+    -------
+    float32 array (samples,)
     """
     order = sorted(range(len(keys)), key=lambda i: keys[i][0])
     moments = np.array([keys[i][0] for i in order])

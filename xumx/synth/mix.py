@@ -20,7 +20,20 @@ _BLOCK = 441
 
 
 def mix(parts: Mapping[str, np.ndarray], score: Score, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Sources as they are in the mixture: (2, samples) float32 each."""
+    """Give the played sources their levels, rooms and gain over time, so that they sum to the mixture.
+
+    Parameters
+    ----------
+    parts : mapping of str to float32 array (2, samples)
+        By name of `PARTS`.
+    score : Score
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict of str to float32 array (2, samples)
+        In the order of `PARTS`; neither a source nor their sum is beyond full scale.
+    """
     stems = {}
     for part in PARTS:
         stem = parts[part]

@@ -15,7 +15,7 @@ _COMPING = ((0, 6, 12), (0, 3, 6, 10, 14), (2, 6, 10, 14), (0, 4, 8, 12), (0, 8)
 
 
 def render(score: Score, rng: np.random.Generator) -> np.ndarray:
-    """All instruments but drums and bass of a song, (2, samples)."""
+    """Play all instruments of a song but drums and bass: (2, samples) float32."""
     roles = ["bed", str(rng.choice(["comping", "arpeggio"]))]
     roles += [
         str(role) for role in rng.choice(["lead", "arpeggio", "low", "comping"], int(rng.integers(1, 3)))

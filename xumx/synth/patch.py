@@ -59,12 +59,19 @@ class Patch:
 
 
 def random_body(rng: np.random.Generator, spread: float = 4.0) -> np.ndarray:
-    """Resonances for a `Patch`."""
+    """Draw the resonances of a `Patch`: gains in dB, (7,), of this standard deviation."""
     return rng.normal(0, spread, 7)
 
 
 def play(patch: Patch, notes: Sequence[Note], samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Notes on one instrument, (samples,)."""
+    """Play notes on one instrument: (samples,) float32; what rings on beyond the end is cut.
+
+    Examples
+    --------
+    >>> audio = play(Patch(), [Note(0.1, 0.2, 60, 0.8)], 22050, np.random.default_rng(0))
+    >>> audio.shape, bool(audio[:4410].any()), bool(audio[4410:].any())
+    ((22050,), False, True)
+    """
     audio = np.zeros(samples, np.float32)
     tables: dict[float, tuple[np.ndarray, np.ndarray]] = {}
     for note in notes:
@@ -135,7 +142,17 @@ def bells(
     partials: Sequence[tuple[float, float, float]],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Struck metal or wood, (samples,): partials of ratio, amplitude and ring in seconds at 440 Hz."""
+    """Strike metal or wood: (samples,) float32.
+
+    Parameters
+    ----------
+    notes : sequence of Note
+    samples : int
+    partials : sequence of (float, float, float)
+        Of each: its frequency as a multiple of the note's, its amplitude, and in how many seconds it falls to
+        1/e where the note is of 440 Hz.
+    rng : numpy.random.Generator
+    """
     table = wavetable(np.ones(1))
     audio = np.zeros(samples, np.float32)
     for note in notes:
@@ -150,6 +167,6 @@ def bells(
 
 
 def drive(audio: np.ndarray, amount: float) -> np.ndarray:
-    """Soft clipping that keeps the level of what is loud."""
+    """Clip softly, keeping the level of what is loud: an array of the same shape, float32."""
     loud = float(np.sqrt(np.mean(audio[audio != 0] ** 2))) if audio.any() else 1.0
     return np.tanh(audio * np.float32(amount / loud)) * np.float32(loud)

@@ -108,22 +108,34 @@ class Score:
         return 15 / self.tempo
 
     def time(self, bar: int, step: float) -> float:
-        """The second of a step of a bar, swing included."""
+        """Return the second at which a step of a bar begins, swing included."""
         late = int(step) // self.swung % 2 * self.swing * self.swung
         return (bar * self.steps + step + late) * self.step
 
     def pitch(self, degree: int, octave: int = 0) -> int:
-        """MIDI pitch of a scale degree, which may be of any octave; degree 0 of octave 4 is in 60 to 71."""
+        """Return the MIDI pitch of a scale degree, 0 to 6 or beyond; degree 0 of octave 4 is in 60 to 71."""
         return 12 * (octave + 1 + degree // 7) + self.key + self.scale[degree % 7]
 
     def chord(self, degree: int, low: float, high: float) -> list[int]:
-        """Pitches of a chord between two pitches, upwards: every note of it that is in that range."""
+        """List the MIDI pitches of a chord from one pitch to another, both included, upwards."""
         tones = {self.pitch(degree + third) % 12 for third in ((0, 2, 4, 6) if self.seventh else (0, 2, 4))}
         return [pitch for pitch in range(round(low), round(high) + 1) if pitch % 12 in tones]
 
 
 def compose(samples: int, rng: np.random.Generator) -> Score:
-    """A score that fills so many samples. Short songs get short sections, and very short ones just one."""
+    """Write a score that fills so many samples at 44100 Hz.
+
+    Short songs get short sections, and very short ones just one. Each source plays in half of the sections at
+    least.
+
+    Examples
+    --------
+    >>> score = compose(60 * RATE, np.random.default_rng(3))
+    >>> len(score.sections) > 1, len(compose(RATE, np.random.default_rng(3)).sections)
+    (True, 1)
+    >>> score.pitch(7) - score.pitch(0), score.steps == 4 * score.beats
+    (12, True)
+    """
     mode = str(rng.choice(list(_SCALES), p=[0.4, 0.35, 0.15, 0.1]))
     tempo = float(np.clip(rng.normal(112, 24), 66, 176))
     beats = 3 if rng.uniform() < 0.12 else 4
@@ -176,7 +188,24 @@ def _sections(bars: int, chords: dict[str, tuple[int, ...]], rng: np.random.Gene
 def melody(
     score: Score, section: Section, low: int, high: int, rng: np.random.Generator, density: float = 1.0
 ) -> list[list[Note]]:
-    """Phrases of two bars between two pitches: motifs that return, chord notes on beats, rests at the end."""
+    """Write phrases of two bars: motifs that return, chord notes on beats, rests at the end.
+
+    Parameters
+    ----------
+    score : Score
+    section : Section
+        Which one to fill.
+    low, high : int
+        MIDI pitches between which the melody stays.
+    rng : numpy.random.Generator
+    density : float
+        More than 1 for more short notes, less for fewer.
+
+    Returns
+    -------
+    list of list of Note
+        A list a phrase; times are those of the song.
+    """
     span = 2 * score.steps
     motifs = [_rhythm(span, density, rng) for _ in range(2)]
     pitch = float(rng.uniform(low + 3, high - 3))

@@ -30,12 +30,23 @@ class Note(NamedTuple):
 
 
 def hertz(pitch: float) -> float:
-    """Frequency of a MIDI pitch."""
+    """Return the frequency of a MIDI pitch in Hz.
+
+    >>> hertz(69), hertz(57)
+    (440.0, 220.0)
+    """
     return float(440 * 2 ** ((pitch - 69) / 12))
 
 
 def wavetable(amplitudes: np.ndarray, phases: np.ndarray | None = None) -> np.ndarray:
-    """One period of a sum of sines: harmonic k + 1 has ``amplitudes[k]`` and ``phases[k]``."""
+    """Sum sines to one period of a sound: (16384,) float32.
+
+    Harmonic k + 1 has ``amplitudes[k]`` and, in radians, ``phases[k]``.
+
+    >>> table = wavetable(np.array([0.5]))
+    >>> [round(float(table[quarter * len(table) // 4]), 3) + 0 for quarter in range(4)]
+    [0.0, 0.5, 0.0, -0.5]
+    """
     size = 1 << _BITS
     spectrum = np.zeros(size // 2 + 1, np.complex64)
     spectrum[1 : len(amplitudes) + 1] = amplitudes * (-0.5j * size)
@@ -46,14 +57,28 @@ def wavetable(amplitudes: np.ndarray, phases: np.ndarray | None = None) -> np.nd
 
 @lru_cache(maxsize=1)
 def sine() -> np.ndarray:
-    """The wavetable of a sine."""
+    """Return the wavetable of a sine."""
     return wavetable(np.ones(1))
 
 
 def phase(frequency: float | np.ndarray, samples: int = 0, start: float = 0.0) -> np.ndarray:
-    """Index into a wavetable at each sample, of a constant frequency (and its samples) or of a varying one.
+    """Count through a wavetable: the index at each sample, (samples,).
 
     Phases are counted in integers that wrap around, so that long notes stay in tune.
+
+    Parameters
+    ----------
+    frequency : float or float32 array (samples,)
+        In Hz: constant, or one a sample.
+    samples : int
+        How many, of a constant frequency.
+    start : float
+        Phase of the first sample, in periods.
+
+    Examples
+    --------
+    >>> len(sine()), phase(RATE / 4, 5).tolist()
+    (16384, [0, 4096, 8192, 12288, 0])
     """
     scale = 2.0**32 / RATE
     first = np.uint32(int(start * 2**32) % 2**32)
@@ -65,7 +90,11 @@ def phase(frequency: float | np.ndarray, samples: int = 0, start: float = 0.0) -
 
 
 def decay(samples: int, seconds: float) -> np.ndarray:
-    """Exponential decay from 1 to 1/e in so many seconds."""
+    """Fall from 1 to 1/e in so many seconds, and on: (samples,) float32.
+
+    >>> round(float(decay(RATE + 1, 1.0)[-1]), 4)
+    0.3679
+    """
     return np.exp(np.arange(samples, dtype=np.float32) * np.float32(-1 / (max(seconds, 1e-4) * RATE)))
 
 
@@ -84,12 +113,19 @@ def _flank(n: int) -> np.ndarray:
 
 
 def noise(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """White noise of standard deviation 1."""
+    """Draw white noise of standard deviation 1: (samples,) float32."""
     return rng.standard_normal(samples, np.float32)
 
 
 def band(audio: np.ndarray, low: float | None, high: float | None, order: int = 2) -> np.ndarray:
-    """Butterworth filter along the last axis, between two frequencies in Hz or beyond one of them."""
+    """Filter along the last axis between two frequencies in Hz, or on one side of one: float32.
+
+    It is a causal Butterworth filter. ``low`` alone is a high pass, ``high`` alone a low pass.
+
+    >>> tone = np.sin(2 * np.pi * 100 / RATE * np.arange(RATE))
+    >>> bool(np.abs(band(tone, 1000, None)[RATE // 2 :]).max() < 0.02)
+    True
+    """
     top = 0.49 * RATE
     if low and high:
         sos = butter(order, [low, min(high, top)], "bandpass", fs=RATE, output="sos")
@@ -101,7 +137,13 @@ def band(audio: np.ndarray, low: float | None, high: float | None, order: int = 
 
 
 def place(audio: np.ndarray, second: float, sound: np.ndarray, gain: float = 1.0) -> None:
-    """Add a sound to (samples,) from a second on, as far as it fits."""
+    """Add a sound to ``audio``, (samples,), in place from a second on, as far as it fits.
+
+    >>> audio = np.zeros(4, np.float32)
+    >>> place(audio, 2 / RATE, np.ones(4, np.float32), gain=0.5)
+    >>> audio.tolist()
+    [0.0, 0.0, 0.5, 0.5]
+    """
     first = max(int(second * RATE), 0)
     n = min(len(sound), len(audio) - first)
     if n > 0:
@@ -109,20 +151,28 @@ def place(audio: np.ndarray, second: float, sound: np.ndarray, gain: float = 1.0
 
 
 def pan(audio: np.ndarray, position: float) -> np.ndarray:
-    """(samples,) between left (-1) and right (1), of the same power everywhere: (2, samples)."""
+    """Place (samples,) between left (-1) and right (1), at the same power everywhere: (2, samples).
+
+    >>> pan(np.ones(1, np.float32), 0.0).round(3).tolist()
+    [[0.7070000171661377], [0.7070000171661377]]
+    """
     angle = (position + 1) * np.pi / 4
     return np.stack([audio * np.float32(np.cos(angle)), audio * np.float32(np.sin(angle))])
 
 
 def wander(samples: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """A curve through random points of standard deviation 1, one every so many seconds."""
+    """Draw a line through random points, one every so many seconds, of deviation 1: (samples,) float32."""
     points = int(samples / (seconds * RATE)) + 3
     at = np.arange(samples, dtype=np.float32) / np.float32(seconds * RATE)
     return np.interp(at, np.arange(points), rng.standard_normal(points)).astype(np.float32)
 
 
 def stretch(curve: np.ndarray, hop: int, samples: int) -> np.ndarray:
-    """A curve of a point every ``hop`` samples as a line between them: float32 (samples,)."""
+    """Draw a line through a curve's points, one every ``hop`` samples: (samples,) float32.
+
+    >>> stretch(np.array([0.0, 1.0]), 4, 6).tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    """
     points = curve[: -(-samples // hop) + 1].astype(np.float32)
     points = np.pad(points, (0, -(-samples // hop) + 1 - len(points)), mode="edge")
     line = np.arange(hop, dtype=np.float32) / np.float32(hop)
@@ -130,7 +180,7 @@ def stretch(curve: np.ndarray, hop: int, samples: int) -> np.ndarray:
 
 
 def chorus(audio: np.ndarray, rng: np.random.Generator, depth: float = 0.0025) -> np.ndarray:
-    """(samples,) and itself behind a delay that sways, another a channel: wide and slightly detuned."""
+    """Add to (samples,) itself behind a delay that sways, another a channel: (2, samples), wide."""
     wide = np.empty((2, len(audio)), np.float32)
     for channel in wide:
         sway = sine()[phase(rng.uniform(0.2, 0.9), len(audio), rng.uniform())]
@@ -147,7 +197,7 @@ def chorus(audio: np.ndarray, rng: np.random.Generator, depth: float = 0.0025) -
 
 
 def room(seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Impulse response of a room, (2, samples): noise that falls by 60 dB in so many seconds, highs first."""
+    """Draw the impulse response of a room: (2, samples) of noise that falls by 60 dB in so many seconds."""
     n = int(seconds * RATE)
     response = rng.standard_normal((2, n), np.float32) * decay(n, seconds / 6.9)
     bright = decay(n, seconds / 16)
@@ -159,7 +209,7 @@ def room(seconds: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def reverberate(audio: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """The room's answer to (2, samples): both channels in, convolved, as long as what came in."""
+    """Convolve the sum of both channels of (2, samples) with a room's response, (2, any): (2, samples)."""
     samples = audio.shape[1]
     size = 1 << max((3 * response.shape[1]).bit_length(), 15)
     step = size - response.shape[1] + 1

@@ -98,7 +98,7 @@ class Voice:
 
 
 def render(score: Score, rng: np.random.Generator) -> np.ndarray:
-    """The singing of a song, (2, samples): a lead, and in some songs a second voice in the choruses."""
+    """Sing a song, (2, samples) float32: a lead, and in some songs a second voice in the choruses."""
     voice = random_voice(rng)
     density = float(rng.uniform(0.6, 1.6))
     phrases: list[list[Note]] = []
@@ -125,7 +125,7 @@ def render(score: Score, rng: np.random.Generator) -> np.ndarray:
 
 
 def random_voice(rng: np.random.Generator) -> Voice:
-    """A man's or a woman's voice."""
+    """Draw a man's or a woman's voice."""
     u = rng.uniform
     man = u() < 0.5
     low = int(rng.integers(45, 53) if man else rng.integers(55, 61))
@@ -158,7 +158,7 @@ class _Take(NamedTuple):
 def sing(
     voice: Voice, phrases: Sequence[Sequence[Note]], samples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Phrases by one voice, (samples,)."""
+    """Sing phrases with one voice: (samples,) float32, silent between them."""
     if not phrases:
         return np.zeros(samples, np.float32)
     level, vibrato, scoop, breath = np.zeros((4, samples // _CONTROL + 2), np.float32)

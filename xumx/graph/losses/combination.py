@@ -44,7 +44,7 @@ def mse(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -> n
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = mse(x, y, cpu_ops)
     >>> loss.forward()
@@ -74,7 +74,7 @@ def combination_mse(estimates: list[nn.Variable], targets: list[nn.Variable], op
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = combination_mse(x * 2, y * 2, cpu_ops)
     >>> loss.forward()
@@ -119,7 +119,7 @@ def combination_sdr(
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> rng = np.random.default_rng(0)
     >>> y = [nn.Variable.from_numpy_array(rng.normal(size=(1, 1, 1000))) for _ in range(2)]
     >>> nothing = nn.Variable.from_numpy_array(np.zeros((1, 1, 1000)))
@@ -144,7 +144,7 @@ def weighted_sdr(
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> y = nn.Variable.from_numpy_array(np.random.default_rng(0).normal(size=(1, 1, 1000)))
     >>> nothing = nn.Variable.from_numpy_array(np.zeros((1, 1, 1000)))
     >>> loss = weighted_sdr([-y], [y], nothing, cpu_ops)

@@ -47,7 +47,7 @@ def l1(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -> nn
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = l1(x, y, cpu_ops)
     >>> loss.forward()
@@ -66,7 +66,7 @@ def l2(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -> nn
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = l2(x, y, cpu_ops)
     >>> loss.forward()
@@ -85,7 +85,7 @@ def log_l1(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = log_l1(x, y, cpu_ops)
     >>> loss.forward()
@@ -104,7 +104,7 @@ def log_l2(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = log_l2(x, y, cpu_ops)
     >>> loss.forward()
@@ -127,7 +127,7 @@ def dissimilarity(estimates: list[nn.Variable], targets: list[nn.Variable], ops:
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> one, other = ([nn.Variable.from_numpy_array([v]) for v in (1, 2)] for _ in range(2))
     >>> loss = dissimilarity(one, other, cpu_ops)
     >>> loss.forward()

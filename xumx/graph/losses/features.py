@@ -53,7 +53,7 @@ def deep_features(
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = deep_features(x, y, [lambda magnitude, ops: 0.5 * magnitude], cpu_ops)
     >>> loss.forward()
@@ -90,7 +90,8 @@ def frozen_encoders(network: Weights, config: ModelConfig, name: str) -> Encoder
     Examples
     --------
     >>> import numpy as np
-    >>> from xumx.graph import cpu_ops, model
+    >>> from xumx.graph import model
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> config = ModelConfig(sources=("a", "b"), n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
     >>> with nn.parameter_scope("", {}):
     ...     model.create_parameters(config, np.random.RandomState(0))

@@ -44,7 +44,7 @@ def l1(masks: list[nn.Variable], targets: list[nn.Variable], residual: nn.Variab
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> masks = [nn.Variable.from_numpy_array([[[[v, 0]]]]) for v in (1, 0.5)]
     >>> targets = [nn.Variable.from_numpy_array([[[[v, 0]]]]) for v in (3, 1)]
     >>> residual = nn.Variable.from_numpy_array([[[[0, 0]]]])
@@ -65,7 +65,7 @@ def l2(masks: list[nn.Variable], targets: list[nn.Variable], residual: nn.Variab
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> masks = [nn.Variable.from_numpy_array([[[[v, 0]]]]) for v in (1, 0.5)]
     >>> targets = [nn.Variable.from_numpy_array([[[[v, 0]]]]) for v in (3, 1)]
     >>> residual = nn.Variable.from_numpy_array([[[[0, 0]]]])
@@ -90,7 +90,7 @@ def binary_cross_entropy(
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> masks = [nn.Variable.from_numpy_array([[[[v, 0]]]]) for v in (1, 0.5)]
     >>> targets = [nn.Variable.from_numpy_array([[[[v, 0]]]]) for v in (3, 1)]
     >>> residual = nn.Variable.from_numpy_array([[[[0, 0]]]])
@@ -114,7 +114,7 @@ def cross_entropy(masks: list[nn.Variable], targets: list[nn.Variable], ops: Any
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> masks = [nn.Variable.from_numpy_array([[[[v, 0]]]]) for v in (1, 0.5)]
     >>> targets = [nn.Variable.from_numpy_array([[[[v, 0]]]]) for v in (3, 1)]
     >>> loss = cross_entropy(masks, targets, cpu_ops)

@@ -47,7 +47,7 @@ def psa(
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y, agreement = ([nn.Variable.from_numpy_array([[[[v]]]])] for v in (1, 4, 0.5))
     >>> loss = psa(x, y, agreement, cpu_ops)
     >>> loss.forward()
@@ -71,7 +71,7 @@ def snr_psa(
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y, agreement = ([nn.Variable.from_numpy_array([[[[v]]]])] for v in (1, 4, 0.5))
     >>> loss = snr_psa(x, y, agreement, cpu_ops)
     >>> loss.forward()

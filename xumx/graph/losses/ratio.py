@@ -41,7 +41,7 @@ def si_sdr(estimates: list[nn.Variable], targets: list[nn.Variable], ops: Any) -
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = si_sdr(x, y, cpu_ops)
     >>> loss.forward()
@@ -64,7 +64,7 @@ def min_snr_sd_sdr(estimates: list[nn.Variable], targets: list[nn.Variable], ops
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> loss = min_snr_sd_sdr(x, y, cpu_ops)
     >>> loss.forward()
@@ -83,7 +83,7 @@ def products(
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> x, y = [nn.Variable.from_numpy_array([1, 2])], [nn.Variable.from_numpy_array([0, 4])]
     >>> found = products(x, y, cpu_ops)
     >>> nn.forward_all(found)

@@ -45,7 +45,7 @@ def multi_resolution_stft(estimates: list[nn.Variable], targets: list[nn.Variabl
 
     Examples
     --------
-    >>> from xumx.graph import cpu_ops
+    >>> from xumx.graph.ops import cpu as cpu_ops
     >>> import numpy as np
     >>> noise = np.random.default_rng(0).normal(size=(1, 1, 4000))
     >>> x, y = (nn.Variable.from_numpy_array(gain * noise) for gain in (2, 1))

@@ -2,7 +2,7 @@
 
 Shapes and meaning of each argument stand there; the results are the same but for rounding.
 
->>> from xumx.graph import cpu_ops, stock_ops
+>>> from xumx.graph.ops import cpu as cpu_ops, stock as stock_ops
 >>> rng = np.random.default_rng(0)
 >>> signals = [nn.Variable.from_numpy_array(rng.normal(size=(2, 1, 50))) for _ in range(3)]
 >>> nn.forward_all(found := [ops.gram(signals, trim=5) for ops in (cpu_ops, stock_ops)])

@@ -31,7 +31,7 @@ _LAYERS = {
 
 
 def weights(path: Path, content: Mapping[str, Any]) -> Weights:
-    """The X-UMX network in what :func:`xumx.network.pytorch.checkpoint.read` returned for ``path``.
+    """Take the X-UMX network out of what :func:`xumx.network.pytorch.checkpoint.read` returned for ``path``.
 
     Raises
     ------

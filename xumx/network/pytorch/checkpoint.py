@@ -22,7 +22,7 @@ before 2.10 (CVE-2026-24747)."""
 
 
 def pytorch() -> ModuleType:
-    """The package ``torch``.
+    """Import the package ``torch``.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def pytorch() -> ModuleType:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The dictionary of a checkpoint, its tensors on the CPU.
+    """Read the dictionary of a checkpoint, its tensors on the CPU.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def state_dict(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The ``state_dict`` in what a training wrote, alone or beside its optimizer and its options.
+    """Find the ``state_dict`` in what a training wrote, alone or beside its optimizer and its options.
 
     Raises
     ------
@@ -97,7 +97,11 @@ def state_dict(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def shown(value: object) -> str:
-    """A value of any kind and size in a line."""
+    """Show a value of any kind and size in a line of at most 60 characters.
+
+    >>> shown("umx"), shown([1, 2]), len(shown("x" * 1000))
+    ("'umx'", 'a value of type list', 58)
+    """
     plain = value is None or isinstance(value, (str, bytes, float, np.number))
     plain = plain or (isinstance(value, int) and abs(value) < 10**60)
     text = ascii(value) if plain else f"a value of type {type(value).__name__}"
@@ -160,7 +164,13 @@ class State:
         return key in self._tensors
 
     def shape(self, key: str, rank: int) -> tuple[int, ...]:
-        """Shape of a tensor that has ``rank`` axes."""
+        """Return the shape of a tensor that must have ``rank`` axes.
+
+        Raises
+        ------
+        WeightsError
+            If it is missing, or has another number of axes.
+        """
         if key not in self._tensors:
             raise WeightsError(f"{self.path}: lacks {key}")
         shape = tuple(self._tensors[key].shape)
@@ -185,7 +195,13 @@ class State:
         return array
 
     def scalar(self, key: str) -> float | None:
-        """Remove a tensor of one number and return that; None where there is none."""
+        """Remove a tensor of one number and return that; None where there is none.
+
+        Raises
+        ------
+        WeightsError
+            If it is of more than one number.
+        """
         if key not in self._tensors:
             return None
         tensor = self._tensors[key]
@@ -198,7 +214,13 @@ class State:
         return array
 
     def finish(self, network: str) -> None:
-        """Refuse what is left over: it belongs to another network."""
+        """Refuse what is left over.
+
+        Raises
+        ------
+        WeightsError
+            If a tensor was not taken: it belongs to another network than ``network``.
+        """
         if self._tensors:
             raise WeightsError(f"{self.path}: {min(self._tensors)} belongs to no {network} network")
 

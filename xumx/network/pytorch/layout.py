@@ -28,7 +28,7 @@ Key = Callable[[str], str]
 def infer(
     state: State, key: Key, *, arch: str, sources: tuple[str, ...], sample_rate: int, n_hop: int | None
 ) -> ModelConfig:
-    """The configuration that the shapes of one source tell.
+    """Infer the configuration from the shapes of one source.
 
     Parameters
     ----------
@@ -105,7 +105,19 @@ def take(state: State, key: Key, config: ModelConfig) -> dict[str, np.ndarray]:
 
 
 def give(parameters: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np.ndarray]:
-    """One source's parameters under Open-Unmix's keys, shaped as PyTorch has them."""
+    """Rename and reshape one source's parameters to Open-Unmix's keys and PyTorch's shapes: `take` undone.
+
+    Parameters
+    ----------
+    parameters : dict of str to float32 array
+        By plain name, see :func:`xumx.network.weights.parameter_shapes`.
+    config : ModelConfig
+
+    Returns
+    -------
+    dict of str to array
+        float32; ``num_batches_tracked`` is a 0 in int64. One of an LSTM's two biases is zero.
+    """
     state = {name: parameters[name] for name in _SCALES}
     for i in (1, 2, 3):
         state[f"fc{i}.weight"] = np.ascontiguousarray(parameters[f"fc{i}/affine/W"].T)
@@ -125,12 +137,17 @@ def give(parameters: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np
 
 
 def number(file: Path, content: Mapping[str, Any], name: str) -> int | None:
-    """The positive whole number that ``file`` gives for ``name``; None where it gives none.
+    """Return the positive whole number that ``file`` gives for ``name``; None where it gives none.
 
     Raises
     ------
     WeightsError
         If it is something else.
+
+    Examples
+    --------
+    >>> number(Path("separator.json"), {"nhop": 1024.0}, "nhop")
+    1024
     """
     value = content.get(name)
     if value is None:

@@ -26,12 +26,16 @@ _HASH = re.compile(r"[-_][0-9a-f]{8,64}$")
 
 
 def target_of(path: Path) -> str:
-    """The target that a checkpoint's name tells: ``vocals-b62c91ce.pth`` is of ``vocals``."""
+    """Tell the target from a checkpoint's name.
+
+    >>> target_of(Path("vocals-b62c91ce.pth")), target_of(Path("lead-guitar.pth"))
+    ('vocals', 'lead-guitar')
+    """
     return _HASH.sub("", path.stem)
 
 
 def weights(path: Path, content: Mapping[str, Any]) -> Weights:
-    """The UMX network in what :func:`xumx.network.pytorch.checkpoint.read` returned for ``path``.
+    """Take the UMX network out of what :func:`xumx.network.pytorch.checkpoint.read` returned for ``path``.
 
     Raises
     ------

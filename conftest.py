@@ -1,0 +1,41 @@
+"""What pytest collects: the tests, and the examples in the docstrings of xumx.
+
+What needs a package that is not installed is left out. The environment of Python 3.10 has every package but
+PyTorch, for which there is one of its own; the one of the newest Python has what separating needs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+NEEDS = {
+    "nnabla": ["*/graph", "*/train", "*/study", "tests/engines/test_nnabla.py", "xumx/engines/nnabla.py"],
+    "soundfile": ["*/data"],
+    "museval": ["*/eval"],
+    "torch": ["tests/network/pytorch"],
+    "playwright": ["tests/report/test_browser.py"],
+    "nbclient": ["tests/test_notebook.py"],
+    "mpi4py": ["*/parallel"],
+}
+
+collect_ignore_glob = [
+    pattern
+    for package, patterns in NEEDS.items()
+    if importlib.util.find_spec(package) is None
+    for pattern in patterns
+]
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out modules without tests and examples: to look for some, pytest would import them all."""
+    if collection_path.suffix != ".py" or collection_path.name.startswith("test_"):
+        return None
+    return True if ">>> " not in collection_path.read_text(encoding="utf-8") else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Graphs come first: one worker compiles all their functions, which the others then find in a cache."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/graph/"))
