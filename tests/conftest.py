@@ -8,7 +8,7 @@ import importlib.util
 
 NEEDS = {
     "nnabla": ["graph", "train", "study", "engines/test_nnabla.py"],
-    "soundfile": ["data"],
+    "musdb": ["data"],
     "museval": ["eval"],
     "torch": ["network/pytorch"],
     "playwright": ["report/test_browser.py"],

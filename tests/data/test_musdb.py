@@ -174,9 +174,7 @@ def test_tracks_are_listed_without_a_program_for_each(
     assert stempeg.Info.__module__ == "stempeg.read"
 
 
-def test_what_lies_deeper_or_is_hidden_is_no_track(
-    stems_root: Path, wav_root: Path, tmp_path: Path
-) -> None:
+def test_what_lies_deeper_or_is_hidden_is_no_track(stems_root: Path, wav_root: Path, tmp_path: Path) -> None:
     for root, is_wav in ((stems_root, False), (wav_root, True)):
         copy = Path(shutil.copytree(root, tmp_path / root.name, copy_function=os.link))
         names = [track.name for track in musdb_tracks(copy, is_wav=is_wav)]

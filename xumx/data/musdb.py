@@ -106,8 +106,8 @@ def sigsep(name: str) -> ModuleType:
         raise XumxError(f"this needs the package {name} ({error}); {install(extra)}") from None
     except RuntimeError:  # stempeg's
         raise XumxError(
-            f"this needs the package {name}, which needs the programs ffmpeg and ffprobe, not on "
-            "the PATH: install FFmpeg (apt, brew or conda install ffmpeg)"
+            f"this needs the package {name}, which needs the programs ffmpeg and ffprobe; they are "
+            "not on the PATH: install FFmpeg (apt, brew or conda install ffmpeg)"
         ) from None
 
 

@@ -120,9 +120,7 @@ def _any_silent(signals: np.ndarray) -> bool:
     return bool((signals.sum(axis=2) == 0).all(axis=1).any())
 
 
-def _filters(
-    references: np.ndarray, estimates: np.ndarray, threads: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _filters(references: np.ndarray, estimates: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Least-squares filters from the delayed references to each estimate.
 
     Returns
