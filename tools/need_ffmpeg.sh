@@ -1,5 +1,5 @@
 #!/bin/sh
-# The programs ffmpeg and ffprobe: xumx needs neither, but musdb does not import without them.
+# The programs ffmpeg and ffprobe: musdb and museval do not import without them.
 # Installs them where this may be done without asking (root on Debian or Ubuntu); else says how.
 set -eu
 

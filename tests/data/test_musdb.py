@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -150,10 +151,37 @@ def test_without_the_musdb_package_the_message_says_so(
     stems_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configuration.cache_clear()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "musdb", None)
     with pytest.raises(XumxError, match=r"package musdb.* pip install"):
         musdb_tracks(stems_root)
-    configuration.cache_clear()
+    with pytest.raises(XumxError, match=r"package musdb.* pip install"):
+        configuration()
+
+
+def test_without_the_ffmpeg_program_the_message_says_so(stems_root: Path, tmp_path: Path) -> None:
+    code = "import sys; from xumx.data.musdb import musdb_tracks; musdb_tracks(sys.argv[1])"
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    command = [sys.executable, "-c", code, str(stems_root)]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True).stderr
+    assert "XumxError: this needs the package musdb, which needs the programs ffmpeg" in told.splitlines()[-1]
+
+
+def test_tracks_are_listed_without_a_program_for_each(
+    stems_root: Path, wav_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("has started a program"))
+    assert len(musdb_tracks(stems_root)) == len(musdb_tracks(wav_root, is_wav=True)) == 3
+    assert stempeg.Info.__module__ == "stempeg.read"
+
+
+def test_what_lies_deeper_or_is_hidden_is_no_track(stems_root: Path, wav_root: Path, tmp_path: Path) -> None:
+    for root, is_wav in ((stems_root, False), (wav_root, True)):
+        copy = Path(shutil.copytree(root, tmp_path / root.name, copy_function=os.link))
+        names = [track.name for track in musdb_tracks(copy, is_wav=is_wav)]
+        for place in (".hidden", f"{names[0]}/{names[1]}", f"{names[0]}/inner") if is_wav else ("inner",):
+            (copy / "train" / place).mkdir(parents=True)
+            (copy / "train" / place / "Track 8 - Take 8.stem.mp4").touch()
+        assert [track.name for track in musdb_tracks(copy, is_wav=is_wav)] == names
 
 
 def test_preview_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

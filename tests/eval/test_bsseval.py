@@ -1,4 +1,4 @@
-"""Against museval itself, on random signals and on music."""
+"""The fast way against museval, on random signals and on music."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 import stempeg
 
 from xumx.data.musdb import musdb_tracks
-from xumx.eval.bsseval import METRICS, blockwise, bss_eval, exact
+from xumx.eval.bsseval import METRICS, bss_eval, correlations
 from xumx.eval.estimators import read_truth
 from xumx.eval.scores import members_of, score
 
@@ -34,9 +34,6 @@ def test_equals_museval(sources, samples, channels, window):
         estimate[0, 6000:] = 0
     before = truth.copy(), estimate.copy()
     ours = bss_eval(truth, estimate, window, threads=2)
-    np.testing.assert_allclose(
-        bss_eval(truth, estimate, window, correlate=blockwise), ours, rtol=0, atol=1e-5
-    )
     theirs = np.stack(museval.evaluate(truth, estimate, win=window, hop=window))
     assert ours.shape == theirs.shape, (sources, samples, channels, window)
     np.testing.assert_allclose(
@@ -47,11 +44,10 @@ def test_equals_museval(sources, samples, channels, window):
 
 
 @pytest.mark.parametrize("samples", [300, 16000, 40000])
-@pytest.mark.parametrize("correlate", [exact, blockwise])
-def test_correlations_by_their_definition(correlate, samples):
+def test_correlations_by_their_definition(samples):
     rng = np.random.default_rng(samples)
     true, estimates = rng.standard_normal((2, samples)), rng.standard_normal((3, samples))
-    ahead, behind, across = correlate(true, estimates, 2)
+    ahead, behind, across = correlations(true, estimates, 2)
     late = np.pad(true, ((0, 0), (0, 600))), np.pad(estimates, ((0, 0), (0, 600)))
     for k in (0, 1, 200, 511):
         message = f"{samples} samples, delay {k}"

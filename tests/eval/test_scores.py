@@ -58,6 +58,23 @@ def test_vocals_and_accompaniment_as_in_museval(truth, estimates):
                 np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-4, err_msg=message)
 
 
+def test_museval_scores_unless_it_is_to_be_fast(truth, estimates, monkeypatch):
+    evaluate, asked = museval.evaluate, []
+
+    def seen(*signals, **options):
+        asked.append(options)
+        return evaluate(*signals, **options)
+
+    monkeypatch.setattr(museval, "evaluate", seen)
+    members = members_of(estimates, SOURCES)
+    slow = score(truth, estimates, members)
+    assert asked == [{"win": RATE, "hop": RATE}]
+    fast = score(truth, estimates, members, fast=True)
+    assert len(asked) == 1
+    for stem, values in slow.items():
+        np.testing.assert_allclose(fast[stem], values, rtol=0, atol=1e-6, err_msg=stem)
+
+
 def test_estimates_that_do_not_fit(truth, estimates):
     two = {name: estimates[name] for name in ("drums", "vocals")}
     members = members_of(two, SOURCES)
@@ -119,6 +136,15 @@ def test_score_files_are_museval_s(tmp_path):
         finite = np.isfinite(scores[name])
         np.testing.assert_allclose(values[finite], scores[name][finite], rtol=0, atol=1e-4)
         assert np.isnan(values[~finite]).all()
+
+
+def test_score_files_of_before_are_read(tmp_path):
+    """Those that xumx wrote by itself: another order of the metrics, and no trailing zeros."""
+    frame = '{"time": 0.0, "duration": 1.0, "metrics": {"SDR": 1.5, "ISR": NaN, "SIR": -3.0, "SAR": 4.12345}}'
+    text = f'{{"targets": [{{"name": "café", "frames": [{frame}]}}], "museval_version": "0.4.1"}}'
+    (tmp_path / "Song.json").write_text(text, encoding="utf-8")
+    read = read_scores(tmp_path / "Song.json")
+    np.testing.assert_array_equal(read["café"], [[1.5], [np.nan], [-3], [4.12345]])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """MUSDB18 and what is laid out like it: ``train`` and ``test`` folders of stems or of folders of wav files.
 
-Track lists, file names and the validation split are those of the musdb package; its configuration is read,
-but the package is not imported, because that needs the ffmpeg program and its reading starts it each time.
+Track lists, file names, the validation split and the preview are the musdb package's; the audio is read by
+:mod:`xumx.data.recording`, since musdb starts the ffmpeg program for each excerpt.
 
 References
 ----------
@@ -10,15 +10,16 @@ References
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import socket
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-import yaml
 
 from xumx.base.errors import AudioError, UsageError, XumxError, install
 from xumx.base.log import logger
@@ -62,7 +63,7 @@ def musdb_tracks(
     UsageError
         If the folder holds no such tracks.
     XumxError
-        If none of them can be used, or the musdb package is missing.
+        If none of them can be used, or musdb cannot be imported.
     """
     if subset not in SUBSETS:
         raise UsageError(f"unknown subset {subset!r}; use one of {', '.join(SUBSETS)}")
@@ -71,15 +72,14 @@ def musdb_tracks(
     folder = Path(root).expanduser() / subset
     if not folder.is_dir():
         raise UsageError(f"--root {root} has no folder {subset!r}; give the one that holds train and test")
-    paths = _wav_folders(folder) if is_wav else _stem_files(folder)
+    paths = _listed(folder, is_wav)
     if not paths:
         raise UsageError(f"no tracks in {folder}; {_advice(folder, is_wav)}")
-    valid = set(configuration()["validation_tracks"])
     if split is not None:
-        paths = {name: path for name, path in paths.items() if (name in valid) == (split == "valid")}
+        paths = _listed(folder, is_wav, split)
         if not paths:
-            kind = "only" if split == "train" else "none of"
-            raise UsageError(f"{folder} holds {kind} MUSDB18's validation tracks, such as {min(valid)!r}")
+            kind, names = "only" if split == "train" else "none of", configuration()["validation_tracks"]
+            raise UsageError(f"{folder} holds {kind} MUSDB18's validation tracks, such as {min(names)!r}")
     tracks = []
     for name, path in paths.items():
         try:
@@ -91,6 +91,26 @@ def musdb_tracks(
     return tracks
 
 
+def sigsep(name: str) -> ModuleType:
+    """The package musdb or museval; both import stempeg, which insists on the programs ffmpeg and ffprobe.
+
+    Raises
+    ------
+    XumxError
+        If it, or one of these programs, is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        extra = "data" if name == "musdb" else "eval"
+        raise XumxError(f"this needs the package {name} ({error}); {install(extra)}") from None
+    except RuntimeError:  # stempeg's
+        raise XumxError(
+            f"this needs the package {name}, which needs the programs ffmpeg and ffprobe; they are "
+            "not on the PATH: install FFmpeg (apt, brew or conda install ffmpeg)"
+        ) from None
+
+
 @cache
 def configuration() -> dict[str, Any]:
     """The description of MUSDB18 in the musdb package: file names, stream numbers, validation tracks.
@@ -98,13 +118,9 @@ def configuration() -> dict[str, Any]:
     Raises
     ------
     XumxError
-        If the package is not installed.
+        If musdb cannot be imported.
     """
-    package = importlib.util.find_spec("musdb")
-    if package is None or not package.submodule_search_locations:
-        raise XumxError(f"MUSDB18's track lists are in the package musdb; {install('data')}")
-    text = Path(package.submodule_search_locations[0], "configs", "mus.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))
+    return dict(sigsep("musdb").DB(root=".", subsets=[]).setup)
 
 
 def preview_root() -> Path:
@@ -120,9 +136,9 @@ def preview_root() -> Path:
         return root
     without = "without --root, MUSDB18's 7 s preview is downloaded"
     try:
-        import musdb
-    except (ImportError, RuntimeError) as error:
-        raise XumxError(f"{without}, but musdb cannot be imported: {error}") from error
+        musdb = sigsep("musdb")
+    except XumxError as error:
+        raise XumxError(f"{without}; {error}") from None
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)  # musdb sets none, and would wait for ever
     try:
@@ -135,23 +151,49 @@ def preview_root() -> Path:
     return root
 
 
-def _stem_files(folder: Path) -> dict[str, Path]:
-    files = [path for path in _visible(folder) if path.name.endswith(STEM_SUFFIX)]
-    return {path.name[: -len(STEM_SUFFIX)]: path for path in files}
+def _listed(folder: Path, is_wav: bool, split: str | None = None) -> dict[str, Path]:
+    """musdb's tracks of a subset by name, in its order: the stem file of each, or its folder of wav files.
+
+    musdb looks into folders below, too, and at what macOS hides.
+    """
+    musdb = sigsep("musdb")
+    with _unprobed(musdb.audio_classes.stempeg):
+        tracks = musdb.DB(root=str(folder.parent), is_wav=is_wav, subsets=folder.name, split=split).tracks
+    paths = ((track.name, Path(track.path)) for track in tracks)
+    places = {name: path.parent if is_wav else path for name, path in paths if not name.startswith(".")}
+    return {name: place for name, place in places.items() if os.path.lexists(place)}
 
 
-def _wav_folders(folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in _visible(folder) if path.is_dir()}
+@contextmanager
+def _unprobed(stempeg: Any) -> Iterator[None]:
+    """Let musdb list files without a look into them.
+
+    It starts the program ffprobe for each, which takes twenty times as long as `recordings` takes for a
+    header, and the first broken file would end the list.
+    """
+    info, stempeg.Info = stempeg.Info, _Unread
+    try:
+        yield
+    finally:
+        stempeg.Info = info
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+class _Unread:
+    """In place of stempeg's ``Info`` on a file."""
+
+    def __init__(self, path: str) -> None:
+        pass
+
+    def samples(self, stream: int) -> int:
+        return 0
+
+    duration = rate = samples
 
 
 def _advice(folder: Path, is_wav: bool) -> str:
-    if is_wav and _stem_files(folder):
+    if is_wav and _listed(folder, False):
         return "it holds stem files, which are read without --is-wav"
-    if not is_wav and _wav_folders(folder):
+    if not is_wav and _listed(folder, True):
         return "it holds folders; with --is-wav they are read as tracks of wav files"
     return "it must hold folders of wav files" if is_wav else f"it must hold {STEM_SUFFIX} files"
 

@@ -84,7 +84,8 @@ def eval_parser() -> Parser:
     group.add_argument(
         "--fast",
         action="store_true",
-        help="score several times faster; SIR, ISR and SAR of a frame move by up to some 0.01 dB",
+        help="score in blocks and not by museval: ten times faster, in a third of the memory; SIR, ISR and "
+        "SAR of a frame move by up to some 0.01 dB, SDR does not",
     )
     group.add_argument("--force", action="store_true", help="score again what has been scored")
     group.add_argument("--cores", type=int, default=1, metavar="N", help="tracks at the same time")

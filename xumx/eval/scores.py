@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import TypedDict
 
@@ -15,8 +13,8 @@ import numpy as np
 from xumx.base import jsonfile
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.files import replacing
-from xumx.data.musdb import configuration
-from xumx.eval.bsseval import METRICS, blockwise, bss_eval, exact
+from xumx.data.musdb import configuration, sigsep
+from xumx.eval.bsseval import METRICS, bss_eval
 from xumx.eval.estimators import Truth
 
 Members = dict[str, tuple[str, ...]]
@@ -82,9 +80,6 @@ def scenarios(members: Members) -> list[tuple[str, ...]]:
     return groups
 
 
-MUSEVAL = "0.4.1"
-"""The museval whose numbers and whose files these are."""
-
 Scores = dict[str, np.ndarray]
 """Stem to float64 array (metrics, frames of a second), in the order of `METRICS`."""
 
@@ -119,7 +114,7 @@ def score(
     fast: bool = False,
     threads: int = 1,
 ) -> Scores:
-    """BSS Eval v4 of one track, a second at a time, as ``museval.eval_mus_track``.
+    """BSS Eval v4 of one track, a second at a time, as ``museval.eval_mus_track`` by museval itself.
 
     Parameters
     ----------
@@ -129,8 +124,9 @@ def score(
     members : Members
         The stems to score. Estimates of other stems are not looked at.
     fast : bool
-        Take :func:`~xumx.eval.bsseval.blockwise`.
+        Take :func:`xumx.eval.bsseval.bss_eval`.
     threads : int
+        Of the fast way; museval has one.
 
     Warns
     -----
@@ -155,9 +151,11 @@ def score(
     scores: Scores = {}
     for group in scenarios(members):
         references, candidates = (np.stack([signals[stem] for stem in group]) for signals in (true, fitted))
-        result = bss_eval(
-            references, candidates, truth.rate, correlate=blockwise if fast else exact, threads=threads
-        )
+        if fast:
+            result = bss_eval(references, candidates, truth.rate, threads=threads)
+        else:
+            museval = sigsep("museval")
+            result = np.stack(museval.evaluate(references, candidates, win=truth.rate, hop=truth.rate))
         scores.update(zip(group, result.swapaxes(0, 1)))
     return scores
 
@@ -180,31 +178,21 @@ def _fitted(estimate: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarr
 
 
 def write_scores(path: Path, scores: Scores) -> None:
-    """A score file as museval writes it: values to 1e-5 dB, infinite ones as NaN.
+    """A score file of museval's ``TrackStore``: values to 1e-5 dB, infinite ones as NaN.
 
     Raises
     ------
     XumxError
-        If it cannot be written.
+        If it cannot be written, or museval cannot be imported.
     """
-    targets = []
+    store = sigsep("museval").TrackStore(path.stem, win=1.0, hop=1.0)
     for stem, values in scores.items():
-        frames = [
-            {"time": float(t), "duration": 1.0, "metrics": {m: _rounded(v) for m, v in zip(METRICS, column)}}
-            for t, column in enumerate(values.T)
-        ]
-        targets.append({"name": stem, "frames": frames})
-    text = json.dumps({"targets": targets, "museval_version": MUSEVAL}, indent=2)
+        store.add_target(stem, dict(zip(METRICS, values.tolist())))
     try:
         with replacing(path) as aside:
-            aside.write_text(text, encoding="utf-8")
+            store.save(aside)
     except OSError as error:
         raise XumxError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def _rounded(value: float) -> float:
-    # Decimal and not round(), which museval does not use either and which differs in halves.
-    return float(Decimal(value).quantize(Decimal(".00001"))) if np.isfinite(value) else float("nan")
 
 
 def read_scores(path: Path) -> Scores:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from scipy.stats import wilcoxon
 
 from xumx.base.errors import XumxError
 from xumx.base.files import replacing
+from xumx.data.musdb import sigsep
 from xumx.eval.bsseval import METRICS as SCORED
 from xumx.eval.scores import Scores, read_scores
 
@@ -77,15 +79,23 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def by_track(table: pd.DataFrame) -> pd.DataFrame:
     """Medians over frames that have a score: a row a track and target, a column a metric."""
-    medians = table.groupby(["track", "target", "metric"], sort=False)["score"].median()
-    return medians.unstack("metric")[list(METRICS)]
+    medians = _store(table).agg_frames_scores().unstack("metric")
+    return medians.loc[pd.MultiIndex.from_frame(table[["track", "target"]].drop_duplicates()), list(METRICS)]
 
 
 def by_target(table: pd.DataFrame) -> pd.DataFrame:
     """Medians over tracks of medians over frames, as in the published tables, and the mean of the targets."""
-    medians = by_track(table).groupby("target", sort=False).median()
+    medians = _store(table).agg_frames_tracks_scores().unstack("metric")
+    medians = medians.loc[pd.Index(table["target"].unique(), name="target"), list(METRICS)]
     medians.loc["mean"] = medians.mean()
     return medians
+
+
+def _store(table: pd.DataFrame) -> Any:
+    """museval's store of scores, which makes the medians of the published tables; it sorts all names."""
+    store = sigsep("museval").EvalStore()
+    store.df = table
+    return store
 
 
 def unscored(table: pd.DataFrame) -> tuple[int, int]:

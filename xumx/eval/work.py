@@ -118,7 +118,7 @@ def evaluate_all(
     Tasks are taken only when there is a process for them: other machines may take from the same source.
 
     BLAS has one thread in every process, whatever there is: museval's SIR and SAR depend on their number
-    by thousandths of a dB (:mod:`xumx.eval.bsseval`).
+    by thousandths of a dB.
 
     Parameters
     ----------
@@ -147,7 +147,8 @@ def _evaluated(pool: Executor, first: Iterable[Task], others: Iterator[Task]) ->
         killed = [isinstance(future.exception(), BrokenProcessPool) for future in done]
         for future, broken in zip(done, killed):
             task = running.pop(future)
-            error = f"{task.track.name}: its process was killed; is memory short? Use fewer --cores"
+            remedy = "is memory short? Use fewer --cores, or --fast"
+            error = f"{task.track.name}: its process was killed; {remedy}"
             yield Outcome(task, error=error) if broken else future.result()
         if not any(killed):
             running |= {_submitted(pool, task): task for task in islice(others, len(done))}

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     # First of all, so that --help and wrong options answer at once.
     args = study_parser().parse_args(argv)
-    for package in ("nnabla", "yaml", "soundfile", "matplotlib", "pandas"):
+    for package in ("nnabla", "musdb", "soundfile", "matplotlib", "pandas"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
                 f"a study needs {package}, which is missing; {install('train,eval')}, on Python 3.10"

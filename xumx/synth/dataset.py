@@ -151,10 +151,11 @@ def _validation_names(count: int) -> list[str]:
         return []
     try:
         from xumx.data.musdb import configuration  # with packages that generating does not need
-    except ModuleNotFoundError as error:
+
+        names = list(configuration()["validation_tracks"])
+    except (ModuleNotFoundError, XumxError) as error:
         without = f"--valid needs more packages ({error})"
         raise XumxError(f"{without}; {install('data')}, or give --valid 0") from None
-    names = list(configuration()["validation_tracks"])
     if count > len(names):
         raise UsageError(f"--valid is at most {len(names)}, the validation tracks of MUSDB18, not {count}")
     return names[:count]

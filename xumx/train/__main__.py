@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     # First of all, so that --help and wrong options answer at once.
     only_check = train_parser().parse_args(argv).check_data is not None
-    for package in ("nnabla", "yaml", "soundfile", "matplotlib"):
+    for package in ("nnabla", "musdb", "soundfile", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
                 f"training needs {package}, which is not installed; {install('train')}, on Python 3.10"
