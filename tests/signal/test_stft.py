@@ -13,7 +13,7 @@ def direct(audio, n_fft, n_hop):
     window = scipy.signal.get_window("hann", n_fft)
     padded = np.pad(audio, ((n_fft // 2, n_fft // 2), (0, 0)), mode="reflect")
     frames = [
-        np.fft.rfft(padded[s : s + n_fft] * window[:, None], axis=0)
+        np.fft.rfft((padded[s : s + n_fft] * window[:, None]).T, axis=1)
         for s in range(0, len(padded) - n_fft + 1, n_hop)
     ]
     return np.array(frames)
@@ -27,8 +27,8 @@ def test_equals_the_definition_and_inverts(n_fft, n_hop, samples, channels):
     before = audio.copy()
     spectrogram = stft(audio, n_fft, n_hop)
     expected = direct(audio, n_fft, n_hop)
-    assert spectrogram.shape == expected.shape == (samples // n_hop + 1, n_fft // 2 + 1, channels)
-    assert spectrogram.dtype == np.complex64
+    assert spectrogram.shape == expected.shape == (samples // n_hop + 1, channels, n_fft // 2 + 1)
+    assert spectrogram.dtype == np.complex64 and spectrogram.flags.c_contiguous
     np.testing.assert_allclose(spectrogram, expected, atol=1e-5 * np.abs(expected).max())
     back = istft(spectrogram, samples, n_fft, n_hop)
     assert back.dtype == np.float32
@@ -40,12 +40,12 @@ def test_the_inverse_is_the_least_squares_one():
     """Of a spectrogram that no audio has, the inverse's STFT is nearer than that of audio beside it."""
     rng = np.random.default_rng(0)
     audio = music(0.2, channels=1)
-    noisy = stft(audio, 256, 64) + rng.standard_normal((len(audio) // 64 + 1, 129, 1)).astype(np.complex64)
+    noisy = stft(audio, 256, 64) + rng.standard_normal((len(audio) // 64 + 1, 1, 129)).astype(np.complex64)
     best = istft(noisy, len(audio), 256, 64)
 
     def distance(x):
-        weight = np.full((1, 129, 1), 2.0)
-        weight[:, [0, -1]] = 1  # one-sided spectrum: all bins but the outer two count twice
+        weight = np.full(129, 2.0)
+        weight[[0, -1]] = 1  # one-sided spectrum: all bins but the outer two count twice
         return float((weight * np.abs(stft(x.astype(np.float32), 256, 64) - noisy) ** 2)[4:-4].sum())
 
     for step in (0.01, -0.01):

@@ -148,7 +148,7 @@ class Inputs:
 
         def analyze(k: int, b: int) -> None:
             spectrum = stft(signals[k][b].T, config.n_fft, config.n_hop, center=self.center)
-            spectrum, magnitude = spectrum.transpose(0, 2, 1), magnitudes[k][:, b]
+            magnitude = magnitudes[k][:, b]
             cos, sin = phase[0][:, b], phase[1][:, b]
             _polar(spectrum, magnitude, *((cos, sin) if k == 0 else (cos[:0], sin[:0])))
             if 0 < k <= len(agreements):

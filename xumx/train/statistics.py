@@ -106,7 +106,7 @@ def compute(
     with bar(pieces, "statistics", unit="piece", quiet=not progress, leave=False) as shown:
         for _, sample in shown:
             for block in _blocks(sample.mixture, config):
-                magnitude = np.abs(stft(block.T, config.n_fft, config.n_hop, center=False)).mean(axis=2)
+                magnitude = np.abs(stft(block.T, config.n_fft, config.n_hop, center=False)).mean(axis=1)
                 # Chan, Golub & LeVeque (1983): two sets' means and squares around them make those of both.
                 count, own = len(magnitude), magnitude.mean(axis=0, dtype=np.float64)
                 delta = own - mean
