@@ -67,7 +67,7 @@ def test_mixes_take_the_place_of_tracks(tmp_path: Path) -> None:
         Track(t.name, {t.name: r}) for t in tracks_of(tmp_path, [5000, 7000]) for r in t.recordings.values()
     ]
     mixes = Mixes(SampleStream(tracks, ["0", "1"], 3000, targets=(), size=5), workers=2)
-    frames = [stft(sample.mixture.T, 256, 64) for _, sample in mixes]
+    frames = [stft(sample.mixture, 256, 64) for _, sample in mixes]
     magnitude = np.abs(np.concatenate(frames)).mean(axis=1, dtype=np.float64)
     found = load_or_compute(tracks, CONFIG, [tmp_path], mixes=mixes, progress=False)
     np.testing.assert_allclose(found.mean, magnitude.mean(axis=0), rtol=1e-5)

@@ -54,9 +54,7 @@ def stft(
     frames = sliding_window_view(padded, n_fft, axis=1)[:, ::n_hop].transpose(1, 0, 2)
     spectrum = np.empty((*frames.shape[:2], n_fft // 2 + 1), np.complex64)
     for part in _parts(len(frames)):
-        spectrum[part] = scipy.fft.rfft(
-            frames[part] * hann(n_fft), axis=2, overwrite_x=True, workers=threads
-        )
+        spectrum[part] = scipy.fft.rfft(frames[part] * hann(n_fft), axis=2, overwrite_x=True, workers=threads)
     return spectrum
 
 
