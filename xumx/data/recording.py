@@ -145,10 +145,7 @@ class Recording:
         except (OSError, ValueError) as error:
             raise AudioError(f"{self.path}: cannot be read: {_reason(error)}") from error
         scale = np.float32(2**-15 if channels.dtype == np.int16 else 1)
-        audio = np.empty((length, self.channels), np.float32)
-        for c, channel in enumerate(channels):
-            np.multiply(channel, scale, out=audio[:, c], dtype=np.float32)
-        return audio
+        return np.asarray(np.multiply(np.stack(tuple(channels), axis=1), scale, dtype=np.float32))
 
     def _read_pcm(self, file: soundfile.SoundFile, start: int, length: int) -> np.ndarray:
         try:
