@@ -45,7 +45,7 @@ def musdb_sample(tracks: list[musdb.MultiTrack], rng: np.random.Generator) -> Sa
         track = tracks[rng.integers(len(tracks))]
         track.chunk_duration = SECONDS
         track.chunk_start = rng.uniform(0, track.duration - SECONDS)
-        audio = track.sources[source].audio.T
+        audio = track.sources[source].audio
         for augment in AUGMENTATIONS:
             audio = augment(audio, rng)
         targets.append(audio)

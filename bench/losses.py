@@ -50,7 +50,7 @@ class Step:
         self._adversary = (
             Adversary(judged[0], config, self._objective, self._ops, Communicator()) if judged else None
         )
-        shape = BATCH, len(config.sources), config.nb_channels, samples
+        shape = BATCH, len(config.sources), samples, config.nb_channels
         self._targets = rng.standard_normal(shape).astype(np.float32) / 10
         self._mixture = self._targets.sum(axis=1)
 

@@ -61,7 +61,7 @@ def main(batch: int, seconds: float, hidden: int, steps: int) -> dict[str, Any]:
     solver.set_parameters(nn.get_parameters())
     parameters = nn.get_parameters(grad_only=False)
     rng = np.random.default_rng(ranks.rank)
-    shape = (batch, len(config.sources), config.nb_channels, samples)
+    shape = (batch, len(config.sources), samples, config.nb_channels)
     targets = rng.standard_normal(shape, np.float32) / 10
     mixture = targets.sum(axis=1)
 

@@ -75,7 +75,7 @@ def main(
     objective = Objective(config, batch, samples, ops, rng=np.random.default_rng(0))
     solver = S.Adam(1e-3)
     solver.set_parameters(nn.get_parameters())
-    targets = rng.randn(batch, len(config.sources), config.nb_channels, samples).astype(np.float32) / 10
+    targets = rng.randn(batch, len(config.sources), samples, config.nb_channels).astype(np.float32) / 10
     mixture = targets.sum(axis=1)
 
     walls, cpus, parts = [], [], []

@@ -46,6 +46,6 @@ def coded_tracks(tmp_path: Path) -> CodedTracks:
 
 
 def where(audio: np.ndarray) -> tuple[int, int, int]:
-    """The source, the track and the position in it from which audio (channels, samples) was taken."""
+    """The source, the track and the position in it from which audio (samples, channels) was taken."""
     value = abs(int(audio[0, 0])) - 1
     return value // 100_000, value // 10_000 % 10, value % 10_000

@@ -81,10 +81,26 @@ def test_nothing_clips(tmp_path: Path) -> None:
         soundfile.write(tmp_path / f"{name}.wav", audio.T, 44100, subtype="FLOAT")
         found[name] = recordings(tmp_path / f"{name}.wav")[0]
     (copy,) = cached([Track("track", found)], tmp_path / "cache", progress=False)
-    assert np.array_equal(copy.read("loud", 0, 3, 2), loud.astype(np.float32))
-    assert np.abs(copy.read("full", 0, 3, 2) - full).max() <= 2**-16
+    assert np.array_equal(copy.read("loud", 0, 3, 2).T, loud.astype(np.float32))
+    assert np.abs(copy.read("full", 0, 3, 2).T - full).max() <= 2**-16
     kinds = {np.load(copy.recordings[name].path).dtype.name for name in found}
     assert kinds == {"float32", "int16"}
+
+
+def test_the_file_is_that_of_the_first_format(tmp_path: Path) -> None:
+    """Caches outlive versions: name, channels one after the other, and values of 16 bits."""
+    audio = np.array([[0.5, -0.25], [0.125, 0.0], [-1.0, 0.75]])
+    soundfile.write(tmp_path / "song.wav", audio, 44100, subtype="PCM_16")
+    os.utime(tmp_path / "song.wav", ns=(0, 0))
+    (song,) = recordings(tmp_path / "song.wav")
+    (path,) = (
+        recording.path
+        for track in cached([Track("track", {"vocals": song})], tmp_path / "cache", progress=False)
+        for recording in track.recordings.values()
+    )
+    assert path.name.endswith("-41b9fcb331.npy"), path.name
+    kept = np.load(path)
+    assert kept.dtype == np.int16 and np.array_equal(kept, 2**15 * audio.T)
 
 
 def test_resampled_audio_is_kept_resampled(tmp_path: Path) -> None:

@@ -23,17 +23,17 @@ def test_pieces_make_up_whole_tracks(coded_tracks: CodedTracks, samples: int | N
         mixtures: dict[str, list[np.ndarray]] = {}
         targets: dict[str, list[np.ndarray]] = {}
         for piece, sample in pieces:
-            assert sample.mixture.shape == (2, piece.length) and sample.targets.shape == (2, 2, piece.length)
+            assert sample.mixture.shape == (piece.length, 2) and sample.targets.shape == (2, piece.length, 2)
             assert sample.mixture.dtype == sample.targets.dtype == np.float32
             mixtures.setdefault(piece.track.name, []).append(sample.mixture)
             targets.setdefault(piece.track.name, []).append(sample.targets)
         assert list(mixtures) == [track.name for track in tracks]
         for track in tracks:
             whole = {source: track.read(source, 0, track.samples, 2) for source in SOURCES}
-            mixture = np.concatenate(mixtures[track.name], axis=-1)
+            mixture = np.concatenate(mixtures[track.name])
             assert np.array_equal(mixture, sum(whole.values())), "no mixture was recorded: the sum"
             expected = np.stack([whole["vocals"], whole["bass"]])
-            assert np.array_equal(np.concatenate(targets[track.name], axis=-1), expected)
+            assert np.array_equal(np.concatenate(targets[track.name], axis=1), expected)
 
 
 @pytest.mark.parametrize("is_wav", [False, True])
@@ -41,8 +41,8 @@ def test_the_mixture_is_the_recorded_one(stems_root: Path, wav_root: Path, is_wa
     tracks = musdb_tracks(wav_root if is_wav else stems_root, is_wav=is_wav)
     for piece, sample in Pieces(tracks, [], 50_000, channels=1):
         recorded = piece.track.recordings["mixture"].read(piece.start, piece.length)
-        np.testing.assert_allclose(sample.mixture[0], recorded.mean(axis=0), atol=1e-7)
-        assert sample.targets.shape == (0, 1, piece.length)
+        np.testing.assert_allclose(sample.mixture[:, 0], recorded.mean(axis=1), atol=1e-7)
+        assert sample.targets.shape == (0, piece.length, 1)
 
 
 def test_short_tails_are_joined(coded_tracks: CodedTracks) -> None:

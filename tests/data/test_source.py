@@ -32,7 +32,7 @@ def test_a_sample_is_made_of_true_excerpts(coded_tracks: CodedTracks, seed: int)
     stream = SampleStream(tracks, SOURCES, 200, samples_per_track=5, seed=seed)
     for position in range(stream.size):
         sample = stream.sample(0, position)
-        assert sample.mixture.shape == (2, 200) and sample.targets.shape == (4, 2, 200)
+        assert sample.mixture.shape == (200, 2) and sample.targets.shape == (4, 200, 2)
         assert sample.mixture.dtype == sample.targets.dtype == np.float32
         assert np.array_equal(sample.mixture, sample.targets[0] + sample.targets[1:].sum(axis=0))
         for index, target in enumerate(sample.targets):
@@ -89,7 +89,7 @@ def test_the_stream_does_not_depend_on_workers_and_resumes_anywhere(
     drawn = batches(stream, 4, workers=workers, epoch=epoch, step=step)
     for _ in range(5):
         batch = next(drawn)
-        assert batch.mixture.shape == (4, 2, 90) and batch.targets.shape == (4, 4, 2, 90)
+        assert batch.mixture.shape == (4, 90, 2) and batch.targets.shape == (4, 4, 90, 2)
         for row in range(4):
             one = reference.sample(epoch, step * 4 + row)
             assert same(Sample(batch.mixture[row], batch.targets[row]), one), (epoch, step, row)
@@ -114,7 +114,7 @@ def test_augmentations_act_on_each_source_before_the_mix(coded_tracks: CodedTrac
         np.testing.assert_allclose(sample.mixture, sample.targets.sum(axis=0), rtol=1e-5)
         for target in sample.targets:
             swaps.append(target[0, 0] < 0)
-            factors.append((abs(target[0, 19]) - abs(target[0, 0])) / 19)  # coded samples rise by one
+            factors.append((abs(target[19, 0]) - abs(target[0, 0])) / 19)  # coded samples rise by one
     assert 0.2 < min(factors) < 0.4 and 1.1 < max(factors) < 1.3
     assert 50 < sum(swaps) < 110
 
@@ -131,13 +131,13 @@ def test_mono(coded_tracks: CodedTracks, wav_root: Path) -> None:
     assert not SampleStream(coded_tracks([2000]), SOURCES, 20, channels=1).sample(0, 5).mixture.any()
     tracks = musdb_tracks(wav_root, is_wav=True)
     stereo, mono = (SampleStream(tracks, SOURCES, 20, channels=n).sample(0, 5) for n in (2, 1))
-    assert mono.mixture.shape == (1, 20) and mono.targets.shape == (4, 1, 20)
-    np.testing.assert_allclose(mono.targets, stereo.targets.mean(axis=1, keepdims=True), atol=1e-7)
+    assert mono.mixture.shape == (20, 1) and mono.targets.shape == (4, 20, 1)
+    np.testing.assert_allclose(mono.targets, stereo.targets.mean(axis=2, keepdims=True), atol=1e-7)
 
 
 def test_given_arrays_are_filled(coded_tracks: CodedTracks) -> None:
     stream = SampleStream(coded_tracks([2000]), SOURCES, 20)
-    out = Sample(np.full((2, 20), np.nan, np.float32), np.full((4, 2, 20), np.nan, np.float32))
+    out = Sample(np.full((20, 2), np.nan, np.float32), np.full((4, 20, 2), np.nan, np.float32))
     assert stream.sample(0, 3, out=out) is out
     assert same(out, stream.sample(0, 3))
 
@@ -151,8 +151,8 @@ def test_short_tracks_are_padded_and_named_once(
         for index, target in enumerate(stream.sample(0, position).targets):
             _, track, start = where(target)
             length = min(100, tracks[track].samples)
-            assert np.array_equal(target[:, :length], tracks[track].read(SOURCES[index], start, length, 2))
-            assert not target[:, length:].any()
+            assert np.array_equal(target[:length], tracks[track].read(SOURCES[index], start, length, 2))
+            assert not target[length:].any()
     assert [record.getMessage() for record in caplog.records] == [
         "shorter than a sample of 0.00226757 s, padded with silence: track0, track2"
     ]
@@ -259,7 +259,7 @@ def test_what_a_track_lacks_of_its_group_is_silent(coded_tracks: CodedTracks) ->
     tracks = [both, Track("alone", {"drums": alone.recordings["drums"]})]
     stream = SampleStream(tracks, NAMES, 50, targets=["vocals", "drums"], together=[NAMES])
     for position in range(stream.size):
-        out = Sample(np.full((2, 50), np.nan, np.float32), np.full((2, 2, 50), np.nan, np.float32))
+        out = Sample(np.full((50, 2), np.nan, np.float32), np.full((2, 50, 2), np.nan, np.float32))
         vocals, drums = stream.sample(0, position, out=out).targets
         if where(drums)[1] == 1:
             assert not vocals.any() and np.array_equal(out.mixture, drums)
@@ -275,7 +275,7 @@ def test_a_recorded_mixture_is_given_as_it_is(coded_tracks: CodedTracks) -> None
     for position in range(stream.size):
         mixture, (vocals,) = stream.sample(0, position)
         assert where(mixture)[0] == 0 and where(vocals)[0] == 1 and where(mixture)[1:] == where(vocals)[1:]
-        assert np.array_equal(mixture[:, 30:], np.zeros((2, 20))) == (where(mixture)[1] == 1)
+        assert np.array_equal(mixture[30:], np.zeros((20, 2))) == (where(mixture)[1] == 1)
     with pytest.raises(UsageError, match="cannot be augmented where the mixture is a recording"):
         SampleStream(tracks, ["vocals"], 50, recorded=True, augmentations=augmentations(["gain"]))
 
@@ -302,12 +302,12 @@ def test_plain_mixtures_are_of_the_same_tracks(
     plain = stream.plain()
     assert len(caplog.records) == 1, "short tracks are named once"
     drawn = [where(plain.sample(0, position).mixture) for position in range(8)]
-    assert all(track in (0, 1, 2) for _, track, _ in drawn) and plain.sample(0, 7).targets.shape == (0, 2, 50)
+    assert all(track in (0, 1, 2) for _, track, _ in drawn) and plain.sample(0, 7).targets.shape == (0, 50, 2)
     with_gain = [stream.sample(0, position) for position in range(4)]
-    assert stream.targets == ("one",) and all(sample.targets.shape == (1, 2, 50) for sample in with_gain)
+    assert stream.targets == ("one",) and all(sample.targets.shape == (1, 50, 2) for sample in with_gain)
     for index, (_, track, start) in enumerate(drawn):
         length = 40 if track == 1 else 50
-        raised = np.diff(np.abs(plain.sample(0, index).mixture[0, :length]))
+        raised = np.diff(np.abs(plain.sample(0, index).mixture[:length, 0]))
         assert np.array_equal(raised, np.ones(length - 1)), (track, start)
 
 

@@ -33,10 +33,10 @@ def test_musdb_and_xumx_read_the_same(root: Path, subset: str, split: str | None
         assert {track.name for track in tracks} <= set(configuration()["validation_tracks"])
     track, reference = tracks[0], theirs[0]
     assert set(track.sources) == set(reference.sources) == {"drums", "bass", "other", "vocals"}
-    total = np.zeros((2, track.samples))
+    total = np.zeros((track.samples, 2))
     for source in track.sources:
         audio = track.read(source, 0, track.samples, 2)
-        wanted = reference.sources[source].audio.T[:, : track.samples]
+        wanted = reference.sources[source].audio[: track.samples]
         assert np.abs(audio.clip(-1, 1) - wanted).max() <= (0 if is_wav else 2**-15), source
         total += audio
     mixture = track.read("mixture", 0, track.samples, 2)

@@ -29,7 +29,7 @@ def test_recordings_of_each_source(tmp_path):
         ("drums", "drums/deep/er/a.flac"),
         ("vocals", "vocals/d.aiff"),
     ]
-    np.testing.assert_allclose(tracks[1].read("drums", 10, 20, 2), np.full((2, 20), 0.5), atol=1e-4)
+    np.testing.assert_allclose(tracks[1].read("drums", 10, 20, 2), np.full((20, 2), 0.5), atol=1e-4)
 
 
 def test_folders_that_will_not_do(tmp_path):
@@ -45,4 +45,4 @@ def test_another_rate_is_resampled(tmp_path):
     write(tmp_path / "drums" / "slow.wav", samples=22050, rate=22050)
     (track,) = unpaired_tracks(tmp_path, ("drums",))
     assert (track.samples, track.sample_rate) == (44100, 44100)
-    np.testing.assert_allclose(track.read("drums", 20000, 200, 2), np.full((2, 200), 0.5), atol=1e-3)
+    np.testing.assert_allclose(track.read("drums", 20000, 200, 2), np.full((200, 2), 0.5), atol=1e-3)

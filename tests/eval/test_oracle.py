@@ -26,17 +26,17 @@ def test_multichannel_wiener_filter(sources):
     mixture = sources.sum(axis=0)
     spectra = np.stack([stft(source) for source in sources]).astype(np.complex128)
     x = stft(mixture).astype(np.complex128)
-    power = (np.abs(spectra) ** 2).mean(axis=3)
-    outer = np.einsum("jtfc,jtfd->jfcd", spectra, spectra.conj()) / (
+    power = (np.abs(spectra) ** 2).mean(axis=2)
+    outer = np.einsum("jtcf,jtdf->jfcd", spectra, spectra.conj()) / (
         power.sum(axis=1)[..., None, None] + 1e-9
     )
     found = mwf(mixture, sources)
     filtered = np.zeros_like(spectra)
-    for f in range(x.shape[1]):
+    for f in range(x.shape[2]):
         for t in range(len(x)):
             parts = power[:, t, f, None, None] * outer[:, f]
             total = parts.sum(axis=0) + 1e-8 * np.eye(2)
-            filtered[:, t, f] = parts @ np.linalg.solve(total, x[t, f])
+            filtered[:, t, :, f] = parts @ np.linalg.solve(total, x[t, :, f])
     expected = np.stack([istft(y.astype(np.complex64), len(mixture)) for y in filtered])
     error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
     assert error < 1e-2, error

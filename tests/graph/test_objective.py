@@ -35,8 +35,8 @@ def test_golden_validation_loss(ops):
     model.set_weights(net)
     with h5py.File(DATA / "losses.h5") as file:
         golden = {name: node[()] for name, node in file["loss"].items()}
-    targets = golden["target_audio"].reshape(2, 4, 2, -1)
-    objective = Objective(net.config, 2, targets.shape[-1], ops, mcoef=10.0)
+    targets = golden["target_audio"].reshape(2, 4, 2, -1).swapaxes(2, 3)
+    objective = Objective(net.config, 2, targets.shape[2], ops, mcoef=10.0)
     objective.feed(targets.sum(axis=1), targets)
     assert objective.forward() == pytest.approx(float(golden["total_mcoef10"]), rel=2e-5)
     assert float(objective.terms["frequency"].d) == pytest.approx(float(golden["mse"]), rel=2e-5)
@@ -56,7 +56,7 @@ def test_golden_validation_loss(ops):
 def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms, more):
     config = small_config(sources=("a", "b"), n_fft=64, n_hop=16, max_bin=20)
     rng = np.random.default_rng(0)
-    targets = rng.normal(size=(3, 2, 2, 333)).astype(np.float32)
+    targets = rng.normal(size=(3, 2, 333, 2)).astype(np.float32)
     targets[1] = 0  # silence has a phase too
     mixture = targets.sum(axis=1) + rng.normal(size=(3, 1, 1)).astype(np.float32)
     found = []
@@ -88,12 +88,12 @@ def test_spectra_by_numpy_equal_those_by_nnabla(center, waveforms, more):
             np.testing.assert_allclose(projection, (target * x.conj()).real, atol=2e-4)
     if waveforms:
         total = sum(found[0][-3:])
-        np.testing.assert_allclose(total, mixture[..., : total.shape[-1]], atol=1e-6)
+        np.testing.assert_allclose(total, mixture.swapaxes(1, 2)[..., : total.shape[-1]], atol=1e-6)
 
 
 def _complex(config, audio, center):
-    """(batch, channels, samples) to (frames, batch, channels, bins)."""
-    return np.stack([stft(a.T, config.n_fft, config.n_hop, center=center) for a in audio], 1).swapaxes(2, 3)
+    """(batch, samples, channels) to (frames, batch, channels, bins)."""
+    return np.stack([stft(a, config.n_fft, config.n_hop, center=center) for a in audio], 1)
 
 
 ALL = [name for name, loss in losses.LOSSES.items() if not loss.compares]
@@ -110,7 +110,7 @@ def test_training_graphs_agree(config, names, monkeypatch):
     monkeypatch.setattr(resolution, "WINDOWS", (32, 64))
     net = random_weights(config)
     rng = np.random.default_rng(0)
-    targets = rng.normal(size=(2, len(config.sources), 2, 1500)).astype(np.float32)
+    targets = rng.normal(size=(2, len(config.sources), 1500, 2)).astype(np.float32)
     terms = losses.terms(dict.fromkeys(names, 1.0), 10.0) if names else None
     encoders = frozen_encoders(random_weights(config, seed=1), config, "it")
     found = []
@@ -143,13 +143,13 @@ def test_a_joint_network_learns_the_squared_error():
     """Against magnitudes by the engine and spectra by NumPy."""
     net = random_weights(small_config(arch="joint"))
     model.set_weights(net)
-    targets = np.random.default_rng(0).normal(size=(2, 4, 2, 2000)).astype(np.float32)
+    targets = np.random.default_rng(0).normal(size=(2, 4, 2000, 2)).astype(np.float32)
     objective = Objective(net.config, 2, 2000, cpu_ops)
     objective.feed(targets.sum(axis=1), targets)
 
     def magnitude(audio):
-        spectra = [stft(a.T, net.config.n_fft, net.config.n_hop) for a in audio]
-        return np.abs(np.stack(spectra, axis=1)).swapaxes(2, 3)
+        spectra = [stft(a, net.config.n_fft, net.config.n_hop) for a in audio]
+        return np.abs(np.stack(spectra, axis=1))
 
     wanted = OnnxEngine(net)(magnitude(targets.sum(axis=1)).astype(np.float32))
     errors = [w - magnitude(targets[:, s]) for s, w in enumerate(wanted)]
@@ -160,7 +160,7 @@ def test_a_joint_network_learns_the_squared_error():
 def test_the_time_domain_loss_has_its_weight():
     config = small_config()
     model.set_weights(random_weights(config))
-    targets = np.random.default_rng(0).normal(size=(1, 4, 2, 2000)).astype(np.float32)
+    targets = np.random.default_rng(0).normal(size=(1, 4, 2000, 2)).astype(np.float32)
     values = []
     for mcoef in (0.0, 3.0):
         objective = Objective(config, 1, 2000, cpu_ops, mcoef=mcoef)
@@ -181,7 +181,7 @@ def test_the_time_domain_loss_has_its_weight():
 def test_the_shortest_audio_has_a_loss(config):
     model.set_weights(random_weights(config))
     samples = shortest(config)
-    targets = np.random.default_rng(0).normal(size=(1, 4, 2, samples)).astype(np.float32)
+    targets = np.random.default_rng(0).normal(size=(1, 4, samples, 2)).astype(np.float32)
     for rng in (None, np.random.default_rng(0)):
         objective = Objective(config, 1, samples, cpu_ops, rng=rng)
         objective.feed(targets.sum(axis=1), targets)
@@ -242,7 +242,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
     model.set_weights(random_weights(config))
     weights = {"L1freq": 0.5, "L2mask": 1.0, "CombinationMultiDomain": 2.0, "SISDRtime": 0.25}
     objective = Objective(config, 1, 2000, cpu_ops, terms=losses.terms(weights, 3.0))
-    targets = np.random.default_rng(0).normal(size=(1, 4, 2, 2000)).astype(np.float32)
+    targets = np.random.default_rng(0).normal(size=(1, 4, 2000, 2)).astype(np.float32)
     objective.feed(targets.sum(axis=1), targets)
     total, values = objective.forward(), objective.values()
     factors = {"L1freq": 0.5, "L2mask": 1, "time": 6, "frequency": 2, "SISDRtime": 0.25}

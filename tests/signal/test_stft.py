@@ -17,7 +17,7 @@ def reference(audio, n_fft, n_hop):
         spectrogram = librosa.stft(
             audio.T.astype(float), n_fft=n_fft, hop_length=n_hop, pad_mode="reflect", dtype=complex
         )
-    return spectrogram.transpose(2, 1, 0)
+    return spectrogram.transpose(2, 0, 1)
 
 
 @pytest.mark.parametrize("n_fft, n_hop", SIZES)
@@ -28,8 +28,8 @@ def test_equals_librosa_and_inverts(n_fft, n_hop, samples, channels):
     before = audio.copy()
     spectrogram = stft(audio, n_fft, n_hop)
     expected = reference(audio, n_fft, n_hop)
-    assert spectrogram.shape == expected.shape == (samples // n_hop + 1, n_fft // 2 + 1, channels)
-    assert spectrogram.dtype == np.complex64
+    assert spectrogram.shape == expected.shape == (samples // n_hop + 1, channels, n_fft // 2 + 1)
+    assert spectrogram.dtype == np.complex64 and spectrogram.flags.c_contiguous
     np.testing.assert_allclose(spectrogram, expected, atol=1e-5 * np.abs(expected).max())
     back = istft(spectrogram, samples, n_fft, n_hop)
     assert back.dtype == np.float32
@@ -42,10 +42,10 @@ def test_equals_librosa_and_inverts(n_fft, n_hop, samples, channels):
 def test_the_inverse_equals_librosa_s(n_fft, n_hop, samples):
     """Of spectrograms that no audio has, too."""
     rng = np.random.default_rng(samples)
-    parts = rng.standard_normal((2, samples // n_hop + 1, n_fft // 2 + 1, 2))
+    parts = rng.standard_normal((2, samples // n_hop + 1, 2, n_fft // 2 + 1))
     spectrogram = (parts[0] + 1j * parts[1]).astype(np.complex64)
     expected = librosa.istft(
-        spectrogram.transpose(2, 1, 0), n_fft=n_fft, hop_length=n_hop, length=samples, dtype=float
+        spectrogram.transpose(1, 2, 0), n_fft=n_fft, hop_length=n_hop, length=samples, dtype=float
     ).T
     ours = istft(spectrogram, samples, n_fft, n_hop)
     np.testing.assert_allclose(ours, expected, atol=1e-5 * np.abs(expected).max())
@@ -55,12 +55,12 @@ def test_the_inverse_is_the_least_squares_one():
     """Of a spectrogram that no audio has, the inverse's STFT is nearer than that of audio beside it."""
     rng = np.random.default_rng(0)
     audio = music(0.2, channels=1)
-    noisy = stft(audio, 256, 64) + rng.standard_normal((len(audio) // 64 + 1, 129, 1)).astype(np.complex64)
+    noisy = stft(audio, 256, 64) + rng.standard_normal((len(audio) // 64 + 1, 1, 129)).astype(np.complex64)
     best = istft(noisy, len(audio), 256, 64)
 
     def distance(x):
-        weight = np.full((1, 129, 1), 2.0)
-        weight[:, [0, -1]] = 1  # one-sided spectrum: all bins but the outer two count twice
+        weight = np.full(129, 2.0)
+        weight[[0, -1]] = 1  # one-sided spectrum: all bins but the outer two count twice
         return float((weight * np.abs(stft(x.astype(np.float32), 256, 64) - noisy) ** 2)[4:-4].sum())
 
     for step in (0.01, -0.01):

@@ -18,11 +18,10 @@ from xumx.signal.wiener import wiener
 RTOL = 1e-5  # of the peak
 
 
-def song(seed: int, sources: int, frames: int, bins: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+def song(seed: int, sources: int, frames: int, channels: int, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Panned sources with a spectral slope, and magnitudes that are rough estimates of theirs.
 
-    Returns magnitudes (sources, frames, bins, channels) and mixture (frames, bins, channels), both as views
-    of memory with the bins last, as the networks and the STFT give them.
+    Returns magnitudes (sources, frames, channels, bins) and mixture (frames, channels, bins).
     """
     rng = np.random.default_rng(seed)
     shape = sources, frames, channels, bins
@@ -36,7 +35,7 @@ def song(seed: int, sources: int, frames: int, bins: int, channels: int) -> tupl
     loudness = 100 * rng.random((sources, frames, 1, 1)) / (1 + np.arange(bins) / 50)
     images = loudness * (pan * notes + ambience)
     magnitude = (np.abs(images) * rng.uniform(0.3, 1.7, shape)).astype(np.float32)
-    return magnitude.swapaxes(-1, -2), images.sum(axis=0).astype(np.complex64).swapaxes(-1, -2)
+    return magnitude, images.sum(axis=0).astype(np.complex64)
 
 
 def reference(
@@ -47,13 +46,13 @@ def reference(
     residual: bool = False,
     alpha: float = 1.0,
 ) -> np.ndarray:
-    """norbert as the separation of Open-Unmix calls it."""
-    v = magnitude.transpose(1, 2, 3, 0)
+    """norbert as the separation of Open-Unmix calls it, with its axes: frames, bins, channels, sources."""
+    v, mixture = magnitude.transpose(1, 3, 2, 0), mixture.swapaxes(1, 2)
     v = v**alpha if softmask else v
     if residual:
         v = norbert.residual_model(v, mixture, alpha if softmask else 1)
     y = norbert.wiener(v, mixture.astype(np.complex128), niter, use_softmask=softmask)
-    return y.transpose(3, 0, 1, 2)
+    return y.transpose(3, 0, 2, 1)
 
 
 def deviation(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -64,15 +63,15 @@ def deviation(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), np.finfo(np.float32).tiny))
 
 
-SHAPES = [  # sources, frames, bins, channels
-    (4, 12, 65, 2),
-    (4, 9, 1100, 2),  # several tiles, the last not full
-    (1, 7, 33, 2),
-    (2, 1, 40, 2),  # one frame
-    (6, 15, 1, 2),  # one bin
-    (5, 10, 50, 1),
+SHAPES = [  # sources, frames, channels, bins
+    (4, 12, 2, 65),
+    (4, 9, 2, 1100),  # several tiles, the last not full
+    (1, 7, 2, 33),
+    (2, 1, 2, 40),  # one frame
+    (6, 15, 2, 1),  # one bin
+    (5, 10, 1, 50),
     (1, 1, 1, 1),
-    (3, 6, 21, 3),  # more channels than the compiled filter knows
+    (3, 6, 3, 21),  # more channels than the compiled filter knows
 ]
 OPTIONS: list[dict[str, Any]] = [
     {"niter": 0},
@@ -122,23 +121,23 @@ def silent_source(magnitude: np.ndarray, mixture: np.ndarray) -> None:
 
 
 def left_only(magnitude: np.ndarray, mixture: np.ndarray) -> None:
-    magnitude[..., 1] = mixture[..., 1] = 0
+    magnitude[..., 1, :] = mixture[..., 1, :] = 0
 
 
 def right_only(magnitude: np.ndarray, mixture: np.ndarray) -> None:
-    magnitude[..., 0] = mixture[..., 0] = 0
+    magnitude[..., 0, :] = mixture[..., 0, :] = 0
 
 
 def left_only_models_both(magnitude: np.ndarray, mixture: np.ndarray) -> None:
-    mixture[..., 1] = 0
+    mixture[..., 1, :] = 0
 
 
 def same_in_both(magnitude: np.ndarray, mixture: np.ndarray) -> None:
-    magnitude[..., 1], mixture[..., 1] = magnitude[..., 0], mixture[..., 0]
+    magnitude[..., 1, :], mixture[..., 1, :] = magnitude[..., 0, :], mixture[..., 0, :]
 
 
 def opposite(magnitude: np.ndarray, mixture: np.ndarray) -> None:
-    magnitude[..., 1], mixture[..., 1] = magnitude[..., 0], -mixture[..., 0]
+    magnitude[..., 1, :], mixture[..., 1, :] = magnitude[..., 0, :], -mixture[..., 0, :]
 
 
 def faint(magnitude: np.ndarray, mixture: np.ndarray) -> None:
@@ -172,14 +171,14 @@ CASES = [
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_degenerate_signals(case: Any, options: dict[str, Any]) -> None:
-    magnitude, mixture = song(5, 4, 11, 30, 2)
+    magnitude, mixture = song(5, 4, 11, 2, 30)
     case(magnitude, mixture)
     error = deviation(wiener(magnitude, mixture, **options), reference(magnitude, mixture, **options))
     assert error < RTOL, f"{case.__name__}, {options}: {error:.1e} of the peak"
 
 
 def test_finite_where_norbert_divides_by_zero() -> None:
-    magnitude, mixture = song(6, 4, 11, 30, 2)
+    magnitude, mixture = song(6, 4, 11, 2, 30)
     same_in_both(magnitude, mixture)
     magnitude *= np.float32(1e7)
     with np.errstate(all="ignore"):
@@ -199,7 +198,7 @@ def test_rounding_leaves_the_covariance_positive() -> None:
 
 
 def test_finite_where_powers_overflow() -> None:
-    magnitude, mixture = song(7, 3, 11, 30, 2)
+    magnitude, mixture = song(7, 3, 11, 2, 30)
     loud(magnitude, mixture)
     options: dict[str, Any] = {"niter": 1, "softmask": True, "alpha": 12.0}
     with np.errstate(all="ignore"):
@@ -209,7 +208,7 @@ def test_finite_where_powers_overflow() -> None:
 
 
 @pytest.mark.parametrize("niter", [1, 2, 3])
-@pytest.mark.parametrize("shape", [(4, 20, 64, 2), (2, 20, 64, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(4, 20, 2, 64), (2, 20, 1, 64)], ids=str)
 def test_sources_sum_to_the_mixture(shape: tuple[int, int, int, int], niter: int) -> None:
     magnitude, mixture = song(8, *shape)
     error = deviation(wiener(magnitude, mixture, niter).sum(axis=0), mixture)
@@ -218,7 +217,7 @@ def test_sources_sum_to_the_mixture(shape: tuple[int, int, int, int], niter: int
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_order_of_sources_follows(options: dict[str, Any]) -> None:
-    magnitude, mixture = song(9, 4, 10, 40, 2)
+    magnitude, mixture = song(9, 4, 10, 2, 40)
     order = np.array([2, 0, 3, 1])
     plain = wiener(magnitude, mixture, **options)
     permuted = wiener(magnitude[order], mixture, **options)
@@ -230,7 +229,7 @@ def test_order_of_sources_follows(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("niter", [0, 1, 3])
 def test_scales_with_a_loud_mixture(niter: int) -> None:
-    magnitude, mixture = song(10, 4, 10, 40, 2)
+    magnitude, mixture = song(10, 4, 10, 2, 40)
     assert np.abs(mixture).max() > 10
     doubled = wiener(magnitude * 2, mixture * 2, niter)
     assert deviation(doubled, 2 * wiener(magnitude, mixture, niter)) < 1e-6
@@ -239,7 +238,7 @@ def test_scales_with_a_loud_mixture(niter: int) -> None:
 @pytest.mark.parametrize("niter", [0, 1, 2])
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_threads_do_not_matter(threads: int, niter: int) -> None:
-    magnitude, mixture = song(11, 4, 5, 1700, 2)
+    magnitude, mixture = song(11, 4, 5, 2, 1700)
     alone = wiener(magnitude, mixture, niter)
     together = wiener(magnitude, mixture, niter, threads=threads)
     np.testing.assert_array_equal(together, alone)
@@ -248,7 +247,7 @@ def test_threads_do_not_matter(threads: int, niter: int) -> None:
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_inputs_unchanged(channels: int, options: dict[str, Any]) -> None:
-    magnitude, mixture = song(12, 3, 8, 20, channels)
+    magnitude, mixture = song(12, 3, 8, channels, 20)
     before = magnitude.copy(), mixture.copy()
     wiener(magnitude, mixture, **options)
     np.testing.assert_array_equal(magnitude, before[0])
@@ -256,19 +255,18 @@ def test_inputs_unchanged(channels: int, options: dict[str, Any]) -> None:
     assert magnitude.flags.writeable and mixture.flags.writeable
 
 
-def bins_last(array: np.ndarray) -> np.ndarray:
+def channels_last(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 def misaligned(array: np.ndarray) -> np.ndarray:
-    memory = array.swapaxes(-1, -2)
-    raw = np.empty(memory.nbytes + 1, np.uint8)[1:].view(memory.dtype).reshape(memory.shape)
-    raw[...] = memory
-    return raw.swapaxes(-1, -2)
+    raw = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    raw[...] = array
+    return raw
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
-    array = bins_last(array)
+    array = array.copy()
     array.flags.writeable = False
     return array
 
@@ -276,29 +274,28 @@ def read_only(array: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     "layout",
     [
-        bins_last,
-        np.ascontiguousarray,
+        channels_last,
         np.asfortranarray,
         misaligned,
         read_only,
-        lambda array: np.repeat(array, 2, axis=-2)[..., ::2, :],
+        lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
         lambda array: array.astype(np.result_type(array, np.float64)),
     ],
-    ids=["bins last", "channels last", "Fortran", "misaligned", "read-only", "strided", "double"],
+    ids=["channels last", "Fortran", "misaligned", "read-only", "strided", "double"],
 )
 def test_any_layout(layout: Any) -> None:
-    magnitude, mixture = song(13, 4, 6, 45, 2)
+    magnitude, mixture = song(13, 4, 6, 2, 45)
     plain = wiener(magnitude, mixture)
     np.testing.assert_array_equal(wiener(layout(magnitude), layout(mixture)), plain)
     assert len(em.filter_bins.signatures) == 1, "compiled again for another kind of array"
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_result_lies_bins_last(channels: int) -> None:
-    magnitude, mixture = song(14, 4, 6, 45, channels)
+def test_result_lies_as_its_axes_say(channels: int) -> None:
+    magnitude, mixture = song(14, 4, 6, channels, 45)
     plain = wiener(magnitude, mixture)
-    assert plain.shape == (4, 6, 45, channels)
-    assert plain.swapaxes(-1, -2).flags.c_contiguous
+    assert plain.shape == (4, 6, channels, 45)
+    assert plain.flags.c_contiguous
     memory = np.full(plain.size + 7, np.nan, np.complex64)
     inside = wiener(magnitude, mixture, memory=memory)
     assert np.shares_memory(inside, memory)
@@ -332,12 +329,12 @@ def test_compiles_without_a_folder_to_keep_the_code(tmp_path: Path, monkeypatch:
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        wiener(*song(15, 2, 3, 4, 2), **options)
+        wiener(*song(15, 2, 3, 2, 4), **options)
 
 
 @pytest.mark.parametrize(
     ("magnitude", "mixture"),
-    [((2, 3, 4, 2), (3, 5, 2)), ((3, 4, 2), (3, 4, 2)), ((2, 3, 4, 2), (3, 4)), ((2, 3, 4, 1), (3, 4, 2))],
+    [((2, 3, 2, 4), (3, 2, 5)), ((3, 2, 4), (3, 2, 4)), ((2, 3, 2, 4), (3, 4)), ((2, 3, 1, 4), (3, 2, 4))],
 )
 def test_wrong_shapes(magnitude: tuple[int, ...], mixture: tuple[int, ...]) -> None:
     with pytest.raises(ValueError) as error:
@@ -348,4 +345,4 @@ def test_wrong_shapes(magnitude: tuple[int, ...], mixture: tuple[int, ...]) -> N
 @pytest.mark.parametrize("memory", [np.empty(3, np.complex64), np.empty(99, np.complex128)])
 def test_memory_that_does_not_fit(memory: np.ndarray) -> None:
     with pytest.raises(ValueError, match="48 complex64"):
-        wiener(*song(16, 2, 3, 4, 2), memory=memory)
+        wiener(*song(16, 2, 3, 2, 4), memory=memory)

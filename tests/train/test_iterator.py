@@ -38,7 +38,7 @@ def test_batches_are_those_of_the_stream(stream: SampleStream, workers: int, epo
             assert (iterator.epoch, iterator.position) == (epoch, step * 4)
             mixture, targets = iterator.next()
             theirs = next(expected)
-            assert targets.shape == (4, 2, 2, 50)
+            assert targets.shape == (4, 2, 50, 2)
             assert np.array_equal(mixture, theirs.mixture) and np.array_equal(targets, theirs.targets)
             epoch, step = (epoch, step + 1) if step < 2 else (epoch + 1, 0)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("xumx-ahead")]

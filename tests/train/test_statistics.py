@@ -36,7 +36,7 @@ def test_equals_numpy_on_all_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     config = small_config(nb_channels=channels)
     tracks = tracks_of(tmp_path, [5000, 777, 129, 7 * 64, 8 * 64 - 1], channels)
     frames = [stft(np.load(t.recordings["mixture"].path).T, 256, 64) for t in tracks]
-    magnitude = np.abs(np.concatenate(frames)).mean(axis=2, dtype=np.float64)
+    magnitude = np.abs(np.concatenate(frames)).mean(axis=1, dtype=np.float64)
     found = compute(tracks, config, workers=2, progress=False)
     np.testing.assert_allclose(found.mean, magnitude.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found.scale, magnitude.std(axis=0), rtol=1e-5)
@@ -67,8 +67,8 @@ def test_mixes_take_the_place_of_tracks(tmp_path: Path) -> None:
         Track(t.name, {t.name: r}) for t in tracks_of(tmp_path, [5000, 7000]) for r in t.recordings.values()
     ]
     mixes = Mixes(SampleStream(tracks, ["0", "1"], 3000, targets=(), size=5), workers=2)
-    frames = [stft(sample.mixture.T, 256, 64) for _, sample in mixes]
-    magnitude = np.abs(np.concatenate(frames)).mean(axis=2, dtype=np.float64)
+    frames = [stft(sample.mixture, 256, 64) for _, sample in mixes]
+    magnitude = np.abs(np.concatenate(frames)).mean(axis=1, dtype=np.float64)
     found = load_or_compute(tracks, CONFIG, [tmp_path], mixes=mixes, progress=False)
     np.testing.assert_allclose(found.mean, magnitude.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found.scale, magnitude.std(axis=0), rtol=1e-5)

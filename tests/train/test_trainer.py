@@ -47,7 +47,7 @@ def learn(root: Path, output: Path, *change: object) -> list[dict[str, float]]:
 def unseen(root: Path, is_wav: bool) -> dict[str, np.ndarray]:
     """The test track: its mixture and sources, (samples, channels)."""
     (track,) = musdb_tracks(root, "test", is_wav=is_wav)
-    return {name: track.read(name, 0, track.samples, 2).T for name in track.recordings}
+    return {name: track.read(name, 0, track.samples, 2) for name in track.recordings}
 
 
 def assert_gains(stems: dict[str, np.ndarray], audio: dict[str, np.ndarray]) -> None:
@@ -110,21 +110,21 @@ def test_validation_is_over_all_samples(wav_root, tmp_path, monkeypatch):
             audio, rate = soundfile.read(path)
             soundfile.write(path, audio[:length], rate)
     seen, losses = [], []
-    graph, forward = Validation._graph, Objective.forward
+    feed, forward = Objective.feed, Objective.forward
 
-    def watched(self: Validation, samples: int) -> Objective:
-        seen.append(samples)
-        return graph(self, samples)
+    def watched(self: Objective, mixture: np.ndarray, targets: np.ndarray) -> None:
+        seen.append(mixture.shape[1])
+        feed(self, mixture, targets)
 
     def heard(self: Objective) -> float:
         losses.append(forward(self))
         return losses[-1]
 
-    monkeypatch.setattr(Validation, "_graph", watched)
+    monkeypatch.setattr(Objective, "feed", watched)
     monkeypatch.setattr(Objective, "forward", heard)
     found = train(root, tmp_path / "run", "--valid-dur", 0.5)
-    assert seen == [22050, 7950, 22050, 1000]
-    wanted = np.average(losses[-4:], weights=seen)
+    assert seen[-4:] == [22050, 7950, 22050, 1000]
+    wanted = np.average(losses[-4:], weights=seen[-4:])
     assert found.progress["position"]["history"][0]["validation_loss"] == pytest.approx(wanted, rel=1e-9)
 
 

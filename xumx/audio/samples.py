@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import reduce
 
 import av
 import numpy as np
@@ -217,6 +218,19 @@ def first_non_finite(block: np.ndarray) -> int | None:
     return int(bad.argmax()) if bad.any() else None
 
 
+def averaged(audio: np.ndarray) -> np.ndarray:
+    """Average the channels: (samples, channels) float32 to (samples, 1).
+
+    Channel by channel, as NumPy's mean over a short last axis takes a hundred times as long.
+
+    Examples
+    --------
+    >>> averaged(np.float32([[0, 1], [2, 4]])).tolist()
+    [[0.5], [3.0]]
+    """
+    return (reduce(np.add, audio.T) / np.float32(audio.shape[1]))[:, None]
+
+
 def as_audio(array: np.ndarray, channels: int) -> np.ndarray:
     """Bring a caller's array to (samples, channels) float32; what is that already comes back itself.
 
@@ -254,4 +268,4 @@ def as_audio(array: np.ndarray, channels: int) -> np.ndarray:
         audio = audio.astype(np.float32, copy=False)
     if audio.shape[1] == channels:
         return audio
-    return np.repeat(audio.mean(axis=1, keepdims=True), channels, axis=1)
+    return np.repeat(averaged(audio), channels, axis=1)

@@ -1,9 +1,10 @@
 """Decoded recordings on disk, so that drawing a sample is copying from mapped memory.
 
-One ``.npy`` file (channels, samples) a recording: 16-bit where nothing exceeds full scale, which is exact for
-16-bit files and how musdb reads all; float32 for the louder ones, so that nothing clips. MUSDB18's ten
-hours take 32 GB or somewhat more. A file appears under its name when it is whole, so that building can be
-interrupted and goes on where it was. The name follows from path, size and time of the recording's file.
+One ``.npy`` file a recording, whose channels stand one after the other, (channels, samples): 16-bit where
+nothing exceeds full scale, which is exact for 16-bit files and how musdb reads all; float32 for the louder
+ones, so that nothing clips. MUSDB18's ten hours take 32 GB or somewhat more. A file appears under its name
+when it is whole, so that building can be interrupted and goes on where it was. The name follows from path,
+size and time of the recording's file.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ def _build(
             seconds = recording.samples / recording.sample_rate
             return AudioError(f"{recording.path}: there is no memory for the {seconds:.0f} s that it states")
         with replacing(copies[recording].path) as aside:
-            np.save(aside, np.ascontiguousarray(_compact(audio)))
+            np.save(aside, np.ascontiguousarray(_compact(audio).T))
         return None
 
     with closing(prefetch(build, missing, workers=workers, ahead=workers)) as results:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xumx.audio.samples import BLOCK, first_non_finite, resampled
+from xumx.audio.samples import BLOCK, averaged, first_non_finite, resampled
 from xumx.base.errors import AudioError
 from xumx.base.pools import prefetch
 from xumx.base.progress import bar
@@ -123,20 +123,19 @@ class _Meter:
         self.samples, self.flat, self.peak = 0, 0, 0.0
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """(channels, samples)."""
         own = (self.recording.native or self.recording).sample_rate
-        for block in resampled((block.T for block in self._watched()), own, self.recording.sample_rate):
+        for block in resampled(self._watched(), own, self.recording.sample_rate):
             self.samples += len(block)
-            yield block.T
+            yield block
 
     def _watched(self) -> Iterator[np.ndarray]:
         for block in self.recording.blocks():
-            if first_non_finite(block.T) is not None:
+            if first_non_finite(block) is not None:
                 raise AudioError(f"{self.recording.path}: holds NaN or infinite samples")
             self.peak = max(self.peak, float(np.abs(block).max(initial=0)))
             if self.peak > FULL:
-                inner = block[:, 1:-1]
-                flat = (inner == block[:, :-2]) & (inner == block[:, 2:]) & (np.abs(inner) > FULL)
+                inner = block[1:-1]
+                flat = (inner == block[:-2]) & (inner == block[2:]) & (np.abs(inner) > FULL)
                 self.flat += int(np.count_nonzero(flat))
             yield block
 
@@ -152,10 +151,10 @@ def _examine(track: Track, channels: int, summed: bool) -> _Examined:
             mixture = stems.get(MIXTURE, total)
             squares += float(np.square(mixture, dtype=np.float64).sum())
             wrong += float(np.square(mixture - total, dtype=np.float64).sum())
-            places = np.arange(at, at + mixture.shape[1]) * BINS // track.samples
-            mono = np.square(mixture.mean(axis=0), dtype=np.float64)
+            places = np.arange(at, at + len(mixture)) * BINS // track.samples
+            mono = np.square(averaged(mixture)[:, 0], dtype=np.float64)
             power += np.bincount(np.minimum(places, BINS - 1), mono, BINS)
-            at += mixture.shape[1]
+            at += len(mixture)
     except AudioError as error:
         return _Examined(track, None, [Problem("unreadable", track.name, str(error))])
     problems = [Problem(kind, track.name, what) for kind, what in _faults(track, meters)]
@@ -182,15 +181,15 @@ def _faults(track: Track, meters: Mapping[str, _Meter]) -> Iterator[tuple[str, s
 
 
 def _recut(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same (channels, samples) in blocks of one length, the last one shorter."""
+    """Cut the same samples into blocks of one length, the last one shorter."""
     rest: np.ndarray | None = None
     for block in blocks:
-        rest = block if rest is None else np.concatenate([rest, block], axis=1)
-        whole = rest.shape[1] // BLOCK * BLOCK
+        rest = block if rest is None else np.concatenate([rest, block])
+        whole = len(rest) // BLOCK * BLOCK
         for start in range(0, whole, BLOCK):
-            yield rest[:, start : start + BLOCK]
-        rest = rest[:, whole:]
-    if rest is not None and rest.shape[1]:
+            yield rest[start : start + BLOCK]
+        rest = rest[whole:]
+    if rest is not None and len(rest):
         yield rest
 
 
@@ -198,12 +197,12 @@ def _level(
     blocks: Mapping[str, np.ndarray | None], channels: int, recordings: Mapping[str, Recording]
 ) -> dict[str, np.ndarray]:
     """Blocks of one place, in the same channels, and filled with silence to the length of the longest."""
-    length = max(block.shape[1] for block in blocks.values() if block is not None)
+    length = max(len(block) for block in blocks.values() if block is not None)
     level = {}
     for source, block in blocks.items():
-        block = np.zeros((1, 0), np.float32) if block is None else block
+        block = np.zeros((0, 1), np.float32) if block is None else block
         audio = to_channels(block, channels, recordings[source])
-        level[source] = np.pad(audio, ((0, 0), (0, length - block.shape[1])))
+        level[source] = np.pad(audio, ((0, length - len(block)), (0, 0)))
     return level
 
 
@@ -243,8 +242,9 @@ def _same(first: Track, second: Track, loudest: int) -> bool:
     length = min(5 * first.sample_rate, samples)
     start = min(max(loudest * samples // BINS - length // 2, 0), samples - length)
     try:
-        one, two = (track.read(MIXTURE, start, length, 1)[0].astype(np.float64) for track in (first, second))
+        mixtures = [track.read(MIXTURE, start, length, 1)[:, 0] for track in (first, second)]
     except AudioError:
         return False
+    one, two = (mixture.astype(np.float64) for mixture in mixtures)
     products = np.fft.irfft(np.fft.rfft(one, 2 * length) * np.conj(np.fft.rfft(two, 2 * length)))
     return bool(np.abs(products).max() > 0.8 * np.sqrt(np.square(one).sum() * np.square(two).sum()))

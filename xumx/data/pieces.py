@@ -94,8 +94,8 @@ class Pieces:
 
     def _read(self, piece: Piece) -> tuple[Piece, Sample | None]:
         track, start, length = piece
-        mixture = np.zeros((self._channels, length), np.float32)
-        targets = np.zeros((len(self._targets), self._channels, length), np.float32)
+        mixture = np.zeros((length, self._channels), np.float32)
+        targets = np.zeros((len(self._targets), length, self._channels), np.float32)
         recorded = MIXTURE in track.recordings
         try:
             for source in track.recordings:

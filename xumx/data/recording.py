@@ -29,7 +29,7 @@ MP4_SUFFIXES = frozenset({".mp4", ".m4a"})
 """Formats of which all audio streams are listed: those of a track's stems."""
 
 ARRAY_SUFFIX = ".npy"
-"""Decoded audio (channels, samples), int16 or float32, as :mod:`xumx.data.cache` writes it."""
+"""Decoded audio, one channel after the other, int16 or float32, as :mod:`xumx.data.cache` writes it."""
 
 SHORTAGE = 4096
 """Samples that may be missing of an excerpt: stated lengths of coded audio are off by up to a few frames."""
@@ -74,14 +74,14 @@ class Recording:
         return replace(native, samples=samples, sample_rate=sample_rate, native=native)
 
     def read(self, start: int, length: int) -> np.ndarray:
-        """Samples ``start`` to ``start + length``.
+        """Read samples ``start`` to ``start + length``.
 
         What is read depends on the file, ``start`` and ``length`` alone: a decoder is never used again,
         because AAC files with noise substitution take their noise from the decoder's past.
 
         Returns
         -------
-        ndarray, shape (channels, length), float32
+        float32 array (length, channels)
             Full scale is 1; lossy audio may exceed it.
 
         Raises
@@ -101,7 +101,7 @@ class Recording:
             return self._decode(start, length) if file is None else self._read_pcm(file, start, length)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All of it from front to back at the file's own rate, (channels, samples) float32 a block.
+        """Read all of it from front to back at the file's own rate, (samples, channels) float32 a block.
 
         Coded audio ends where its frames do, whatever length the file states.
 
@@ -122,8 +122,7 @@ class Recording:
                 yield from (self._read_pcm(file, *part) for part in parts)
                 return
         with Media(self.path, self.stream) as media:
-            for block in media.blocks(0, self.channels):
-                yield np.ascontiguousarray(block.T)
+            yield from media.blocks(0, self.channels)
             self._check_damage(media)
 
     def _read_resampled(self, native: Recording, start: int, length: int) -> np.ndarray:
@@ -138,16 +137,15 @@ class Recording:
         step = max(0, start - margin) * grid // rate
         first, skip = step * (own // grid), start - step * (rate // grid)
         end = min(native.samples, -(-(start + length + margin) * own // rate))
-        audio = resample(native.read(first, end - first).T, own, rate, samples=skip + length)
-        return np.ascontiguousarray(audio[skip:].T)
+        return resample(native.read(first, end - first), own, rate, samples=skip + length)[skip:]
 
     def _read_array(self, start: int, length: int) -> np.ndarray:
         try:
-            excerpt = _mapped(self.path, self.channels, self.samples)[:, start : start + length]
+            channels = _mapped(self.path, self.channels, self.samples)[:, start : start + length]
         except (OSError, ValueError) as error:
             raise AudioError(f"{self.path}: cannot be read: {_reason(error)}") from error
-        scale = np.float32(2**-15 if excerpt.dtype == np.int16 else 1)
-        return np.asarray(np.multiply(excerpt, scale, dtype=np.float32))
+        scale = np.float32(2**-15 if channels.dtype == np.int16 else 1)
+        return np.asarray(np.multiply(np.stack(tuple(channels), axis=1), scale, dtype=np.float32))
 
     def _read_pcm(self, file: soundfile.SoundFile, start: int, length: int) -> np.ndarray:
         try:
@@ -159,14 +157,14 @@ class Recording:
             raise AudioError(f"{self.path}: ends before its stated length")
         if file.subtype in ("FLOAT", "DOUBLE") and first_non_finite(audio) is not None:
             raise AudioError(f"{self.path}: holds NaN or infinite samples")
-        return np.ascontiguousarray(audio.T)
+        return audio
 
     def _decode(self, start: int, length: int) -> np.ndarray:
-        audio = np.zeros((self.channels, length), np.float32)
+        audio = np.zeros((length, self.channels), np.float32)
         found = 0
         with Media(self.path, self.stream) as media:
             for block in media.blocks(start, self.channels, length):
-                audio[:, found : found + len(block)] = block.T
+                audio[found : found + len(block)] = block
                 found += len(block)
         self._check_damage(media)
         if found < length - SHORTAGE:

@@ -22,7 +22,7 @@ from xumx.base.pools import prefetch
 from xumx.data.track import MIXTURE, Track, listing
 
 Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""Takes audio (channels, samples) and random state; gives audio of the same shape, perhaps a view."""
+"""Takes audio (samples, channels) and random state; gives audio of the same shape, perhaps the same array."""
 
 
 def gain(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -32,8 +32,11 @@ def gain(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def channelswap(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Swap left and right in half of the cases; audio that is not stereo stays as it is."""
-    swap = rng.random() < 0.5
-    return audio[::-1] if swap and len(audio) == 2 else audio
+    if rng.random() >= 0.5 or audio.shape[1] != 2:
+        return audio
+    swapped = np.empty_like(audio)
+    swapped[:, 0], swapped[:, 1] = audio[:, 1], audio[:, 0]  # far faster than audio[:, ::-1] is to read
+    return swapped
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {"gain": gain, "channelswap": channelswap}
@@ -66,10 +69,10 @@ class Sample(NamedTuple):
     """Audio of a mixture and of the targets in it, float32; a batch has one more axis in front."""
 
     mixture: np.ndarray
-    """Shape (channels, samples)."""
+    """Shape (samples, channels)."""
 
     targets: np.ndarray
-    """Shape (targets, channels, samples), in the order of the target names."""
+    """Shape (targets, samples, channels), in the order of the target names."""
 
 
 class SampleStream:
@@ -219,12 +222,12 @@ class SampleStream:
             for source, excerpt in self._excerpts(group, pool, first, rng).items():
                 for augment in self._augmentations:
                     excerpt = augment(excerpt, rng)
-                length = excerpt.shape[-1]
+                length = len(excerpt)
                 if (source == MIXTURE) == self._recorded:
-                    out.mixture[:, :length] += excerpt
+                    out.mixture[:length] += excerpt
                 if source in silent:
                     target = silent.pop(source)
-                    target[:, :length], target[:, length:] = excerpt, 0
+                    target[:length], target[length:] = excerpt, 0
         for target in silent.values():
             target[...] = 0
         return out
@@ -275,7 +278,7 @@ def batches(
     Yields
     ------
     Sample
-        mixture (batch, channels, samples) and targets (batch, targets, channels, samples): new arrays.
+        mixture (batch, samples, channels) and targets (batch, targets, samples, channels): new arrays.
 
     Raises
     ------
@@ -309,7 +312,7 @@ def batches(
 
 
 def _empty(front: tuple[int, ...], stream: SampleStream) -> tuple[np.ndarray, np.ndarray]:
-    shape = (stream.channels, stream.samples)
+    shape = (stream.samples, stream.channels)
     return np.empty((*front, *shape), np.float32), np.empty((*front, len(stream.targets), *shape), np.float32)
 
 

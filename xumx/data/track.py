@@ -8,14 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
+from xumx.audio.samples import averaged
 from xumx.base.errors import AudioError
 from xumx.base.errors import listing as listing
 from xumx.data.recording import Recording
 
 MIXTURE = "mixture"
 """Name of the recording that is no source but the mix of them; a track may lack it."""
-
-
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,13 @@ class Track:
         return tuple(name for name in self.recordings if name != MIXTURE)
 
     def read(self, source: str, start: int, length: int, channels: int) -> np.ndarray:
-        """Samples ``start`` to ``start + length`` of a source or of the mixture.
+        """Read samples ``start`` to ``start + length`` of a source or of the mixture.
 
         A mixture that was not recorded is the sum of the sources.
 
         Returns
         -------
-        ndarray, shape (channels, length), float32
+        float32 array (length, channels)
 
         Raises
         ------
@@ -62,7 +61,7 @@ class Track:
         """
         if source == MIXTURE and MIXTURE not in self.recordings:
             parts = (self.read(name, start, length, channels) for name in self.sources)
-            return sum(parts, start=np.zeros((channels, length), np.float32))
+            return sum(parts, start=np.zeros((length, channels), np.float32))
         recording = self.recordings[source]
         return to_channels(recording.read(start, length), channels, recording)
 
@@ -83,17 +82,29 @@ def track_at(name: str, recordings: Mapping[str, Recording], sample_rate: int) -
 
 
 def to_channels(audio: np.ndarray, channels: int, recording: Recording) -> np.ndarray:
-    """One channel from the mean of all, several from a copy of one; otherwise the number must agree."""
-    if len(audio) == channels:
+    """Make one channel the mean of all, several copies of one; otherwise the number must agree.
+
+    Parameters
+    ----------
+    audio : float32 array (samples, channels)
+    channels : int
+    recording : Recording
+        Which the error names.
+
+    Returns
+    -------
+    float32 array (samples, channels)
+
+    Raises
+    ------
+    AudioError
+        If the number does not agree.
+    """
+    found = audio.shape[1]
+    if found == channels:
         return audio
     if channels == 1:
-        return audio.mean(axis=0, keepdims=True)
-    if len(audio) == 1:
-        return audio.repeat(channels, axis=0)
-    raise AudioError(f"{recording.path}: has {len(audio)} channels, not {channels}")
-
-
-
-
-
-
+        return averaged(audio)
+    if found == 1:
+        return np.concatenate([audio] * channels, axis=1)  # repeat takes three times as long
+    raise AudioError(f"{recording.path}: has {found} channels, not {channels}")

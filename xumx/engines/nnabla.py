@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import nnabla as nn
@@ -13,9 +15,8 @@ from nnabla.ext_utils import get_extension_context
 
 from xumx.base.errors import XumxError, install
 from xumx.graph import model, ops_for
+from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
-
-_GRAPHS = 2  # one for full chunks and one for the last of a song
 
 
 class NnablaEngine:
@@ -42,17 +43,10 @@ class NnablaEngine:
     def __init__(self, weights: Weights, *, context: str = "cpu", device_id: str = "0") -> None:
         logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
         self.config = weights.config
-        self._ops = ops_for(context)
-        try:
-            self._context = get_extension_context(context, device_id=device_id)
-        except Exception as error:  # NNabla raises whatever its extension's import did
-            raise XumxError(
-                f"--context {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
-                f"{install('gpu')}, or use --context cpu"
-            ) from None
-        self._scope: OrderedDict[str, Any] = OrderedDict()
-        self._graphs: OrderedDict[tuple[int, ...], tuple[nn.Variable, list[nn.Variable]]] = OrderedDict()
-        with self._lock, nn.context_scope(self._context), nn.parameter_scope("network", self._scope):
+        self._context = open_context(context, device_id)
+        scope: dict[str, Any] = {}
+        self._graph = _graphs(scope, self.config, ops_for(context))
+        with self._lock, nn.context_scope(self._context), nn.parameter_scope("network", scope):
             model.set_weights(weights)
 
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:
@@ -62,19 +56,40 @@ class NnablaEngine:
             nn.forward_all(estimates, clear_buffer=True)
             return np.stack([estimate.d for estimate in estimates])
 
-    def _graph(self, shape: tuple[int, ...]) -> tuple[nn.Variable, list[nn.Variable]]:
-        if shape not in self._graphs:
-            while len(self._graphs) >= _GRAPHS:
-                self._graphs.popitem(last=False)
-            with nn.parameter_scope("network", self._scope), nn.auto_forward(False), nn.no_grad():
-                x = nn.Variable(shape)
-                x.persistent = True
-                estimates = model.estimates(x, self.config, self._ops)
-                for estimate in estimates:
-                    estimate.persistent = True
-            self._graphs[shape] = x, estimates
-        self._graphs.move_to_end(shape)
-        return self._graphs[shape]
+
+def _graphs(
+    scope: dict[str, Any], config: ModelConfig, ops: ModuleType
+) -> Callable[[tuple[int, ...]], tuple[nn.Variable, list[nn.Variable]]]:
+    """Make what builds the graph of an input's shape from the parameters in ``scope``, and keeps the last."""
+
+    @lru_cache(maxsize=2)  # full chunks, and the last of a song
+    def graph(shape: tuple[int, ...]) -> tuple[nn.Variable, list[nn.Variable]]:
+        with nn.parameter_scope("network", scope), nn.auto_forward(False), nn.no_grad():
+            x = nn.Variable(shape)
+            x.persistent = True
+            estimates = model.estimates(x, config, ops)
+            for estimate in estimates:
+                estimate.persistent = True
+        return x, estimates
+
+    return graph
+
+
+def open_context(context: str, device_id: str) -> nn.Context:
+    """Make the NNabla context of a name and, of a GPU, its number.
+
+    Raises
+    ------
+    XumxError
+        If it is not there.
+    """
+    try:
+        return get_extension_context(context, device_id=device_id)
+    except Exception as error:  # NNabla raises whatever its extension's import did
+        raise XumxError(
+            f"--context {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
+            f"{install('gpu')}, or use --context cpu"
+        ) from None
 
 
 def cudnn_problem(device_id: str) -> str | None:

@@ -103,7 +103,7 @@ def compare(path: Path, weights: Weights, audio: np.ndarray, *, repeats: int = 3
     """
     config = weights.config
     spectrogram = stft(audio, config.n_fft, config.n_hop)
-    magnitude = np.ascontiguousarray(np.abs(spectrogram.transpose(0, 2, 1)))[:, None]
+    magnitude = np.abs(spectrogram)[:, None]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:

@@ -42,12 +42,8 @@ def read_truth(track: Track) -> Truth:
         If one of its recordings cannot be decoded.
     """
     channels = max(recording.channels for recording in track.recordings.values())
-    sources = {name: _whole(track, name, channels) for name in track.sources}
-    return Truth(track.name, track.sample_rate, _whole(track, MIXTURE, channels), sources)
-
-
-def _whole(track: Track, source: str, channels: int) -> np.ndarray:
-    return np.ascontiguousarray(track.read(source, 0, track.samples, channels).T)
+    mixture, *sources = (track.read(name, 0, track.samples, channels) for name in (MIXTURE, *track.sources))
+    return Truth(track.name, track.sample_rate, mixture, dict(zip(track.sources, sources, strict=True)))
 
 
 def network(options: Mapping[str, Any], threads: int) -> Estimator:

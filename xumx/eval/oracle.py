@@ -44,14 +44,15 @@ def mwf(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
     Parameters and result are those of :func:`irm`.
     """
     spectrogram = stft(mixture)
-    truth = np.stack([stft(source) for source in sources], axis=-1)  # (frames, bins, channels, sources)
-    for start in range(0, truth.shape[1], _BINS):  # bins are independent, and doubles are large
+    truth = np.stack([stft(source) for source in sources])
+    for start in range(0, truth.shape[-1], _BINS):  # bins are independent, and doubles are large
         bins = slice(start, start + _BINS)
-        filtered, _, _ = norbert.expectation_maximization(
-            truth[:, bins].astype(np.complex128), spectrogram[:, bins].astype(np.complex128), iterations=1
-        )
-        truth[:, bins] = filtered
-    return np.stack([istft(truth[..., j], len(mixture)) for j in range(len(sources))])
+        # norbert has the channels, and then the sources, last.
+        y = truth[..., bins].transpose(1, 3, 2, 0).astype(np.complex128)
+        x = spectrogram[..., bins].swapaxes(1, 2).astype(np.complex128)
+        filtered, _, _ = norbert.expectation_maximization(y, x, iterations=1)
+        truth[..., bins] = filtered.transpose(3, 0, 2, 1)
+    return np.stack([istft(source, len(mixture)) for source in truth])
 
 
 def frequency(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
@@ -62,7 +63,8 @@ def frequency(mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
 
     Parameters and result are those of :func:`irm`.
     """
-    power = np.stack([(np.abs(stft(source)) ** 2).sum(axis=0) for source in sources])  # (sources, bins, ch.)
+    # (sources, channels, bins)
+    power = np.stack([(np.abs(stft(source)) ** 2).sum(axis=0) for source in sources])
     masks = power / np.maximum(power.sum(axis=0), np.finfo(np.float32).tiny)
     spectrogram = stft(mixture)
     return np.stack([istft(spectrogram * mask, len(mixture)) for mask in masks])

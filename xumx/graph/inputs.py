@@ -56,7 +56,7 @@ class Inputs:
     --------
     >>> config = ModelConfig(sources=("a", "b"), n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
     >>> inputs = Inputs(config, 1, 160, residual=True)
-    >>> targets = np.random.default_rng(0).normal(size=(1, 2, 2, 160)).astype(np.float32)
+    >>> targets = np.random.default_rng(0).normal(size=(1, 2, 160, 2)).astype(np.float32)
     >>> inputs.feed(targets.sum(axis=1), targets)
     >>> inputs.mixture.shape, len(inputs.targets)
     ((11, 1, 2, 33), 2)
@@ -117,25 +117,26 @@ class Inputs:
 
         Parameters
         ----------
-        mixture : float32 array (batch, channels, samples)
-        targets : float32 array (batch, sources, channels, samples)
+        mixture : float32 array (batch, samples, channels)
+        targets : float32 array (batch, sources, samples, channels)
         """
         signals = [mixture, *targets.swapaxes(0, 1)]
         if self._residual:
             signals.append(mixture - targets.sum(axis=1))
         if self._by_nnabla:
             for variable, signal in zip(self._audio, signals, strict=True):
-                new_data(variable)[...] = signal
+                new_data(variable)[...] = signal.swapaxes(1, 2)
             nn.forward_all(self._spectra, clear_buffer=True)
         else:
             self._feed_by_numpy(signals)
         if self._waveforms:
             length = self.residual_waveform.shape[2]
             residual = new_data(self.residual_waveform)
-            residual[...] = mixture[..., :length]
+            residual[...] = mixture[:, :length].swapaxes(1, 2)
             for variable, target in zip(self.target_waveforms, targets.swapaxes(0, 1), strict=True):
-                new_data(variable)[...] = target[..., :length]
-                residual -= target[..., :length]
+                waveform = new_data(variable)
+                waveform[...] = target[:, :length].swapaxes(1, 2)
+                residual -= waveform
 
     def _feed_by_numpy(self, signals: list[np.ndarray]) -> None:
         config, batch = self._config, range(len(signals[0]))
@@ -147,8 +148,8 @@ class Inputs:
         agreements = [new_data(v) for v in self.agreements] if self._agreements else []
 
         def analyze(k: int, b: int) -> None:
-            spectrum = stft(signals[k][b].T, config.n_fft, config.n_hop, center=self.center)
-            spectrum, magnitude = spectrum.transpose(0, 2, 1), magnitudes[k][:, b]
+            spectrum = stft(signals[k][b], config.n_fft, config.n_hop, center=self.center)
+            magnitude = magnitudes[k][:, b]
             cos, sin = phase[0][:, b], phase[1][:, b]
             _polar(spectrum, magnitude, *((cos, sin) if k == 0 else (cos[:0], sin[:0])))
             if 0 < k <= len(agreements):

@@ -59,7 +59,7 @@ class Objective:
     >>> config = ModelConfig(n_fft=64, n_hop=16, hidden_size=4, max_bin=20)
     >>> with nn.parameter_scope("", {}):
     ...     objective = Objective(config, 1, 800, cpu_ops)
-    >>> targets = np.random.default_rng(0).normal(size=(1, 4, 2, 800)).astype(np.float32)
+    >>> targets = np.random.default_rng(0).normal(size=(1, 4, 800, 2)).astype(np.float32)
     >>> objective.feed(targets.sum(axis=1), targets)
     >>> loss = objective.forward()
     >>> list(objective.values()), bool(np.isfinite(loss))
@@ -123,7 +123,7 @@ class Objective:
             variable.persistent = True
 
     def feed(self, mixture: np.ndarray, targets: np.ndarray) -> None:
-        """Take a batch: float32 (batch, channels, samples) and (batch, sources, channels, samples)."""
+        """Take a batch: float32 (batch, samples, channels) and (batch, sources, samples, channels)."""
         self.inputs.feed(mixture, targets)
 
     def forward(self) -> float:

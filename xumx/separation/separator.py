@@ -263,18 +263,14 @@ class Separator:
         """(samples, channels) of one chunk to (stems, samples, channels)."""
         size = self.config.n_fft, self.config.n_hop
         spectrogram = stft(mixture, *size, threads=self._threads)
-        estimate = self._engine(np.abs(spectrogram.transpose(0, 2, 1))[:, None])[:, :, 0]
+        estimate = self._engine(np.abs(spectrogram)[:, None])[:, :, 0]
         # One chunk at a time, in memory that stays: the filter is short, and its result is the largest array.
         with self._filtering:
             size_of_all = len(self._estimated()) * spectrogram.size
             if self._memory.size < size_of_all:
                 self._memory = np.empty(size_of_all, np.complex64)
             sources = wiener(
-                estimate.transpose(0, 1, 3, 2),
-                spectrogram,
-                threads=self._threads,
-                memory=self._memory,
-                **self._filter,
+                estimate, spectrogram, threads=self._threads, memory=self._memory, **self._filter
             )
             del estimate, spectrogram
             stems = np.empty((len(self.stems), *mixture.shape), np.float32)
@@ -333,4 +329,4 @@ def separate(
 
 
 def _load_filter() -> None:
-    wiener(np.zeros((1, 1, 1, 2), np.float32), np.zeros((1, 1, 2), np.complex64))
+    wiener(np.zeros((1, 1, 2, 1), np.float32), np.zeros((1, 2, 1), np.complex64))

@@ -51,8 +51,8 @@ class StreamSource(DataSource):
 class StreamIterator(DataIterator):
     """Give batches of a stream without end, drawn ahead by threads, from a step of an epoch on.
 
-    ``next()`` gives the mixture (batch, channels, samples) and the targets (batch, targets, channels,
-    samples), new float32 arrays. ``epoch`` and ``position`` say where the next batch begins. Close it to end
+    ``next()`` gives the mixture (batch, samples, channels) and the targets (batch, targets, samples,
+    channels), new float32 arrays. ``epoch`` and ``position`` say where the next batch begins. Close it to end
     its threads. They take the place of NNabla's own one, which would draw one batch at a time, and in which
     errors would be lost while the reader waits for ever: here ``next()`` raises them.
 

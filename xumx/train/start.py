@@ -13,10 +13,11 @@ from typing import Any
 import nnabla as nn
 from nnabla.ext_utils import get_extension_context
 
-from xumx.base.errors import UsageError, XumxError, install
+from xumx.base.errors import UsageError, XumxError
 from xumx.base.files import locked, replacing
 from xumx.base.log import Lines
 from xumx.engines import automatic_context
+from xumx.engines.nnabla import open_context
 from xumx.graph import ops_for
 from xumx.graph.losses.features import Encoders, frozen_encoders
 from xumx.network import weights
@@ -130,14 +131,7 @@ def _context(options: Options, given: frozenset[str]) -> str:
         )
     if context == "cudnn" and options.stock_ops:
         raise UsageError("--stock-ops is for --context cpu; a GPU has no other functions than NNabla's own")
-    try:
-        if context != "cpu":
-            get_extension_context(context, device_id=options.device_id)
-    except Exception as error:  # NNabla raises whatever its extension's import did
-        raise XumxError(
-            f"--context {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
-            f"{install('gpu')}, or use --context cpu"
-        ) from None
+    open_context(context, options.device_id)
     return context
 
 

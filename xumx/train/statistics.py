@@ -106,7 +106,7 @@ def compute(
     with bar(pieces, "statistics", unit="piece", quiet=not progress, leave=False) as shown:
         for _, sample in shown:
             for block in _blocks(sample.mixture, config):
-                magnitude = np.abs(stft(block.T, config.n_fft, config.n_hop, center=False)).mean(axis=2)
+                magnitude = np.abs(stft(block, config.n_fft, config.n_hop, center=False)).mean(axis=1)
                 # Chan, Golub & LeVeque (1983): two sets' means and squares around them make those of both.
                 count, own = len(magnitude), magnitude.mean(axis=0, dtype=np.float64)
                 delta = own - mean
@@ -123,11 +123,11 @@ def compute(
 
 
 def _blocks(audio: np.ndarray, config: ModelConfig) -> list[np.ndarray]:
-    """Stretches of the padded audio (channels, samples) that have all its frames between them."""
-    padded = np.pad(audio, ((0, 0), (config.n_fft // 2, config.n_fft // 2)), mode="reflect")
-    frames = 1 + audio.shape[1] // config.n_hop
+    """Cut the padded audio (samples, channels) into stretches that have all its frames between them."""
+    padded = np.pad(audio, ((config.n_fft // 2, config.n_fft // 2), (0, 0)), mode="reflect")
+    frames = 1 + len(audio) // config.n_hop
     return [
-        padded[:, first * config.n_hop : (min(first + _BLOCK, frames) - 1) * config.n_hop + config.n_fft]
+        padded[first * config.n_hop : (min(first + _BLOCK, frames) - 1) * config.n_hop + config.n_fft]
         for first in range(0, frames, _BLOCK)
     ]
 

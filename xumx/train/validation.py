@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from types import ModuleType
 
 import nnabla as nn
 import numpy as np
-from nnabla.ext_utils import get_extension_context
 from tqdm import tqdm
 
 from xumx.base.errors import XumxError
-from xumx.data.pieces import Mixes, Pieces
+from xumx.data.pieces import Mixes, Piece, Pieces
+from xumx.data.source import Sample
 from xumx.data.track import Track
 from xumx.engines import automatic_context
+from xumx.engines.nnabla import open_context
 from xumx.graph import losses, model, ops_for
 from xumx.graph.losses import Term
 from xumx.graph.losses.features import Encoders
@@ -23,8 +24,6 @@ from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
 from xumx.parallel.communicator import Communicator
 from xumx.train.options import Options
-
-_SHAPES = 2  # graphs that are kept: of full pieces, and of the last of a track
 
 
 class Validation:
@@ -53,10 +52,9 @@ class Validation:
         communicator: Communicator,
         encoders: Encoders | None = None,
     ) -> None:
-        self._pieces, self._config, self._ops, self._communicator = pieces, config, ops, communicator
+        self._pieces, self._communicator = pieces, communicator
         self._terms = [term for term in terms if not term.loss.adversarial]
-        self._encoders = encoders
-        self._graphs: OrderedDict[int, Objective] = OrderedDict()
+        self._values = _values(config, ops, self._terms, encoders)
 
     def run(self, *, progress: bool = True, stop: Callable[[], int] = lambda: 0) -> dict[str, float] | None:
         """The loss and its terms, means over all ranks' pieces in which each audio sample counts the same.
@@ -76,14 +74,7 @@ class Validation:
         ):
             if stop():
                 break
-            # A track may be too short for a single frame.
-            missing = max(shortest(self._config) - piece.length, 0)
-            objective = self._graph(piece.length + missing)
-            objective.feed(
-                np.pad(sample.mixture, ((0, 0), (0, missing)))[None],
-                np.pad(sample.targets, ((0, 0), (0, 0), (0, missing)))[None],
-            )
-            for name, value in {"loss": objective.forward(), **objective.values()}.items():
+            for name, value in self._values(piece, sample).items():
                 sums[name] += value * piece.length
             weight += piece.length
         stopped, *totals = self._communicator.sum(np.array([stop(), weight, *sums.values()]))
@@ -93,19 +84,28 @@ class Validation:
             raise XumxError("none of the validation tracks can be read")
         return {name: float(total / totals[0]) for name, total in zip(sums, totals[1:], strict=True)}
 
-    def _graph(self, samples: int) -> Objective:
-        if samples not in self._graphs:
-            while len(self._graphs) >= _SHAPES:
-                self._graphs.popitem(last=False)
-            with nn.no_grad():
-                self._graphs[samples] = Objective(
-                    self._config, 1, samples, self._ops, terms=self._terms, encoders=self._encoders
-                )
-        self._graphs.move_to_end(samples)
-        return self._graphs[samples]
 
+def _values(
+    config: ModelConfig, ops: ModuleType, terms: Sequence[Term], encoders: Encoders | None = None
+) -> Callable[[Piece, Sample], dict[str, float]]:
+    """Make what computes the loss and its terms of a piece, with the network of the current scope."""
 
-_SHAPES = 2  # graphs that are kept: of full pieces, and of the last of a track
+    @lru_cache(maxsize=2)  # full pieces, and the last of a track
+    def graph(samples: int) -> Objective:
+        with nn.no_grad():
+            return Objective(config, 1, samples, ops, terms=terms, encoders=encoders)
+
+    def values(piece: Piece, sample: Sample) -> dict[str, float]:
+        # A track may be too short for a single frame.
+        missing = max(shortest(config) - piece.length, 0)
+        objective = graph(piece.length + missing)
+        objective.feed(
+            np.pad(sample.mixture, ((0, missing), (0, 0)))[None],
+            np.pad(sample.targets, ((0, 0), (0, missing), (0, 0)))[None],
+        )
+        return {"loss": objective.forward(), **objective.values()}
+
+    return values
 
 
 def measured(config: ModelConfig) -> list[str]:
@@ -143,46 +143,27 @@ def measure(weights: Weights, tracks: Sequence[Track], options: Options) -> dict
     if context == "auto":
         context, _ = automatic_context(options.device_id)
     ops = ops_for(context, stock=options.stock_ops)
-    needed = shortest(config)
     pieces = Pieces(
         tracks,
         config.sources,
         round(options.valid_dur * config.sample_rate),
-        shortest=needed,
+        shortest=shortest(config),
         channels=config.nb_channels,
         workers=options.nb_workers,
     )
     names = measured(config)
-    terms = losses.terms(dict.fromkeys(names, 1.0), 1.0)
-    graphs: OrderedDict[int, Objective] = OrderedDict()
+    values = _values(config, ops, losses.terms(dict.fromkeys(names, 1.0), 1.0))
     sums = {name: dict.fromkeys((track.name for track in tracks), 0.0) for name in names}
     seen = dict.fromkeys((track.name for track in tracks), 0)
-    device = get_extension_context(context, device_id=options.device_id)
-    with (
-        nn.context_scope(device),
-        nn.auto_forward(False),
-        nn.no_grad(),
-        nn.parameter_scope("measured", OrderedDict()),
-    ):
+    device = open_context(context, options.device_id)
+    with nn.context_scope(device), nn.auto_forward(False), nn.parameter_scope("measured", {}):
         model.set_weights(weights)
         for piece, sample in pieces:
-            missing = max(needed - piece.length, 0)
-            samples = piece.length + missing
-            if samples not in graphs:
-                while len(graphs) >= _SHAPES:
-                    graphs.popitem(last=False)
-                graphs[samples] = Objective(config, 1, samples, ops, terms=terms)
-            graphs.move_to_end(samples)
-            graph = graphs[samples]
-            graph.feed(
-                np.pad(sample.mixture, ((0, 0), (0, missing)))[None],
-                np.pad(sample.targets, ((0, 0), (0, 0), (0, missing)))[None],
-            )
-            graph.forward()
+            found = values(piece, sample)
             seen[piece.track.name] += piece.length
-            for name, value in graph.values().items():
-                sums[name][piece.track.name] += value * piece.length
+            for name in names:
+                sums[name][piece.track.name] += found[name] * piece.length
     return {
-        name: {track: total / seen[track] for track, total in values.items() if seen[track]}
-        for name, values in sums.items()
+        name: {track: total / seen[track] for track, total in of_tracks.items() if seen[track]}
+        for name, of_tracks in sums.items()
     }

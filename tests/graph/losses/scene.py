@@ -34,7 +34,8 @@ class Scene:
         self.inputs = Inputs(
             CONFIG, batch, samples, waveforms=True, agreements=True, residual=True, by_nnabla=by_nnabla
         )
-        self.inputs.feed(targets.sum(axis=0) if mixture is None else mixture, targets.swapaxes(0, 1))
+        mixture = targets.sum(axis=0) if mixture is None else mixture
+        self.inputs.feed(mixture.swapaxes(1, 2), targets.transpose(1, 0, 3, 2))
         self.masks = [nn.Variable(m.shape, need_grad=True) for m in masks]
         for variable, values in zip(self.masks, masks, strict=True):
             variable.d = values

@@ -18,6 +18,7 @@ from xumx.graph.ops.cpu.base import (
     new_data,
     parallel,
 )
+from xumx.signal.stft import hann
 
 
 def synthesis(
@@ -41,7 +42,7 @@ def synthesis(
     --------
     >>> from xumx.signal.stft import stft
     >>> audio = np.random.default_rng(0).normal(size=(64, 1)).astype(np.float32)
-    >>> spectrum = stft(audio, 16, 4).transpose(0, 2, 1)[:, None]  # frames, batch, channels, bins
+    >>> spectrum = stft(audio, 16, 4)[:, None]  # frames, batch, channels, bins
     >>> one = nn.Variable.from_numpy_array(np.ones(spectrum.shape))
     >>> parts = (nn.Variable.from_numpy_array(part) for part in (spectrum.real, spectrum.imag))
     >>> waveform = synthesis(one, *parts, n_fft=16, n_hop=4)
@@ -82,7 +83,7 @@ class _Synthesis(Function):
         frames, batch, channels, _ = inputs[0].shape
         outputs[0].reset_shape((batch, channels, (frames - 1) * self._n_hop), True)
         # The sum Σ_t w² that is divided by; no sample is outside of all windows, so it is nowhere zero.
-        window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._n_fft) / self._n_fft)).astype(np.float32)
+        window = hann(self._n_fft)
         total = np.zeros(outputs[0].shape[2], np.float32)
         overlap_add(np.tile(window**2, (frames, 1)), self._n_hop, total)
         self._window, self._inverse = window, 1 / total

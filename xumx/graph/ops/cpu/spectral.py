@@ -20,6 +20,7 @@ from xumx.graph.ops.cpu.base import (
     parallel,
 )
 from xumx.graph.ops.cpu.fourier import cut, overlap_add
+from xumx.signal.stft import hann
 
 
 def spectral_distance(
@@ -75,7 +76,7 @@ class _SpectralDistance(Function):
     def __init__(self, n_fft: int, n_hop: int, floor: float) -> None:
         super().__init__()
         self._n_fft, self._n_hop, self._floor = n_fft, n_hop, np.float32(floor)
-        self._window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+        self._window = hann(n_fft)
 
     def setup_impl(self, inputs: Variables, outputs: Variables) -> None:
         outputs[0].reset_shape((3,), True)
