@@ -11,7 +11,7 @@ from pathlib import Path
 
 NEEDS = {
     "nnabla": ["*/graph", "*/train", "*/study", "tests/engines/test_nnabla.py", "xumx/engines/nnabla.py"],
-    "soundfile": ["*/data"],
+    "musdb": ["*/data"],
     "museval": ["*/eval"],
     "torch": ["tests/network/pytorch"],
     "playwright": ["tests/report/test_browser.py"],
