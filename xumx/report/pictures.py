@@ -155,7 +155,7 @@ def height_of(frequency: float) -> float:
 
 
 def png(picture: np.ndarray, colours: np.ndarray) -> bytes:
-    """Make a PNG file of indexed colours (ISO/IEC 15948).
+    """A PNG file of indexed colours (ISO/IEC 15948).
 
     Parameters
     ----------
@@ -163,11 +163,6 @@ def png(picture: np.ndarray, colours: np.ndarray) -> bytes:
         Indices of colours.
     colours : uint8 array (colours, 3)
         Red, green and blue in sRGB; 256 at most.
-
-    Examples
-    --------
-    >>> png(np.zeros((2, 3), np.uint8), palette(2))[1:4]
-    b'PNG'
     """
 
     def chunk(kind: bytes, data: bytes) -> bytes:
