@@ -57,7 +57,7 @@ class Validation:
         self._values = _values(config, ops, self._terms, encoders)
 
     def run(self, *, progress: bool = True, stop: Callable[[], int] = lambda: 0) -> dict[str, float] | None:
-        """Compute means of the loss and its terms over all ranks' pieces, each audio sample counting the same.
+        """Compute the loss and its terms, means over all ranks' pieces, each audio sample counting the same.
 
         None if ``stop``, which is asked before each piece, gave anything but 0 on any rank.
 
