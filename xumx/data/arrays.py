@@ -12,7 +12,7 @@ import numpy as np
 
 
 def mapped(path: Path, shape: Sequence[int], *dtypes: Any) -> np.ndarray:
-    """The array of a file as ``numpy.save`` writes it, in memory that is mapped.
+    """Map the array of a file as ``numpy.save`` writes it into memory.
 
     The file must begin with the very bytes of the header for this shape and one of the types, and be as long
     as they need: NumPy's own reader runs headers through a parser, which fails in many ways.

@@ -44,7 +44,7 @@ def cached(
     workers: int | None = None,
     progress: bool = True,
 ) -> list[Track]:
-    """The same tracks, read from decoded copies, which are made where they are missing, broken or stale.
+    """Give the same tracks, read from decoded copies, which are made where they are missing, broken or stale.
 
     Several processes may build at once, best each a share of the tracks.
 

@@ -141,7 +141,15 @@ class Mixes:
 
 
 def cut(track: Track, samples: int, shortest: int = 1) -> list[Piece]:
-    """A whole track in pieces of ``samples``, the last one shorter, or longer by less than ``shortest``."""
+    """Cut a whole track into pieces of ``samples``, the last shorter, or longer by less than ``shortest``.
+
+    Examples
+    --------
+    >>> from xumx.data.recording import Recording
+    >>> track = Track("song", {"vocals": Recording("song.wav", 0, 105, 2, 44100)})
+    >>> [piece[1:] for piece in cut(track, 50)], [piece[1:] for piece in cut(track, 50, shortest=6)]
+    ([(0, 50), (50, 50), (100, 5)], [(0, 50), (50, 55)])
+    """
     starts = list(range(0, track.samples, samples))
     if len(starts) > 1 and track.samples - starts[-1] < shortest:
         starts.pop()

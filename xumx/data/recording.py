@@ -66,7 +66,7 @@ class Recording:
     native: Recording | None = None
 
     def at(self, sample_rate: int) -> Recording:
-        """The same recording, resampled as it is read; itself if it has that rate."""
+        """Give the same recording, resampled as it is read; itself if it has that rate."""
         native = self.native or self
         if sample_rate == native.sample_rate:
             return native
@@ -178,7 +178,7 @@ class Recording:
 
 
 def recordings(path: str | os.PathLike[str]) -> tuple[Recording, ...]:
-    """The audio streams of a file, from its header; of other formats than MP4, the first one.
+    """Read the audio streams of a file from its header; of other formats than MP4, the first one.
 
     The packets of a file that has no header to state its length are counted.
 

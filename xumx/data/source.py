@@ -44,7 +44,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {"gain": gain, "channelswap": channelsw
 
 
 def augmentations(names: Iterable[str]) -> tuple[Augmentation, ...]:
-    """The augmentations of these names, in their order.
+    """Look up augmentations by their names, in this order.
 
     Raises
     ------
@@ -170,13 +170,13 @@ class SampleStream:
             logger.warning("shorter than a sample of %g s, padded with silence: %s", seconds, listing(short))
 
     def plain(self) -> SampleStream:
-        """Mixtures of the same tracks alone: no targets, no augmentation, and all of them in one rank."""
+        """Give mixtures of the same tracks alone: no targets, no augmentation, all of them in one rank."""
         other = copy(self)
         other.targets, other._augmentations, other.rank, other.world = (), (), 0, 1
         return other
 
     def steps(self, batch_size: int) -> int:
-        """Full batches that each rank has in an epoch.
+        """Count the full batches that each rank has in an epoch.
 
         Raises
         ------
@@ -195,7 +195,7 @@ class SampleStream:
         return steps
 
     def sample(self, epoch: int, position: int, out: Sample | None = None) -> Sample:
-        """The sample of this rank at a position of an epoch.
+        """Draw the sample of this rank at a position of an epoch.
 
         Parameters
         ----------
@@ -259,7 +259,7 @@ class SampleStream:
 def batches(
     stream: SampleStream, batch_size: int, *, workers: int = 0, epoch: int = 0, step: int = 0
 ) -> Generator[Sample, None, None]:
-    """Batches without end, from a step of an epoch on; an epoch has ``stream.steps(batch_size)`` of them.
+    """Draw batches without end, from a step of an epoch on; an epoch has ``stream.steps(batch_size)``.
 
     What does not fill a batch at the end of an epoch is left out: other samples in each epoch. Close the
     iterator to end its threads.

@@ -20,7 +20,7 @@ SHARE = 0.1
 def split(
     root: Path, finders: Iterable[Callable[[Path], Found]], share: float | None = None
 ) -> tuple[Found, Found]:
-    """What there is to train on, and to validate on.
+    """Find what there is to train on, and to validate on.
 
     That is in the folders ``train`` and ``valid``. Without ``valid``, tracks are set apart by their names;
     without ``train`` too, they are in the root itself.
@@ -58,7 +58,7 @@ def split(
 
 
 def position(name: str) -> float:
-    """Where a track is among all that there could be, evenly distributed from 0 to 1: of its name alone.
+    """Place a track among all that there could be, evenly distributed from 0 to 1: by its name alone.
 
     Files of different sources (``vocals/song.wav``, ``drums/song.flac``) are at one place if they share a
     name, as they may be of one song.
@@ -70,7 +70,7 @@ def position(name: str) -> float:
 
 
 def long_enough(tracks: Sequence[Track], seconds: float) -> list[Track]:
-    """Those that last so long; the others are named in one warning.
+    """Keep those that last so long; the others are named in one warning.
 
     Raises
     ------

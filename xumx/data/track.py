@@ -67,7 +67,7 @@ class Track:
 
 
 def track_at(name: str, recordings: Mapping[str, Recording], sample_rate: int) -> Track:
-    """A track whose recordings are read at one rate.
+    """Make a track whose recordings are read at one rate.
 
     Raises
     ------

@@ -27,7 +27,7 @@ def create(
     device_id: str | None = None,
     threads: int = 0,
 ) -> Engine:
-    """The engine that runs ``weights``.
+    """Make the engine that runs ``weights``.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def create(
 
 
 def default_context() -> tuple[str, str | None]:
-    """Context and GPU that the program has chosen in NNabla; ('auto', None) where it does not use NNabla."""
+    """Read the context and GPU that the program has set in NNabla; ('auto', None) if it does not use it."""
     nnabla = sys.modules.get("nnabla")
     if nnabla is None:
         return "auto", None
@@ -85,7 +85,7 @@ def default_context() -> tuple[str, str | None]:
 
 
 def automatic_context(device_id: str) -> tuple[str, str | None]:
-    """What context 'auto' is: 'cudnn' if NNabla computes on this GPU, else 'cpu'.
+    """Decide what context 'auto' is: 'cudnn' if NNabla computes on this GPU, else 'cpu'.
 
     And, where NNabla's extension is installed but cannot be used, a line that says why not.
     """

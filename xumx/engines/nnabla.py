@@ -93,7 +93,7 @@ def open_context(context: str, device_id: str) -> nn.Context:
 
 
 def cudnn_problem(device_id: str) -> str | None:
-    """Why NNabla does not compute on this GPU; None if it does."""
+    """Say why NNabla does not compute on this GPU; None if it does."""
     try:
         with nn.context_scope(get_extension_context("cudnn", device_id=device_id)):
             one = nn.NdArray.from_numpy_array(np.ones(1, np.float32))

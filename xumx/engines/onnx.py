@@ -79,7 +79,7 @@ class OnnxEngine:
 
 
 def build(weights: Weights) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """The folded graph and its tensors.
+    """Build the folded graph and its tensors.
 
     Returns
     -------

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
+from pathlib import Path
 
-from xumx.base.errors import UsageError
+from xumx.base.errors import UsageError, WeightsError
 
 SOURCES = ("bass", "drums", "vocals", "other")
 """The sources of the published networks, in the order of their tensors."""
@@ -191,6 +192,65 @@ def check_name(name: object) -> None:
             f"{_shown(name)} cannot be the name of a source: it names files, so it is printable, of at most "
             f"{MAX_NAME} bytes, without / \\ :"
         )
+
+
+def from_shapes(
+    path: Path,
+    *,
+    arch: str,
+    sources: tuple[str, ...],
+    max_bin: int,
+    bins: int,
+    rows: int,
+    hidden_size: int,
+    nb_layers: int,
+    unidirectional: bool,
+    n_hop: int | None = None,
+    sample_rate: int | None = None,
+) -> ModelConfig:
+    """Make the configuration that the shapes of one source's parameters tell, in whatever file they lie.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which the error names.
+    arch, sources
+        As the names of the parameters tell them.
+    max_bin, bins, hidden_size, nb_layers, unidirectional
+        Lengths of ``input_mean`` and ``output_mean``, columns of ``fc1``, layers of the LSTM and their kind.
+    rows : int
+        Of ``fc1``: channels · max_bin.
+    n_hop, sample_rate : int, optional
+        What no shape tells: n_fft/4 and 44100 Hz if the file does not say either.
+
+    Raises
+    ------
+    WeightsError
+        For what makes no network.
+
+    Examples
+    --------
+    >>> sizes = {"max_bin": 20, "bins": 33, "rows": 40, "hidden_size": 8, "nb_layers": 3}
+    >>> config = from_shapes(Path("a.h5"), arch="umx", sources=("a",), unidirectional=False, **sizes)
+    >>> config.n_fft, config.n_hop, config.nb_channels, config.sample_rate
+    (64, 16, 2, 44100)
+    """
+    n_fft = 2 * (bins - 1)
+    try:
+        return ModelConfig(
+            arch=arch,
+            sources=sources,
+            n_fft=n_fft,
+            n_hop=n_fft // 4 if n_hop is None else n_hop,
+            hidden_size=hidden_size,
+            nb_layers=nb_layers,
+            nb_channels=max(rows // max(max_bin, 1), 1),
+            max_bin=max_bin,
+            unidirectional=unidirectional,
+            sample_rate=44100 if sample_rate is None else sample_rate,
+        )
+    except UsageError as error:
+        raise WeightsError(f"{path}: its shapes and names make no network: {error}") from None
 
 
 def bandwidth_to_max_bin(sample_rate: int, n_fft: int, bandwidth: float) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 
 from xumx.base.errors import UsageError, WeightsError
 from xumx.base.hdf5 import attribute, reading, writing
-from xumx.network.config import SOURCES, ModelConfig
+from xumx.network.config import SOURCES, ModelConfig, from_shapes
 
 BN_EPS = 1e-5
 """Added to a batch-norm variance, as in NNabla's default."""
@@ -288,22 +288,19 @@ def _infer(
     rows, hidden = shape("fc1/affine/W", 2)
     directions = shape("lstm/lstm/weight_l0", 4)[0]
     layers = shape("lstm/lstm/bias", 4)[0]
-    n_fft = 2 * (bins - 1)
-    try:
-        return ModelConfig(
-            arch=arch,
-            sources=sources,
-            n_fft=n_fft,
-            n_hop=attributes.get("n_hop", n_fft // 4),
-            hidden_size=hidden,
-            nb_layers=layers,
-            nb_channels=max(rows // max(max_bin, 1), 1),
-            max_bin=max_bin,
-            unidirectional=directions == 1,
-            sample_rate=attributes.get("sample_rate", 44100),
-        )
-    except UsageError as error:
-        raise WeightsError(f"{path}: its shapes and names make no network: {error}") from None
+    return from_shapes(
+        path,
+        arch=arch,
+        sources=sources,
+        max_bin=max_bin,
+        bins=bins,
+        rows=rows,
+        hidden_size=hidden,
+        nb_layers=layers,
+        unidirectional=directions == 1,
+        n_hop=attributes.get("n_hop"),
+        sample_rate=attributes.get("sample_rate"),
+    )
 
 
 def _check_shapes(path: Path, config: ModelConfig, stored: Mapping[str, h5py.Dataset]) -> None:

@@ -14,7 +14,7 @@ def chosen(
     two_stems: str | None,
     aggregate: Mapping[str, Sequence[str]] | None,
 ) -> dict[str, list[int] | None]:
-    """The stems that come out.
+    """Say which stems come out.
 
     Parameters
     ----------
@@ -33,6 +33,14 @@ def chosen(
     ------
     UsageError
         For a name that is not estimated, and for choices that contradict each other.
+
+    Examples
+    --------
+    >>> estimated = "bass", "drums", "vocals", "other"
+    >>> chosen(estimated, ["vocals"], None, None), chosen(estimated, None, "vocals", None)
+    ({'vocals': [2]}, {'vocals': [2], 'no_vocals': None})
+    >>> chosen(estimated, None, None, {"accompaniment": ["bass", "drums", "other"]})
+    {'accompaniment': [0, 1, 3]}
     """
     given = {"--targets": targets, "--two-stems": two_stems, "--aggregate": aggregate}
     used = [option for option, value in given.items() if value is not None]

@@ -46,8 +46,8 @@ def stft(
     >>> spectrogram = stft(np.sin(2 * np.pi * 441 * seconds)[:, None])
     >>> spectrogram.shape
     (44, 1, 2049)
-    >>> int(np.abs(spectrogram[20, 0]).argmax()) * 44100 / 4096  # Hz, to within a bin
-    441.43...
+    >>> round(np.abs(spectrogram[20, 0]).argmax() * 44100 / 4096)  # Hz, to within a bin
+    441
     """
     half = n_fft // 2 if center else 0
     padded = np.pad(audio.T.astype(np.float32, copy=False), ((0, 0), (half, half)), mode="reflect")

@@ -69,10 +69,8 @@ class StreamIterator(DataIterator):
 
     Raises
     ------
-    UsageError
-        If an epoch has not even one batch.
-    AudioError
-        If data cannot be read.
+    UsageError, AudioError
+        As :func:`xumx.data.source.batches` does; the second from ``next()``.
     """
 
     def __init__(

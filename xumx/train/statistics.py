@@ -47,7 +47,7 @@ def load_or_compute(
     workers: int = 0,
     progress: bool = True,
 ) -> Statistics:
-    """The statistics of tracks, from a file of an earlier run if one of the folders has it.
+    """Give the statistics of tracks, from a file of an earlier run if one of the folders has it.
 
     What they depend on is in the file's name, so that runs share a file only if they agree.
 
@@ -94,7 +94,7 @@ def compute(
     workers: int = 0,
     progress: bool = True,
 ) -> Statistics:
-    """Over all frames of the centred STFT of all mixtures, or of their parts where they last for hours.
+    """Compute them over all frames of the centred STFT of all mixtures, or of parts of those of hours.
 
     See :func:`load_or_compute`.
     """

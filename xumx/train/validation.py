@@ -57,7 +57,7 @@ class Validation:
         self._values = _values(config, ops, self._terms, encoders)
 
     def run(self, *, progress: bool = True, stop: Callable[[], int] = lambda: 0) -> dict[str, float] | None:
-        """The loss and its terms, means over all ranks' pieces in which each audio sample counts the same.
+        """Compute the loss and its terms, means over all ranks' pieces, each audio sample counting the same.
 
         None if ``stop``, which is asked before each piece, gave anything but 0 on any rank.
 
@@ -109,7 +109,7 @@ def _values(
 
 
 def measured(config: ModelConfig) -> list[str]:
-    """The single losses that any network of these sources has a value of.
+    """Name the single losses that any network of these sources has a value of.
 
     They need no discriminator and no other network; of one source, none that compares sources or sums them.
     """
@@ -123,7 +123,7 @@ def measured(config: ModelConfig) -> list[str]:
 
 
 def measure(weights: Weights, tracks: Sequence[Track], options: Options) -> dict[str, dict[str, float]]:
-    """The value of each of :func:`measured` for each track, as validation computes it.
+    """Compute the value of each of :func:`measured` for each track, as validation computes it.
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from xumx.base.errors import UsageError, WeightsError
-from xumx.network.config import ModelConfig
+from xumx.base.errors import WeightsError
+from xumx.network.config import ModelConfig, from_shapes
 from xumx.network.pytorch.checkpoint import State, shown
 from xumx.network.weights import parameter_shapes
 
@@ -48,22 +48,11 @@ def infer(
     layers = 0
     while key(f"lstm.weight_ih_l{layers}") in state:
         layers += 1
-    n_fft = 2 * (bins - 1)
-    try:
-        return ModelConfig(
-            arch=arch,
-            sources=sources,
-            n_fft=n_fft,
-            n_hop=n_fft // 4 if n_hop is None else n_hop,
-            hidden_size=hidden,
-            nb_layers=max(layers, 1),
-            nb_channels=max(rows // max(max_bin, 1), 1),
-            max_bin=max_bin,
-            unidirectional=key("lstm.weight_ih_l0_reverse") not in state,
-            sample_rate=sample_rate,
-        )
-    except UsageError as error:
-        raise WeightsError(f"{state.path}: its shapes and names make no network: {error}") from None
+    unidirectional = key("lstm.weight_ih_l0_reverse") not in state
+    return from_shapes(
+        state.path, arch=arch, sources=sources, max_bin=max_bin, bins=bins, rows=rows, hidden_size=hidden,
+        nb_layers=max(layers, 1), unidirectional=unidirectional, n_hop=n_hop, sample_rate=sample_rate,
+    )  # fmt: skip
 
 
 def take(state: State, key: Key, config: ModelConfig) -> dict[str, np.ndarray]:
