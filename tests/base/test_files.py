@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -47,15 +50,44 @@ def test_the_lock_is_of_the_file_that_is_there(tmp_path, monkeypatch):
     lock, removed = fcntl.flock, []
 
     def late(file, how):
-        lock(file, how)
         if not removed:
             removed.append((tmp_path / ".lock").unlink())
+        lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
     with locked(tmp_path):
         monkeypatch.undo()
         with pytest.raises(UsageError, match="in use"), locked(tmp_path):
             pass
+
+
+def test_file_systems_without_locks_let_everyone_in(tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path), locked(tmp_path), replacing(tmp_path / "one") as one, replacing(tmp_path / "two"):
+        (one.parent.parent / "two").touch()
+        one.touch()
+        (next(p for p in tmp_path.glob(f"{ASIDE}*") if p != one.parent) / "two").touch()
+    assert sorted(os.listdir(tmp_path)) == ["one", "two"]
+
+
+def test_a_folder_that_cannot_be_written_is_not_taken_for_one_without_locks(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError), locked(tmp_path / "file"):
+        pass
+
+
+def test_a_lock_is_released_by_another_thread(tmp_path):
+    context = aside(tmp_path)
+    context.__enter__()
+    thread = threading.Thread(target=context.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    assert not os.listdir(tmp_path)
 
 
 UNFINISHED = """
@@ -94,14 +126,13 @@ def test_a_folder_that_was_taken_for_a_forsaken_one_is_made_again(tmp_path, monk
 
     def late(file, how):
         if not lost:
-            lost.append(os.path.dirname(file.name))
-            os.unlink(file.name)
-            os.rmdir(lost[0])
+            lost.extend(map(str, tmp_path.iterdir()))
+            shutil.rmtree(lost[0])
         lock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
     with aside(tmp_path) as place:
-        assert place.is_dir() and str(place) not in lost
+        assert place.is_dir() and (place / ".lock").exists() and len(lost) == 1
     assert not os.listdir(tmp_path)
 
 

@@ -178,6 +178,39 @@ def test_name_ends_before_the_query() -> None:
     )
 
 
+DOI = "doi:10.5281/zenodo.123/tiny.h5"
+
+
+def test_a_doi_leads_to_the_file(
+    server: Server, publish: Callable[..., None], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Record:
+        """What a repository says of a DOI."""
+
+        def __init__(self, doi: str, **options: object) -> None:
+            assert (doi, options["timeout"]) == ("10.5281/zenodo.123", pretrained.TIMEOUT)
+
+        def download_url(self, name: str) -> str:
+            return server.url("whole", name)
+
+    monkeypatch.setattr("pooch.downloaders.doi_to_repository", Record)
+    publish(DOI)
+    assert resolve("tiny", progress=False) == home / "tiny" / "tiny.h5"
+    assert files_below(home) == KEPT
+
+
+def test_a_doi_without_a_network_names_its_page(
+    publish: Callable[..., None], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", unknown_name)
+    publish(DOI)
+    assert_fails("https://doi.org/10.5281/zenodo.123 ", home / "tiny" / "tiny.h5", "connection failed")
+
+
+def unknown_name(*args: object, **kwargs: object) -> None:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
 def test_downloads_once_and_works_offline_afterwards(
     server: Server, publish: Callable[..., None], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,10 +344,7 @@ def test_refused_connection(server: Server, publish: Callable[..., None], home: 
 
 
 def test_unknown_host(publish: Callable[..., None], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def getaddrinfo(*args: object, **kwargs: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown_name)
     publish("http://weights.invalid/tiny.h5")
     assert_fails("http://weights.invalid/tiny.h5", home / "tiny" / "tiny.h5", "connection failed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import shutil
@@ -10,18 +11,17 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from xumx.base.errors import UsageError, XumxError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LOCK = ".lock"
 
+_WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+"""What file systems say that have no locks."""
 
 ASIDE = ".xumx-"
 """How the names of folders begin that hold what is not whole yet."""
@@ -42,15 +42,15 @@ def aside(folder: str | os.PathLike[str]) -> Iterator[Path]:
     _sweep(os.path.abspath(folder))
     while True:
         place = Path(tempfile.mkdtemp(prefix=ASIDE, dir=folder))
-        with open(place / LOCK, "ab") as lock:
-            if not _hold(lock, place / LOCK):
-                continue  # another process has just taken it for a forsaken one
-            try:
-                yield place
-            finally:
-                lock.close()  # before it is removed, for Windows
-                shutil.rmtree(place, ignore_errors=True)
-            return
+        lock = _held(place / LOCK)
+        if lock is None:
+            continue  # another process has just taken it for a forsaken one
+        try:
+            yield place
+        finally:
+            lock.release()  # before it is removed, for Windows
+            shutil.rmtree(place, ignore_errors=True)
+        return
 
 
 @contextlib.contextmanager
@@ -74,24 +74,33 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 @functools.lru_cache(maxsize=1024)  # once a run is enough
 def _sweep(folder: str) -> None:
     """Remove what killed processes left."""
-    if fcntl is None:
-        return
-    for place in Path(folder).glob(f"{ASIDE}*"):
-        with contextlib.suppress(OSError), open(place / LOCK, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(place, ignore_errors=True)
+    for path in Path(folder).glob(f"{ASIDE}*/{LOCK}"):
+        with contextlib.suppress(OSError):
+            with _lock(path):
+                shutil.rmtree(path.parent, ignore_errors=True)
+            shutil.rmtree(path.parent, ignore_errors=True)  # Windows keeps the file while it is locked
 
 
-def _hold(file: IO[bytes], path: Path) -> bool:
-    """Lock a new file while it is open; whether it is ours and there still."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks
-            pass
-    return path.exists()
+def _lock(path: Path, timeout: float = 0) -> BaseFileLock:
+    from filelock import FileLock  # 20 to 40 ms, which only who writes a file pays
+
+    # Writers are closed by other threads than they were opened by.
+    return FileLock(path, timeout, thread_local=False, poll_interval=0.02, fallback_to_soft=False)
+
+
+def _held(path: Path, timeout: float = 0) -> BaseFileLock | None:
+    """A lock that is ours, None if it is another's; file systems without locks let everyone in."""
+    from filelock import Timeout
+
+    lock = _lock(path, timeout)
+    try:
+        lock.acquire()
+    except Timeout:
+        return None
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
+    return lock
 
 
 @contextlib.contextmanager
@@ -109,32 +118,21 @@ def locked(folder: Path, name: str = LOCK, what: str = "--output") -> Iterator[N
     OSError
         If the folder cannot be written.
     """
-    if fcntl is None:
-        yield
-        return
     path = folder / name
-    with contextlib.ExitStack() as stack:
-        while True:
-            file = stack.enter_context(open(path, "a+", encoding="utf-8"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise UsageError(
-                    f"{what} {folder} is in use by {holder}; end that run, or use another folder"
-                ) from None
-            except OSError:  # a file system without locks
-                pass
-            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                break  # else the process that had the lock has removed the file
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
+    lock = _held(path, timeout=0.1)  # a process that ends removes the file, and the next makes it again
+    if lock is None:
+        holder = "another process"
+        with contextlib.suppress(OSError):  # on Windows nobody else can read it
+            holder = path.read_text(encoding="utf-8").strip() or holder
+        raise UsageError(f"{what} {folder} is in use by {holder}; end that run, or use another folder")
+    try:
+        with contextlib.suppress(PermissionError):  # on Windows, where it is locked for reading and writing
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+        yield
+    finally:
+        with contextlib.suppress(PermissionError):
             path.unlink(missing_ok=True)
+        lock.release()
 
 
 def check_room(option: str, folder: Path, needed: int) -> None:

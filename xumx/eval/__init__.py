@@ -1,1 +1,1 @@
-"""Scores of separation: BSS Eval v4 as museval computes it, ceilings and floors, tables and pictures."""
+"""Scores of separation: BSS Eval v4 by museval, ceilings and floors, tables and pictures."""

@@ -25,7 +25,7 @@ def eval_parser() -> Parser:
     """``python -m xumx.eval``."""
     parser = Parser(
         prog="python -m xumx.eval",
-        description="Score separation with BSS Eval v4, as museval does, or compare scores.",
+        description="Score separation with BSS Eval v4, by museval, or compare scores.",
     )
     group = parser.add_argument_group("data")
     group.add_argument("--root", metavar="DIR", help="the folder that holds train and test")

@@ -27,7 +27,8 @@ class RemoteFile:
     Parameters
     ----------
     url : str
-        Where it is; the last part of the path is its name.
+        Where it is, by HTTP or as ``doi:<DOI>/<file>`` in Zenodo, figshare or Dataverse; the last part of
+        the path is its name.
     checksum : str
         ``algorithm:hexdigest`` of its bytes, with an algorithm of :mod:`hashlib`. The first digits suffice.
 
@@ -45,6 +46,15 @@ class RemoteFile:
     def name(self) -> str:
         """What it is called where it is published."""
         return PurePosixPath(urlsplit(self.url).path).name
+
+    @property
+    def has_doi(self) -> bool:
+        return self.url.startswith("doi:")
+
+    @property
+    def page(self) -> str:
+        """What a browser opens to fetch it."""
+        return f"https://doi.org/{self.url[4:].rpartition('/')[0]}" if self.has_doi else self.url
 
     @property
     def for_pytorch(self) -> bool:
@@ -172,7 +182,7 @@ def _convert(file: RemoteFile, folder: Path, progress: bool) -> None:
     try:
         conversion.pytorch()  # that it is there, before a long download
     except XumxError as error:
-        raise XumxError(f"{file.url} has to be converted once: {error}") from None
+        raise XumxError(f"{file.page} has to be converted once: {error}") from None
     with _fetched(file, folder, progress) as checkpoint:
         network = conversion.load(checkpoint)
         with replacing(folder / file.kept) as aside:
@@ -192,6 +202,9 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
     """A download that is whole, in a folder beside its place that goes with the block.
 
     A checkpoint that somebody has put into `folder` by hand saves the download.
+
+    pooch's ``retrieve`` around its downloaders is not for this: it leaves files that other users of a shared
+    cache cannot read, knows whole digests only (of some the first digits are published), and prints.
     """
     import pooch
     from tqdm import tqdm
@@ -212,16 +225,16 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
                     total=1, desc=file.name, unit="B", unit_scale=True, leave=False, disable=not progress
                 ) as bar,
             ):
-                fetch = pooch.HTTPDownloader(progress and bar, chunk_size=1 << 16, timeout=TIMEOUT)
-                fetch(file.url, out, None)
+                kind = pooch.DOIDownloader if file.has_doi else pooch.HTTPDownloader
+                kind(progress and bar, chunk_size=1 << 16, timeout=TIMEOUT)(file.url, out, None)
                 out.flush()
                 os.fsync(out.fileno())  # a power cut must not leave the name without the bytes
             _check(file, part)
             yield part
     except (OSError, ValueError) as error:  # the errors of requests are OSErrors
         raise WeightsError(
-            f"cannot download the weights: {_reason(error)}; fetch {file.url} yourself and save it as "
-            f"{folder / file.name} (--model-dir or XUMX_HOME moves this folder)"
+            f"cannot download the weights: {_reason(error)}; fetch {file.name} from {file.page} yourself and "
+            f"save it as {folder / file.name} (--model-dir or XUMX_HOME moves this folder)"
         ) from error
 
 
