@@ -87,9 +87,9 @@ def test_scores_do_not_depend_on_the_scale_of_a_network_s_magnitudes(
     from xumx.data.musdb import musdb_tracks
     from xumx.network import weights
     from xumx.study import work as scoring
-    from xumx.study.args import study_parser
+    from xumx.study.options import StudyOptions
 
-    args = study_parser().parse_args(
+    args = StudyOptions.parse(
         ["--root", str(root), "--is-wav", "--fast", "--niter", "0", "--sources", "drums", "vocals"]
     )
     tracks = musdb_tracks(root, "test", is_wav=True)
@@ -116,14 +116,15 @@ def test_a_loss_as_metric_is_what_validation_computes(finished: Path, root: Path
     (valid / track.name).symlink_to(track)
     from xumx.data.musdb import musdb_tracks
     from xumx.network import weights
-    from xumx.train.options import new_run, parse
+    from xumx.train.options import Options
+    from xumx.train.resolve import new_run
     from xumx.train.validation import measure, measured
 
     for loss in ("L1freq", "L2time"):
         folder = finished / "runs" / "x-umx" / loss
         network = weights.load(folder / "best.h5")
         argv = json.loads((folder / "run.json").read_text())["arguments"]
-        options = new_run(*parse(["--output", "unused", "--valid-dur", str(argv["valid_dur"])]))
+        options = new_run(Options.given(["--output", "unused", "--valid-dur", str(argv["valid_dur"])]))
         found = measure(network, musdb_tracks(tmp_path / "set", "test", is_wav=True), options)
         assert list(found) == measured(network.config)
         (history,) = checkpoint.load(folder / "checkpoint.h5").progress["position"]["history"]
@@ -239,9 +240,9 @@ def test_a_run_that_diverges_does_not_end_the_study(
 
 
 def test_the_default_leaves_out_what_one_source_cannot_be_trained_with() -> None:
-    from xumx.study.args import study_parser
+    from xumx.study.options import StudyOptions
 
-    args = study_parser().parse_args(["--root", "x", "--arch", "x-umx", "umx"])
+    args = StudyOptions.parse(["--root", "x", "--arch", "x-umx", "umx"])
     found, notes = plan.configurations(args)
     of = {arch: [c.name for c in found if c.arch == arch] for arch in ("x-umx", "umx")}
     assert of["x-umx"] == list(plan.DEFAULT)
@@ -266,11 +267,11 @@ def test_learning_rates_are_those_of_the_published_study() -> None:
 
 
 def test_a_run_is_done_with_its_last_epoch(finished: Path, root: Path) -> None:
-    from xumx.study.args import study_parser
+    from xumx.study.options import StudyOptions
 
     argv = ["--root", str(root), "--is-wav", "--output", str(finished), "--losses", "L1freq", "--epochs"]
     for epochs, wanted in (("1", True), ("2", False)):
-        args = study_parser().parse_args([*argv, epochs])
+        args = StudyOptions.parse([*argv, epochs])
         (one,) = plan.configurations(args)[0]
         assert [training.done(run) for run in plan.runs(args, one)] == [wanted]
 

@@ -20,7 +20,8 @@ from xumx.parallel.communicator import Communicator
 from xumx.study import plan
 from xumx.train import checkpoint
 from xumx.train.__main__ import main
-from xumx.train.options import fields, new_run, parse, resumed
+from xumx.train.options import Options, fields
+from xumx.train.resolve import new_run, resumed
 
 ARGS = Path(__file__).parents[2] / "args"
 NAMES = [*losses.LOSSES, *losses.SUMS]
@@ -44,10 +45,10 @@ def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_loss_has_a_recipe(name):
-    options = new_run(*parse([f"@{ARGS / 'losses' / name}.txt", "--root", "x", "--output", "y"]))
+    options = new_run(Options.given([f"@{ARGS / 'losses' / name}.txt", "--root", "x", "--output", "y"]))
     assert name in losses.parse(options.loss)
     assert options.lr == plan.Configuration("x-umx", options.loss).rate
-    plain = new_run(*parse([f"@{ARGS / 'x-umx.txt'}", "--root", "x", "--output", "y"]))
+    plain = new_run(Options.given([f"@{ARGS / 'x-umx.txt'}", "--root", "x", "--output", "y"]))
     own = {name: getattr(options, name) for name in ("loss", "lr", "mcoef", "patience", "feature_model")}
     assert dataclasses.replace(plain, **own) == options
 
@@ -96,9 +97,9 @@ def test_runs_from_before_there_was_a_choice_go_on(wav_root, tmp_path):
 
 @pytest.mark.parametrize("arch", ["x-umx", "umx"])
 def test_what_runs_from_before_there_was_a_choice_did(arch):
-    new = new_run(*parse(["--output", "x", "--arch", arch]))
+    new = new_run(Options.given(["--output", "x", "--arch", arch]))
     stored = {name: value for name, value in fields(new).items() if name not in NEW}
-    assert resumed(*parse(["--model", "x"]), stored) == dataclasses.replace(new, model="x")
+    assert resumed(Options.given(["--model", "x"]), stored) == dataclasses.replace(new, model="x")
 
 
 def test_a_run_keeps_its_loss(wav_root, tmp_path, capsys):
