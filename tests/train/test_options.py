@@ -12,7 +12,7 @@ from tests.networks import DATA, random_weights, small_config
 from tests.train.runs import STEPS, arguments, assert_same, best, content, load, train
 from xumx.network import weights
 from xumx.train.__main__ import main
-from xumx.train.options import Options, fields
+from xumx.train.options import Options, fields, recipe
 from xumx.train.resolve import new_run
 from xumx.train.trainer import Trainer
 from xumx.train.validation import Validation
@@ -98,10 +98,26 @@ def test_documented_defaults():
 
 @pytest.mark.parametrize("name", ["x-umx", "umx", "joint"])
 def test_recipes_are_the_defaults(name):
-    """The argument files spell the published recipes out."""
-    recipe = new_run(Options.given([f"@{ROOT / 'args' / name}.txt", "--output", "x", "--root", "y"]))
-    plain = new_run(Options.given(["--output", "x", "--root", "y", "--arch", name]))
-    assert recipe == plain
+    """The argument files spell the published recipes out, and are found by name and by path."""
+    rest = ["--output", "x", "--root", "y"]
+    plain = new_run(Options.given([*rest, "--arch", name]))
+    assert new_run(Options.given([f"@{ROOT / 'args' / name}.txt", *rest])) == plain
+    assert new_run(Options.given(["--recipe", name, *rest])) == plain
+
+
+def test_what_is_given_beside_a_recipe_wins_wherever_it_stands():
+    for argv in (["--epochs", "3", "--recipe", "x-umx"], ["--recipe", "x-umx", "--epochs", "3"]):
+        options = new_run(Options.given([*argv, "--output", "x"]))
+        assert (options.epochs, options.hidden_size, options.output) == (3, 512, "x")
+
+
+def test_every_recipe_is_found_and_its_options_are_right():
+    names = {path.stem for path in (ROOT / "args").iterdir()}
+    assert (
+        names == {path.stem for path in recipe("umx").parent.iterdir()} == {"x-umx", "umx", "joint", "demo"}
+    )
+    for name in names:
+        new_run(Options.given(["--recipe", name, "--output", "x"]))
 
 
 def test_help_names_every_option_with_its_default(capsys):
@@ -367,6 +383,8 @@ WRONG = {
     "device of a cpu": (["--output", "x", "--context", "cpu", "--device-id", "1"], "--device-id"),
     "no such model": (["--output", "x", "--model", "/nowhere/checkpoint.h5"], "/nowhere"),
     "no file": (["@/nowhere/args.txt"], "/nowhere"),
+    "no such recipe": (["--output", "x", "--recipe", "xumx"], "did you mean x-umx?"),
+    "rate in words": (["--output", "x", "--lr", "study"], "'study' is neither a number nor 'loss'"),
 }
 
 

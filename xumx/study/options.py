@@ -39,6 +39,9 @@ class StudyOptions(Command):
 
     root: str = _study(None, "MUSDB18, the folder of train and test", metavar="DIR", required=True)
     is_wav: bool = _study(False, "of wav files (MUSDB18-HQ), not stems")
+    recipe: str | None = _study(
+        None, "of xumx.train: what all runs have in common, where nothing else is given", metavar="NAME"
+    )
     output: str = _study("study", "folder of the study, new or to go on with", metavar="DIR")
     losses: tuple[str, ...] | None = _study(
         None,
@@ -71,8 +74,11 @@ class StudyOptions(Command):
 
     @classmethod
     def given(cls, argv: Sequence[str] | None) -> dict[str, Any]:
-        """The options that a command line gives, those of training in ``training``."""
+        """The options that a command line gives, those of training, with a recipe's, in ``training``."""
         found = super().given(argv)
+        if "recipe" in found:
+            recipe = Options.given(["--recipe", found["recipe"]])
+            found = {**{name: recipe[name] for name in PASSED if name in recipe}, **found}
         training = {name: found.pop(name) for name in PASSED if name in found}
         return {**found, "training": training}
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from xumx.base.cli import extension
+from xumx.base.errors import UsageError
 from xumx.base.options import FRACTION, NOT_NEGATIVE, POSITIVE, Command, declared, option
 from xumx.network.config import ARCHITECTURES, ModelConfig, bandwidth_to_max_bin
 from xumx.train.schedule import SCALINGS
@@ -25,6 +28,22 @@ FOLDERS = ("aligned", "sourcefolder", *TRACKS)
 
 OF_THE_LOSS = "loss"
 """The learning rate that is the loss's own."""
+
+
+def recipe(name: str) -> Path:
+    """The file of options that ``--recipe`` names, one of the folder args.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name.
+    """
+    folder = Path(__file__).parents[1] / "recipes"
+    names = sorted(path.stem for path in folder.glob("*.txt"))
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.0) or ["none"]
+        raise UsageError(f"--recipe {name}: there are {', '.join(names)}; did you mean {near[0]}?")
+    return folder / f"{name}.txt"
 
 
 def _rate(text: str) -> float | str:
@@ -51,6 +70,12 @@ class Options(Command):
     PROG: ClassVar[str] = "python -m xumx.train"
     ABOUT: ClassVar[str] = "Train a network on MUSDB18 or your own data."
 
+    recipe: str | None = _run(
+        None,
+        "options of a file in args, such as x-umx; all that is given beside them wins",
+        metavar="NAME",
+        stored=False,
+    )
     output: str = _run(None, "folder of the run; the resumed one's if not given", metavar="DIR")
     model: str | None = _run(
         None, "folder of a run, to resume it, or weights (.h5), to start a new one from", metavar="PATH"
@@ -248,6 +273,13 @@ class Options(Command):
     )
 
     sample_rate: int = SAMPLE_RATE  # the network's: another if its weights had another
+
+    @classmethod
+    def given(cls, argv: Sequence[str] | None) -> dict[str, Any]:
+        """The options that a command line gives, and those of its recipe that it does not give itself."""
+        found = super().given(argv)
+        name = found.pop("recipe", None)
+        return found if name is None else {**cls.given([f"@{recipe(name)}"]), **found}
 
     @property
     def config(self) -> ModelConfig:
