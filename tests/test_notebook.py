@@ -21,7 +21,7 @@ from tests.networks import music
 from tests.test_frame import PROJECT, ROOT
 from xumx import audio
 from xumx.network.config import SOURCES
-from xumx.separation.args import test_parser as separation_parser
+from xumx.separation.options import SongOptions
 
 NOTEBOOK = ROOT / "notebooks" / "xumx.ipynb"
 SECONDS = 5
@@ -129,7 +129,7 @@ def test_what_is_stored() -> None:
 def test_its_commands_are_right() -> None:
     text = "\n".join(cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
     (command,) = re.findall(r"^    python -m xumx.test (.+)$", text, flags=re.MULTILINE)
-    args = separation_parser().parse_args(shlex.split(command))
+    args = SongOptions.parse(shlex.split(command))
     assert (args.model, args.report) == ("x-umx", True)
     (extra,) = re.findall(r'pip install "\.\[(\w+)\]"', text)
     assert extra in PROJECT["optional-dependencies"]

@@ -11,7 +11,6 @@ import os
 import sys
 import time
 import warnings
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +19,8 @@ from xumx.base.cli import run
 from xumx.base.console import Bar, complain, say
 from xumx.base.errors import UsageError, XumxError, line_of
 from xumx.parallel.job import joined
-from xumx.separation.args import separator_options, test_parser
 from xumx.separation.compat import separate, separate_args_dict
+from xumx.separation.options import SongOptions
 
 if TYPE_CHECKING:
     from xumx.parallel.communicator import Communicator
@@ -37,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    args = test_parser().parse_args(argv)
+    args = SongOptions.parse(argv)
     with joined() as ranks:
         return _separate(args, ranks)
 
 
-def _separate(args: Namespace, ranks: Communicator) -> int:
+def _separate(args: SongOptions, ranks: Communicator) -> int:
     # Imported here so that --help and wrong options answer at once.
     from xumx.audio import check_part
     from xumx.separation.naming import Output, find
@@ -63,7 +62,7 @@ def _separate(args: Namespace, ranks: Communicator) -> int:
         return 1
     if ranks.size > 1 and not all(song.file.is_file() for song in found.songs):
         raise UsageError("--inputs: several processes cannot share a pipe; give a file")
-    separator = ranks.after_first(lambda: Separator(**separator_options(args), show_download=not quiet))
+    separator = ranks.after_first(lambda: Separator(**args.separator(), show_download=not quiet))
     if args.umx_infer and not separator.config.independent:
         raise UsageError(
             f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
@@ -82,7 +81,7 @@ def _separate(args: Namespace, ranks: Communicator) -> int:
 
 
 def _separate_all(
-    songs: Sequence[Song], separator: Separator, output: Output, args: Namespace, ranks: Communicator
+    songs: Sequence[Song], separator: Separator, output: Output, args: SongOptions, ranks: Communicator
 ) -> list[str]:
     """Separate songs, each apart; those that failed, of all processes."""
     from xumx.report import check, overview, title_of
@@ -140,7 +139,7 @@ def _tell(found: Found, quiet: bool) -> None:
 
 
 def _separate_one(
-    job: _Job, separator: Separator, output: Output, args: Namespace, model: str, bar: Bar
+    job: _Job, separator: Separator, output: Output, args: SongOptions, model: str, bar: Bar
 ) -> bool:
     """Separate a song and say how it went; whether it went well."""
     from xumx.report import clock
@@ -194,7 +193,7 @@ def _warnings(tell: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def _write_page(job: _Job, args: Namespace, model: str, quiet: bool) -> None:
+def _write_page(job: _Job, args: SongOptions, model: str, quiet: bool) -> None:
     """Write the page of a song, under a bar of its own."""
     from xumx.report import title_of, write
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.networks import music
-from xumx.eval.args import eval_parser
+from xumx.eval.options import EvalOptions
 from xumx.eval.oracle import ORACLES, frequency, irm, mwf
 from xumx.signal.stft import istft, stft
 
@@ -59,7 +59,7 @@ def test_gains_by_frequency():
 
 
 def test_the_command_offers_all_oracles():
-    assert [eval_parser().parse_args(["--oracle", kind]).oracle for kind in ORACLES] == list(ORACLES)
+    assert [EvalOptions.parse(["--root", "x", "--oracle", kind]).oracle for kind in ORACLES] == list(ORACLES)
 
 
 @pytest.mark.parametrize("kind", ORACLES)

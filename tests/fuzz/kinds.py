@@ -20,7 +20,7 @@ from xumx.audio import Writer, decode, probe
 from xumx.base.errors import XumxError
 from xumx.base.files import replacing
 from xumx.network import weights
-from xumx.separation import args
+from xumx.separation.options import SongOptions
 from xumx.synth.dataset import Settings, generate
 
 MOST = 1 << 20
@@ -158,7 +158,8 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
     from xumx.graph.model import parameter_name
     from xumx.train import checkpoint
     from xumx.train.checkpoint import Position, State
-    from xumx.train.options import fields, new_run, parse
+    from xumx.train.options import Options, fields
+    from xumx.train.resolve import new_run
     from xumx.train.schedule import EarlyStopping, Plateau
 
     found: Seeds = {}
@@ -167,7 +168,7 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
     )
     for name, loss in (("plain", ["MSE"]), ("judged", ["L2freq", "LSGAN=0.01"])):
         argv = ["--arch", "umx", "--output", "run", "--nfft", "64", "--nhop", "16", "--hidden-size", "4"]
-        options = new_run(*parse([*argv, "--loss", *loss]))
+        options = new_run(Options.given([*argv, "--loss", *loss]))
         network = random_weights(options.config)
         arrays = {
             parameter_name(options.config, s, n): a
@@ -198,11 +199,12 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
 def _resumed(path: Path) -> None:
     from xumx.train import checkpoint
     from xumx.train.checkpoint import State
-    from xumx.train.options import parse, resumed
+    from xumx.train.options import Options
+    from xumx.train.resolve import resumed
 
     saved = checkpoint.load(path)
-    values, given = parse(["--model", str(path), "--output", "run"])
-    State.resumed(saved, resumed(values, given, saved.progress["options"]), 0, 1)
+    given = Options.given(["--model", str(path), "--output", "run"])
+    State.resumed(saved, resumed(given, saved.progress["options"]), 0, 1)
 
 
 def _scores(folder: Path, canary: Path) -> Seeds:
@@ -309,11 +311,11 @@ def _openunmix_seeds(folder: Path, canary: Path) -> Seeds:
 
 def _aggregate(path: Path) -> None:
     text = path.read_bytes().decode("utf-8", "surrogateescape")
-    args.test_parser().parse_args(["--inputs", "a", f"--aggregate={text}"])
+    SongOptions.parse(["--inputs", "a", f"--aggregate={text}"])
 
 
 def _argument_file(path: Path) -> None:
-    args.test_parser().parse_args([f"@{path}"])
+    SongOptions.parse([f"@{path}"])
 
 
 def _argument_seeds(folder: Path, canary: Path) -> Seeds:

@@ -18,7 +18,10 @@ from xumx.eval.scores import read_scores
 from xumx.study import plan
 from xumx.study import work as training
 from xumx.study.__main__ import main
+from xumx.study.options import StudyOptions
 from xumx.train import checkpoint
+from xumx.train.options import Options
+from xumx.train.resolve import new_run
 from xumx.train.trainer import Trainer
 
 
@@ -87,9 +90,8 @@ def test_scores_do_not_depend_on_the_scale_of_a_network_s_magnitudes(
     from xumx.data.musdb import musdb_tracks
     from xumx.network import weights
     from xumx.study import work as scoring
-    from xumx.study.args import study_parser
 
-    args = study_parser().parse_args(
+    args = StudyOptions.parse(
         ["--root", str(root), "--is-wav", "--fast", "--niter", "0", "--sources", "drums", "vocals"]
     )
     tracks = musdb_tracks(root, "test", is_wav=True)
@@ -116,14 +118,13 @@ def test_a_loss_as_metric_is_what_validation_computes(finished: Path, root: Path
     (valid / track.name).symlink_to(track)
     from xumx.data.musdb import musdb_tracks
     from xumx.network import weights
-    from xumx.train.options import new_run, parse
     from xumx.train.validation import measure, measured
 
     for loss in ("L1freq", "L2time"):
         folder = finished / "runs" / "x-umx" / loss
         network = weights.load(folder / "best.h5")
         argv = json.loads((folder / "run.json").read_text())["arguments"]
-        options = new_run(*parse(["--output", "unused", "--valid-dur", str(argv["valid_dur"])]))
+        options = new_run(Options.given(["--output", "unused", "--valid-dur", str(argv["valid_dur"])]))
         found = measure(network, musdb_tracks(tmp_path / "set", "test", is_wav=True), options)
         assert list(found) == measured(network.config)
         (history,) = checkpoint.load(folder / "checkpoint.h5").progress["position"]["history"]
@@ -239,9 +240,8 @@ def test_a_run_that_diverges_does_not_end_the_study(
 
 
 def test_the_default_leaves_out_what_one_source_cannot_be_trained_with() -> None:
-    from xumx.study.args import study_parser
 
-    args = study_parser().parse_args(["--root", "x", "--arch", "x-umx", "umx"])
+    args = StudyOptions.parse(["--root", "x", "--arch", "x-umx", "umx"])
     found, notes = plan.configurations(args)
     of = {arch: [c.name for c in found if c.arch == arch] for arch in ("x-umx", "umx")}
     assert of["x-umx"] == list(plan.DEFAULT)
@@ -265,12 +265,20 @@ def test_learning_rates_are_those_of_the_published_study() -> None:
     assert rate("MSE", "L2mask=0.5") == 1e-4
 
 
+def test_a_recipe_gives_what_all_runs_have_in_common() -> None:
+    """Not what a study gives each run itself; and the rest of the command line wins."""
+    args = StudyOptions.parse(["--root", "x", "--recipe", "demo", "--epochs", "3", "--losses", "L2mask"])
+    assert (args.epochs, args.training["hidden_size"], args.training["batch_size"]) == (3, 96, 8)
+    (run,) = plan.runs(args, plan.configurations(args)[0][0])
+    options = new_run(run.given)
+    assert (options.loss, options.lr, options.hidden_size, options.epochs) == (("L2mask",), 1e-4, 96, 3)
+
+
 def test_a_run_is_done_with_its_last_epoch(finished: Path, root: Path) -> None:
-    from xumx.study.args import study_parser
 
     argv = ["--root", str(root), "--is-wav", "--output", str(finished), "--losses", "L1freq", "--epochs"]
     for epochs, wanted in (("1", True), ("2", False)):
-        args = study_parser().parse_args([*argv, epochs])
+        args = StudyOptions.parse([*argv, epochs])
         (one,) = plan.configurations(args)[0]
         assert [training.done(run) for run in plan.runs(args, one)] == [wanted]
 

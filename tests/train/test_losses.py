@@ -17,12 +17,11 @@ from tests.train.test_resume import interrupt
 from xumx.graph import losses
 from xumx.graph.losses.adversarial import SCOPE
 from xumx.parallel.communicator import Communicator
-from xumx.study import plan
 from xumx.train import checkpoint
 from xumx.train.__main__ import main
-from xumx.train.options import fields, new_run, parse, resumed
+from xumx.train.options import Options, fields
+from xumx.train.resolve import new_run, resumed
 
-ARGS = Path(__file__).parents[2] / "args"
 NAMES = [*losses.LOSSES, *losses.SUMS]
 
 
@@ -42,18 +41,32 @@ def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+BESIDE = {
+    "LSGAN": ["L2freq", "LSGAN=0.01"],
+    "HingeGAN": ["L2freq", "HingeGAN=0.01"],
+    "DeepFeatures": ["L2freq", "DeepFeatures", "--feature-model", "x.h5"],
+}
+"""Losses that need company."""
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_each_loss_has_a_recipe(name):
-    options = new_run(*parse([f"@{ARGS / 'losses' / name}.txt", "--root", "x", "--output", "y"]))
+def test_the_recipe_trains_each_loss_with_its_rate(name):
+    """Nothing else changes; a rate that is given wins, and without the recipe it is the plain one."""
+    recipe, loss = ["--recipe", "x-umx", "--output", "y"], ["--loss", *BESIDE.get(name, [name])]
+    options = new_run(Options.given([*recipe, *loss]))
     assert name in losses.parse(options.loss)
-    assert options.lr == plan.Configuration("x-umx", options.loss).rate
-    plain = new_run(*parse([f"@{ARGS / 'x-umx.txt'}", "--root", "x", "--output", "y"]))
-    own = {name: getattr(options, name) for name in ("loss", "lr", "mcoef", "patience", "feature_model")}
-    assert dataclasses.replace(plain, **own) == options
+    assert options.lr == {"L1time": 1e-5, "L2time": 1e-5, "L2mask": 1e-4}.get(name, 1e-3)
+    own = {name: getattr(options, name) for name in ("loss", "lr", "mcoef", "feature_model")}
+    assert dataclasses.replace(new_run(Options.given(recipe)), **own) == options
+    assert new_run(Options.given([*recipe, *loss, "--lr", "0.5"])).lr == 0.5
+    assert new_run(Options.given([*recipe[2:], *loss])).lr == 1e-3
 
 
-def test_no_recipe_is_left_over():
-    assert {path.stem for path in (ARGS / "losses").iterdir()} == set(NAMES)
+def test_a_run_that_goes_on_may_be_given_its_recipe_again():
+    options = new_run(Options.given(["--recipe", "x-umx", "--output", "y", "--loss", "L2mask"]))
+    again = Options.given(["--recipe", "x-umx", "--loss", "L2mask", "--model", "y"])
+    assert resumed(again, fields(options)) == dataclasses.replace(options, model="y")
+    assert options.lr == 1e-4
 
 
 @pytest.mark.parametrize(
@@ -96,9 +109,9 @@ def test_runs_from_before_there_was_a_choice_go_on(wav_root, tmp_path):
 
 @pytest.mark.parametrize("arch", ["x-umx", "umx"])
 def test_what_runs_from_before_there_was_a_choice_did(arch):
-    new = new_run(*parse(["--output", "x", "--arch", arch]))
+    new = new_run(Options.given(["--output", "x", "--arch", arch]))
     stored = {name: value for name, value in fields(new).items() if name not in NEW}
-    assert resumed(*parse(["--model", "x"]), stored) == dataclasses.replace(new, model="x")
+    assert resumed(Options.given(["--model", "x"]), stored) == dataclasses.replace(new, model="x")
 
 
 def test_a_run_keeps_its_loss(wav_root, tmp_path, capsys):

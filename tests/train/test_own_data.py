@@ -14,14 +14,15 @@ from tests.folder_sets import noise, write, write_track, write_tracks
 from tests.train.runs import NETWORK, STEPS, assert_same, best, content, load
 from xumx import Separator
 from xumx.base.errors import XumxError
+from xumx.base.options import declared
 from xumx.data.headers import NAME
 from xumx.data.pieces import Mixes
 from xumx.data.source import SampleStream
 from xumx.data.split import SHARE
 from xumx.train.__main__ import main
-from xumx.train.args import train_parser
 from xumx.train.datasets import open_dataset
-from xumx.train.options import DATASET, fields, new_run, parse, resumed
+from xumx.train.options import FOLDERS, Options, fields
+from xumx.train.resolve import new_run, resumed
 from xumx.train.statistics import compute
 
 FIX = ["--dataset", "trackfolder_fix", "--sources", "vocals", "drums"]
@@ -118,7 +119,7 @@ def test_a_run_goes_on_from_a_moved_folder(kind: str, root: Path, sounds: Path, 
 
 
 def opened(root: Path, *options: object) -> tuple[Any, Any]:
-    chosen = new_run(*parse(["--root", str(root), "--output", "x", *map(str, options)]))
+    chosen = new_run(Options.given(["--root", str(root), "--output", "x", *map(str, options)]))
     return chosen, open_dataset(chosen, chosen.config, output=None, progress=False)
 
 
@@ -208,16 +209,17 @@ def test_broken_tracks_are_named_and_left_out(
 
 
 def test_defaults_that_follow_from_the_kind() -> None:
-    plain = new_run(*parse(["--output", "x"]))
+    plain = new_run(Options.given(["--output", "x"]))
     assert (plain.dataset, plain.nb_train_samples, plain.ext, plain.valid_share) == ("musdb", None, (), None)
     own = ["--output", "x", "--root", "y", "--dataset"]
-    folder = new_run(*parse([*own, "sourcefolder"]))
+    folder = new_run(Options.given([*own, "sourcefolder"]))
     assert (folder.nb_train_samples, folder.nb_valid_samples, folder.ext) == (1000, 100, (".wav",))
-    aligned = new_run(*parse([*own, "aligned", "--output-file", "a b.wav", "c.flac"]))
+    aligned = new_run(Options.given([*own, "aligned", "--output-file", "a b.wav", "c.flac"]))
     assert (aligned.input_file, aligned.sources) == ("mixture.wav", ("a b", "c"))
     assert aligned.source_augmentations == ()
-    assert new_run(*parse([*own, "trackfolder_var", "--ext", "mp3", "_x.wav"])).ext == (".mp3", "_x.wav")
-    text = train_parser().format_help()
+    named = new_run(Options.given([*own, "trackfolder_var", "--ext", "mp3", "_x.wav"]))
+    assert named.ext == (".mp3", "_x.wav")
+    text = Options.parser().format_help()
     assert f"(default: {SHARE:g})" in text and "(default: 1000)" in text
 
 
@@ -321,10 +323,11 @@ def test_a_run_that_goes_on_cannot_change_its_samples(
 
 
 def test_a_run_from_before_there_were_kinds_goes_on() -> None:
-    options = fields(new_run(*parse(["--output", "x"])))
-    stored = {name: value for name, value in options.items() if name not in DATASET}
-    values, given = parse(["--model", "x"])
-    assert fields(resumed(values, given, stored)) == {**options, "model": "x"}
+    options = fields(new_run(Options.given(["--output", "x"])))
+    own = {name for name, one in declared(Options).items() if set(one.of) & set(FOLDERS)}
+    stored = {name: value for name, value in options.items() if name not in own | {"dataset"}}
+    assert len(stored) == len(options) - 14
+    assert fields(resumed(Options.given(["--model", "x"]), stored)) == {**options, "model": "x"}
 
 
 def test_weights_of_other_sources_are_refused(

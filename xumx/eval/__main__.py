@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 import warnings
@@ -14,8 +13,8 @@ from xumx.base.cli import run
 from xumx.base.console import complain
 from xumx.base.errors import UsageError, XumxError, install
 from xumx.base.ranks import speaks
+from xumx.eval.options import EvalOptions
 from xumx.parallel.job import joined
-from xumx.separation.args import separator_options
 
 if TYPE_CHECKING:
     from xumx.data.track import Track
@@ -30,10 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    with _packages():
-        from xumx.eval.args import check, eval_parser
-    args, given = eval_parser().parse_given(argv)
-    check(args, given)
+    args = EvalOptions.parse(argv)
     if args.compare:
         with _packages():
             return _compare(args.compare) if speaks() else 0
@@ -72,11 +68,11 @@ class _Plan(NamedTuple):
     left_out: list[str]
 
 
-def _score(args: argparse.Namespace, ranks: Communicator) -> int:
+def _score(args: EvalOptions, ranks: Communicator) -> int:
     from xumx.base.cores import threads
     from xumx.base.progress import bar
     from xumx.eval import work as session
-    from xumx.eval.args import kept_estimates, make_estimator
+    from xumx.eval.options import kept_estimates, make_estimator
     from xumx.eval.work import evaluate_all
 
     quiet = args.quiet or ranks.rank > 0  # one bar for all
@@ -110,10 +106,10 @@ def _score(args: argparse.Namespace, ranks: Communicator) -> int:
     return _report(args, plan, [*plan.left_out, *(line for lines in told for line in lines)])
 
 
-def _plan(args: argparse.Namespace) -> _Plan:
+def _plan(args: EvalOptions) -> _Plan:
     from xumx.base.log import with_warnings
     from xumx.eval import work as session
-    from xumx.eval.args import find_tracks, kept_estimates, settings
+    from xumx.eval.options import find_tracks, kept_estimates, settings
     from xumx.eval.work import finished
 
     tracks, left_out = with_warnings(find_tracks(args))
@@ -128,11 +124,11 @@ def _plan(args: argparse.Namespace) -> _Plan:
     return _Plan(tracks, tasks, left, members, left_out)
 
 
-def _report(args: argparse.Namespace, plan: _Plan, errors: list[str]) -> int:
+def _report(args: EvalOptions, plan: _Plan, errors: list[str]) -> int:
     """Write the tables, and say how many failed."""
     from xumx.eval import published
     from xumx.eval import work as session
-    from xumx.eval.args import run_name
+    from xumx.eval.options import run_name
     from xumx.eval.report import write_report
     from xumx.eval.tables import TABLE, summary, table_of, write_table
 
@@ -153,7 +149,7 @@ def _report(args: argparse.Namespace, plan: _Plan, errors: list[str]) -> int:
     return 1 if errors else 0
 
 
-def _members(args: argparse.Namespace, tracks: list[Track]) -> dict[str, tuple[str, ...]]:
+def _members(args: EvalOptions, tracks: list[Track]) -> dict[str, tuple[str, ...]]:
     """What each stem that is to be scored consists of; says which stems cannot be."""
     from xumx.eval import work as session
     from xumx.eval.scores import members_of
@@ -167,7 +163,7 @@ def _members(args: argparse.Namespace, tracks: list[Track]) -> dict[str, tuple[s
         from xumx.separation.separator import Separator
 
         # Made here once, so that wrong options and weights are found, and downloaded, before any work.
-        separator = Separator(**separator_options(args), show_download=not args.quiet)
+        separator = Separator(**args.separator(), show_download=not args.quiet)
         if args.umx_infer and not separator.config.independent:
             raise UsageError(
                 f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"

@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import signal
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from xumx.base.cli import run
 from xumx.base.errors import XumxError, install
 from xumx.base.interrupts import Interrupts
 from xumx.parallel.job import joined
-from xumx.study.args import study_parser
+from xumx.study.options import StudyOptions
 
 if TYPE_CHECKING:
     from xumx.parallel.communicator import Communicator
@@ -37,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     # First of all, so that --help and wrong options answer at once.
-    args = study_parser().parse_args(argv)
+    args = StudyOptions.parse(argv)
     for package in ("nnabla", "musdb", "soundfile", "matplotlib", "pandas"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
@@ -48,7 +47,7 @@ def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
         return _study(args, ranks, interrupts)
 
 
-def _study(args: Namespace, ranks: Communicator, interrupts: Interrupts) -> int:
+def _study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> int:
     logging.disable(logging.INFO)  # NNabla greets on import
     from tqdm.contrib.logging import logging_redirect_tqdm
 

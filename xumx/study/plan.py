@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -20,29 +19,18 @@ from xumx.base.files import replacing
 from xumx.data.track import Track
 from xumx.engines import automatic_context
 from xumx.graph import losses
-from xumx.network.config import ARCHITECTURES, SOURCES
+from xumx.network.config import ARCHITECTURES
 from xumx.network.weights import parameter_shapes
-from xumx.study.args import train_argv
+from xumx.study.options import SHARED, StudyOptions
 from xumx.train import checkpoint
-from xumx.train.options import new_run, parse
+from xumx.train.options import OF_THE_LOSS, Options
+from xumx.train.resolve import new_run
 
 FILE = "study.json"
-
-LEARNING_RATES = {"L1time": 1e-5, "L2time": 1e-5, "L2mask": 1e-4}
-"""Of the published study, where they are not `LEARNING_RATE`."""
-LEARNING_RATE = 1e-3
 
 _ALONE = [name for name, loss in losses.LOSSES.items() if not {"critics", "encoders"} & set(loss.extras)]
 DEFAULT = (*_ALONE, "CombinationMultiDomain")
 """Losses that need neither a companion nor another network."""
-
-_SHARED = (
-    "seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "hidden_size",
-    "unidirectional", "nfft", "nhop", "bandwidth", "nb_channels", "valid_dur", "patience",
-    "lr_decay_patience", "lr_decay_gamma", "weight_decay",
-)  # fmt: skip
-"""Options of training that all runs of a study share."""
-
 
 _COPIES = 7
 """Of a network's parameters in a run: weights, and a checkpoint with Adam's two moments that replaces one."""
@@ -72,17 +60,17 @@ class Configuration:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the published study; of a sum the smallest of its terms."""
-        return min(LEARNING_RATES.get(name, LEARNING_RATE) for name in losses.parse(self.losses))
+        """The learning rate of the published study."""
+        return losses.rate(losses.parse(self.losses))
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training: a configuration, or its network of one source."""
+    """A training: a configuration, or its network of one source, and the options that it is given."""
 
     configuration: Configuration
     folder: Path
-    argv: tuple[str, ...]
+    given: Mapping[str, Any]
     source: str | None = None
 
 
@@ -94,7 +82,7 @@ class _Study(TypedDict):
     commands: list[list[str]]
 
 
-def configurations(args: argparse.Namespace) -> tuple[list[Configuration], list[str]]:
+def configurations(args: StudyOptions) -> tuple[list[Configuration], list[str]]:
     """What to train, and notes on what was left out of the default.
 
     Raises
@@ -105,7 +93,7 @@ def configurations(args: argparse.Namespace) -> tuple[list[Configuration], list[
     found, notes = [], []
     for arch in args.arch:
         names = args.losses or list(DEFAULT)
-        if not args.losses and (arch == "umx" or len(sources_of(args)) == 1):
+        if not args.losses and (arch == "umx" or len(args.sources) == 1):
             left_out = [name for name in names if _several(name)]
             names = [name for name in names if name not in left_out]
             notes.append(f"{arch}: not trained with {', '.join(left_out)}, which are of several sources")
@@ -122,34 +110,23 @@ def _several(name: str) -> bool:
     return name.startswith("Combination") or (name in losses.LOSSES and losses.LOSSES[name].compares)
 
 
-def sources_of(args: argparse.Namespace) -> tuple[str, ...]:
-    """The sources to separate."""
-    return tuple(args.sources or SOURCES)
-
-
-def runs(args: argparse.Namespace, configuration: Configuration) -> list[Run]:
+def runs(args: StudyOptions, configuration: Configuration) -> list[Run]:
     """The trainings of a configuration: one, or of a umx one a source."""
     folder = Path(args.output) / "runs" / configuration.path
-    rate = configuration.rate if args.lr is None else args.lr
-    common = [*train_argv(args), "--arch", configuration.arch, "--lr", repr(rate)]
-    common += ["--loss", *configuration.losses]
-    if args.feature_model and "DeepFeatures" in losses.parse(configuration.losses):
-        common += ["--feature-model", args.feature_model]
+    lr = OF_THE_LOSS if args.lr is None else args.lr
+    common = args.train_options(arch=configuration.arch, loss=configuration.losses, lr=lr)
+    if "DeepFeatures" not in losses.parse(configuration.losses):
+        common.pop("feature_model", None)
     if configuration.arch != "umx":
-        argv = (*common, "--sources", *sources_of(args), "--output", str(folder))
-        return [Run(configuration, folder, argv)]
+        given = {**common, "sources": args.sources, "output": str(folder)}
+        return [Run(configuration, folder, given)]
     return [
-        Run(configuration, folder / s, (*common, "--source", s, "--output", str(folder / s)), s)
-        for s in sources_of(args)
+        Run(configuration, folder / s, {**common, "source": s, "output": str(folder / s)}, s)
+        for s in args.sources
     ]
 
 
-def epochs_of(args: argparse.Namespace) -> int:
-    """How far to train."""
-    return int(parse(train_argv(args))[0]["epochs"])
-
-
-def check(every: Iterable[Configuration], args: argparse.Namespace) -> None:
+def check(every: Iterable[Configuration], args: StudyOptions) -> None:
     """See that all runs could begin: options, losses, and the training data.
 
     Raises
@@ -164,55 +141,53 @@ def check(every: Iterable[Configuration], args: argparse.Namespace) -> None:
     listened = set()
     for configuration in every:
         for run in runs(args, configuration):
-            options = new_run(*parse(run.argv))
+            options = new_run(run.given)
             if (run.configuration.arch, run.source) not in listened:
                 Datasets(options, options.config, Communicator())
             listened.add((run.configuration.arch, run.source))
-    if args.feature_model and not any("DeepFeatures" in losses.parse(c.losses) for c in every):
+    listens = any("DeepFeatures" in losses.parse(c.losses) for c in every)
+    if args.training.get("feature_model") and not listens:
         raise UsageError("--feature-model is for the loss DeepFeatures, not in --losses; leave it out")
-    if args.cores < 1:
-        raise UsageError(f"--cores must be 1 or more, not {args.cores}")
-    if args.niter < 0:
-        raise UsageError(f"--niter must be 0 or more, not {args.niter}")
 
 
-def _check_device(args: argparse.Namespace) -> None:
+def _check_device(args: StudyOptions) -> None:
     """What each run would say in turn."""
-    if args.context == "cpu" and args.device_id is not None:
+    wanted, device = (args.training.get(name) for name in ("context", "device_id"))
+    if wanted == "cpu" and device is not None:
         raise UsageError("--device-id chooses a GPU, but --context cpu computes on none; leave it out")
-    if args.context == "cudnn" or args.device_id is not None:
-        device = args.device_id or "0"
+    if wanted == "cudnn" or device is not None:
+        device = device or "0"
         context, why = automatic_context(device)
         if context == "cpu":
             raise XumxError(
-                f"--context {args.context or 'auto'}: NNabla cannot use a GPU of number {device}"
+                f"--context {wanted or 'auto'}: NNabla cannot use a GPU of number {device}"
                 f"{f' ({why})' if why else ''}; "
                 f"{install('gpu')}, or use --context cpu"
             )
 
 
-def room(every: Iterable[Configuration], args: argparse.Namespace, tracks: list[Track]) -> int:
+def room(every: Iterable[Configuration], args: StudyOptions, tracks: list[Track]) -> int:
     """Bytes that the runs which are not there yet will take, and the scores and pictures of all; about."""
     seconds = sum(track.samples / track.sample_rate for track in tracks)
     needed = 0
     for configuration in every:
-        needed += round(_SECOND * len(sources_of(args)) * seconds) + _PICTURES
+        needed += round(_SECOND * len(args.sources) * seconds) + _PICTURES
         for run in runs(args, configuration):
             if not (run.folder / checkpoint.NAME).exists():
-                shapes = parameter_shapes(new_run(*parse(run.argv)).config).values()
+                shapes = parameter_shapes(new_run(run.given).config).values()
                 needed += _COPIES * 4 * sum(map(math.prod, shapes))
     return needed
 
 
-def settings(args: argparse.Namespace, tracks: list[Track]) -> dict[str, Any]:
+def settings(args: StudyOptions, tracks: list[Track]) -> dict[str, Any]:
     """What all configurations of a study have in common."""
-    values, _ = parse(train_argv(args))
+    values = {**Options.defaults(), **args.training}
     return {
         "root": str(Path(args.root).expanduser().resolve()),
         "test_tracks": len(tracks),
-        "sources": list(sources_of(args)),
+        "sources": list(args.sources),
         "lr": args.lr,
-        **{name: values[name] for name in _SHARED},
+        **{name: values[name] for name in SHARED},
         **{name: getattr(args, name) for name in ("is_wav", "niter", "fast")},
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +22,12 @@ from xumx.parallel.communicator import Communicator
 from xumx.study import page, pictures, plan, tables
 from xumx.study import work as scoring
 from xumx.study import work as training
+from xumx.study.options import StudyOptions
 from xumx.study.plan import Configuration
 from xumx.study.tables import REFERENCE, Key
 
 
-def study(args: argparse.Namespace, ranks: Communicator, interrupts: Interrupts) -> list[str]:
+def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> list[str]:
     """Train, score and measure what is not done yet, and write the tables; a line for each failure.
 
     ``interrupts`` end a run that is training with a checkpoint, and then the process, with SystemExit.
@@ -43,10 +43,11 @@ def study(args: argparse.Namespace, ranks: Communicator, interrupts: Interrupts)
         If there is no usable data, or the folder cannot be written.
     """
     folder = Path(args.output)
+
     def begun() -> tuple[list[Configuration], list[Track], dict[str, Any]]:
         wanted, notes = plan.configurations(args)
         test = musdb_tracks(args.root, "test", is_wav=args.is_wav)
-        whole = plan.joined(folder, plan.settings(args, test), plan.epochs_of(args), wanted, notes)
+        whole = plan.joined(folder, plan.settings(args, test), args.epochs, wanted, notes)
         plan.check(wanted, args)
         check_room("--output", folder, plan.room(wanted, args, test))
         plan.save(folder, whole)
@@ -76,7 +77,7 @@ def study(args: argparse.Namespace, ranks: Communicator, interrupts: Interrupts)
 
 
 def _do(
-    item: Configuration | str, args: argparse.Namespace, test: list[Track], interrupts: Interrupts
+    item: Configuration | str, args: StudyOptions, test: list[Track], interrupts: Interrupts
 ) -> list[str]:
     """All there is to do for a configuration, or a reference; what failed."""
     scores = Path(args.output) / "scores"
@@ -96,7 +97,7 @@ def _do(
     return [f"{item}: {line}" for line in errors]
 
 
-def report(folder: Path, whole: Mapping[str, Any], args: argparse.Namespace, test: list[Track]) -> None:
+def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: list[Track]) -> None:
     """Write the tables, the pictures and the page of everything that has been done.
 
     Raises
@@ -158,7 +159,7 @@ def report(folder: Path, whole: Mapping[str, Any], args: argparse.Namespace, tes
             figures[f"cross-{arch}"] = pictures.heat_map(wide[arch])
     parts = {split: musdb_tracks(args.root, "train", split, is_wav=args.is_wav) for split in SPLITS}
     names = {part: [track.name for track in tracks] for part, tracks in {**parts, "test": test}.items()}
-    others = published.beside(test, plan.sources_of(args))
+    others = published.beside(test, args.sources)
     text = page.page(
         {**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures, others
     )
@@ -173,7 +174,7 @@ def report(folder: Path, whole: Mapping[str, Any], args: argparse.Namespace, tes
 
 
 def _row(
-    item: Configuration, args: argparse.Namespace, histories: Mapping[str, list[dict[str, Any]]], scored: int
+    item: Configuration, args: StudyOptions, histories: Mapping[str, list[dict[str, Any]]], scored: int
 ) -> dict[str, Any]:
     lengths = [len(history) for history in histories.values()]
     best = [1 + history[-1]["best_epoch"] for history in histories.values()]
@@ -204,7 +205,7 @@ def _folder(scores: Path, key: Key) -> Path:
     return scores / key[0] / key[1].replace(" ", "-")
 
 
-def _line(item: Configuration, args: argparse.Namespace, test: list[Track]) -> str:
+def _line(item: Configuration, args: StudyOptions, test: list[Track]) -> str:
     """A finished configuration in a line."""
     runs = plan.runs(args, item)
     seconds = sum(epoch["seconds"] for run in runs for epoch in training.history(run))

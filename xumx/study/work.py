@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import shlex
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -21,16 +21,15 @@ from xumx.base.files import replacing
 from xumx.base.interrupts import Interrupts, name
 from xumx.data.track import Track
 from xumx.eval import work as session
-from xumx.eval.args import eval_parser, make_estimator, settings
+from xumx.eval.options import EvalOptions, make_estimator, settings
 from xumx.eval.scores import Scores, members_of
 from xumx.eval.work import evaluate_all, finished
-from xumx.separation.args import separator_options
 from xumx.separation.separator import Separator
 from xumx.study import work as training
-from xumx.study.args import eval_argv, separation_argv
-from xumx.study.plan import Run, sources_of
+from xumx.study.options import StudyOptions
+from xumx.study.plan import Run
 from xumx.train import checkpoint
-from xumx.train.options import new_run, parse
+from xumx.train.resolve import new_run
 from xumx.train.schedule import EarlyStopping
 from xumx.train.trainer import BEST
 
@@ -55,9 +54,9 @@ def train(run: Run, interrupts: Interrupts) -> None:
     try:
         if not done(run):
             known = (run.folder / checkpoint.NAME).exists()
-            argv = [*run.argv, *(["--model", str(run.folder)] if known else [])]
+            given = {**run.given, **({"model": str(run.folder)} if known else {})}
             with ExitStack() as stack:
-                _, trainer = prepare(argv, None, Lines(), stack)
+                _, trainer = prepare(given, None, Lines(), stack)
                 with interrupts.noted():
                     trainer.run(interrupts.asked)
             if number := interrupts.asked():
@@ -77,7 +76,7 @@ def done(run: Run) -> bool:
     path = run.folder / checkpoint.NAME
     if not path.exists():
         return False
-    options = new_run(*parse(run.argv))
+    options = new_run(run.given)
     progress = checkpoint.load(path).progress
     stopping = EarlyStopping(**{**progress["stopping"], "patience": options.patience})
     return bool(progress["position"]["epoch"] >= options.epochs or stopping.over)
@@ -121,8 +120,8 @@ def digest(runs: list[Run]) -> str:
 
 
 REFERENCES = {
-    "mixture as every stem": ["--baseline", "mixture"],
-    "ideal ratio mask": ["--oracle", "irm"],
+    "mixture as every stem": {"baseline": "mixture"},
+    "ideal ratio mask": {"oracle": "irm"},
 }
 """What is scored beside the models: a floor and a ceiling."""
 
@@ -135,48 +134,39 @@ class _Measured(TypedDict):
     values: dict[str, dict[str, float]]
 
 
-def model_argv(args: argparse.Namespace, model: Path) -> list[str]:
-    """The options of ``python -m xumx.eval`` that give a network the study's scores."""
-    return [*eval_argv(args), *separation_argv(args), "--model", str(model)]
-
-
-def command(args: argparse.Namespace, runs: list[Run]) -> str:
+def command(args: StudyOptions, runs: list[Run]) -> str:
     """What scores the model of a configuration as the study does; empty if it has none."""
     model = training.model(runs)
     if model is None:
         return ""
     again = f"scores-{runs[0].configuration.path.replace('/', '-')}"
-    return shlex.join(["python", "-m", "xumx.eval", *model_argv(args, model), "--evaldir", again])
+    options = replace(args.network_options(str(model)), evaldir=again)
+    return shlex.join(["python", "-m", "xumx.eval", *options.argv()])
 
 
-def score_model(
-    args: argparse.Namespace, model: Path, folder: Path, tracks: list[Track]
-) -> list[str]:
-    """Score a network on the test tracks; a line for each track that failed.
-    """
-    parsed = eval_parser().parse_args(model_argv(args, model))
-    separator = Separator(**separator_options(parsed))
+def score_model(args: StudyOptions, model: Path, folder: Path, tracks: list[Track]) -> list[str]:
+    """Score a network on the test tracks; a line for each track that failed."""
+    options = args.network_options(str(model))
+    separator = Separator(**options.separator())
     members = session.network_members(separator.config.sources, separator.stems, None, tracks[0].sources)
-    return _score(parsed, folder, tracks, members, args.cores)
+    return _score(options, folder, tracks, members, args.cores)
 
 
-def score_reference(args: argparse.Namespace, name: str, folder: Path, tracks: list[Track]) -> list[str]:
+def score_reference(args: StudyOptions, name: str, folder: Path, tracks: list[Track]) -> list[str]:
     """Score one of `REFERENCES` for the stems of the study's networks; otherwise like :func:`score_model`.
 
     If that is one stem, for all that the tracks have: it cannot be scored alone.
     """
-    parsed = eval_parser().parse_args([*eval_argv(args), *REFERENCES[name]])
-    stems = sources_of(args) if len(sources_of(args)) > 1 else tracks[0].sources
-    return _score(parsed, folder, tracks, members_of(stems, tracks[0].sources), args.cores)
+    options = args.eval_options(**REFERENCES[name])
+    stems = args.sources if len(args.sources) > 1 else tracks[0].sources
+    return _score(options, folder, tracks, members_of(stems, tracks[0].sources), args.cores)
 
 
-def _score(
-    parsed: argparse.Namespace, folder: Path, tracks: list[Track], members: Any, cores: int
-) -> list[str]:
+def _score(options: EvalOptions, folder: Path, tracks: list[Track], members: Any, cores: int) -> list[str]:
     session.check_scorable(members)
-    tasks = session.tasks_of(tracks, folder, "test", None, parsed.fast)
+    tasks = session.tasks_of(tracks, folder, "test", None, options.fast)
     # The weights say which model it is, wherever the study has been moved to.
-    wanted = {name: value for name, value in settings(parsed).items() if name != "model"}
+    wanted = {name: value for name, value in settings(options).items() if name != "model"}
     try:
         session.begin(folder, wanted, force=False)
     except UsageError:  # scores of a model that has been trained further since
@@ -184,7 +174,7 @@ def _score(
             task.scores.unlink(missing_ok=True)
         session.begin(folder, wanted, force=True)
     left = [task for task in tasks if not finished(task, members)]
-    make, each = make_estimator(parsed), threads(cores)
+    make, each = make_estimator(options), threads(cores)
     outcomes = evaluate_all(left, make, members, processes=cores, threads=each)
     return [outcome.error for outcome in outcomes if outcome.error is not None]
 
@@ -205,8 +195,6 @@ def measure_losses(runs: Sequence[Run], folder: Path, tracks: list[Track]) -> No
         If it cannot be computed or written.
     """
     from xumx.network import weights
-    from xumx.train.options import new_run, parse
-    from xumx.train.trainer import BEST
     from xumx.train.validation import measure, measured
 
     path = folder / _METRICS
@@ -215,7 +203,7 @@ def measure_losses(runs: Sequence[Run], folder: Path, tracks: list[Track]) -> No
     if {name: _read(path).get(name) for name in key} == key:
         return
     began = time.monotonic()
-    options = new_run(*parse(runs[0].argv))
+    options = new_run(runs[0].given)
     parts = [measure(one, tracks, options) for one in models]
     values = {
         name: {track: sum(part[name][track] for part in parts) / len(parts) for track in parts[0][name]}

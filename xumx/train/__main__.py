@@ -7,7 +7,7 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,9 @@ from xumx.base.errors import XumxError, install
 from xumx.base.interrupts import Interrupts, name
 from xumx.base.ranks import Rank
 from xumx.parallel.job import together
-from xumx.train.args import train_parser
+from xumx.train.options import Options
 
 if TYPE_CHECKING:
-    from xumx.train.options import Options
     from xumx.train.trainer import Trainer
 
 
@@ -40,32 +39,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     # First of all, so that --help and wrong options answer at once.
-    only_check = train_parser().parse_args(argv).check_data is not None
+    given = Options.given(argv)
     for package in ("nnabla", "musdb", "soundfile", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
                 f"training needs {package}, which is not installed; {install('train')}, on Python 3.10"
             )
     rank = Rank.detect()
-    if only_check:
-        return _check(argv) if rank.rank == 0 else 0
+    if "check_data" in given:
+        return _check(given) if rank.rank == 0 else 0
     if rank.size == 1:
-        return _train(argv, None, interrupts)
+        return _train(given, None, interrupts)
     with together(rank) as world:
         interrupts.leave = world.Abort
-        return _train(argv, world, interrupts)
+        return _train(given, world, interrupts)
 
 
-def _check(argv: Sequence[str] | None) -> int:
+def _check(given: Mapping[str, Any]) -> int:
     logging.disable(logging.INFO)  # NNabla greets on import
     from xumx.train.datasets import check_data
-    from xumx.train.options import parse
 
     logging.disable(logging.NOTSET)
-    return check_data(*parse(argv))
+    return check_data(given)
 
 
-def _train(argv: Sequence[str] | None, world: Any, interrupts: Interrupts) -> int:
+def _train(given: Mapping[str, Any], world: Any, interrupts: Interrupts) -> int:
     logging.disable(logging.INFO)  # NNabla greets on import
     from xumx.base.log import Lines
     from xumx.train.start import prepare
@@ -79,7 +77,7 @@ def _train(argv: Sequence[str] | None, world: Any, interrupts: Interrupts) -> in
         logger.propagate = False  # NNabla prints whatever comes to the root
         stack.callback(setattr, logger, "propagate", True)
         stack.callback(logger.removeHandler, lines)
-        options, trainer = prepare(argv, world, lines, stack)
+        options, trainer = prepare(given, world, lines, stack)
         try:
             with interrupts.noted():
                 results = trainer.run(interrupts.asked)

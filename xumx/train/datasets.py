@@ -27,7 +27,8 @@ from xumx.graph.objective import shortest
 from xumx.graph.ops.cpu.base import THREADS
 from xumx.network.config import ModelConfig
 from xumx.parallel.communicator import Communicator
-from xumx.train.options import Options, new_run
+from xumx.train.options import Options
+from xumx.train.resolve import new_run
 from xumx.train.statistics import Statistics, load_or_compute
 
 
@@ -280,13 +281,13 @@ class Datasets:
         self._communicator.barrier()
 
 
-def check_data(values: Mapping[str, Any], given: frozenset[str]) -> int:
+def check_data(given: Mapping[str, Any]) -> int:
     """Read the data of a run and print what there is and what is wrong with it.
 
     Parameters
     ----------
-    values, given
-        See :func:`xumx.train.options.parse`.
+    given : mapping
+        See :meth:`xumx.train.options.Options.given`.
 
     Returns
     -------
@@ -300,10 +301,10 @@ def check_data(values: Mapping[str, Any], given: frozenset[str]) -> int:
     XumxError
         If there is nothing to read, or the table cannot be written.
     """
-    if values["model"]:
+    if given.get("model"):
         raise UsageError("--check-data is for the data of a new run; leave --model out")
     # A run needs a folder, which is left alone here.
-    options = new_run({**values, "output": values["output"] or "."}, given)
+    options = new_run({**given, "output": given.get("output") or "."})
     config = options.config
     progress = not options.quiet
     data, lines = with_warnings(lambda: open_dataset(options, config, output=None, progress=progress))
@@ -317,8 +318,8 @@ def check_data(values: Mapping[str, Any], given: frozenset[str]) -> int:
     )
     report = report._replace(problems=[*(Problem("left out", "", line) for line in lines), *report.problems])
     print(text(report))
-    if values["check_data"]:
-        write(Path(values["check_data"]), report)
+    if given["check_data"]:
+        write(Path(given["check_data"]), report)
     return 1 if report.problems else 0
 
 

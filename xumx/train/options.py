@@ -1,302 +1,311 @@
-"""What a training run is: options from the command line, from the run that it resumes, or defaults."""
+"""The options of ``python -m xumx.train``: here are their defaults, and what is said of each.
+
+What follows for a run from those that were given is in :mod:`xumx.train.resolve`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, get_type_hints
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
-from xumx.base.errors import UsageError, XumxError
-from xumx.base.jsonfile import JsonError, check
-from xumx.data.source import augmentations
-from xumx.graph import losses
-from xumx.network.config import SOURCES, ModelConfig, bandwidth_to_max_bin
-from xumx.train import dataset_options
-from xumx.train.args import train_parser
-from xumx.train.dataset_options import DatasetOptions
+from xumx.base.cli import extension
+from xumx.base.errors import UsageError
+from xumx.base.options import FRACTION, NOT_NEGATIVE, POSITIVE, Command, declared, option
+from xumx.network.config import ARCHITECTURES, ModelConfig, bandwidth_to_max_bin
+from xumx.train.schedule import SCALINGS
 
 SAMPLE_RATE = 44100
 
-NETWORK = {
-    "arch": "arch",
-    "sources": "sources",
-    "hidden_size": "hidden_size",
-    "unidirectional": "unidirectional",
-    "nfft": "n_fft",
-    "nhop": "n_hop",
-    "bandwidth": "max_bin",
-    "nb_channels": "nb_channels",
-}
-"""Options that make the network, and the fields of its configuration."""
+TRACKS = ("trackfolder_var", "trackfolder_fix")
+FOLDERS = ("aligned", "sourcefolder", *TRACKS)
+"""Kinds of ``--dataset`` beside musdb: those of :mod:`xumx.data.folders`."""
 
-DATASET = {field.name: field.default for field in dataclasses.fields(DatasetOptions)}
-"""Options that say what the data is, with their defaults."""
-
-FIXED = {
-    *(*NETWORK, *DATASET),
-    *("seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "loss", "mcoef"),
-    "valid_dur",
-}
-"""Those that a run which goes on cannot change: of the network, samples, the loss, validation."""
+OF_THE_LOSS = "loss"
+"""The learning rate that is the loss's own."""
 
 
-@dataclass(frozen=True)
-class Options(DatasetOptions):
-    """Options of ``python -m xumx.train``, each with a value; its help describes them.
+def recipe(name: str) -> Path:
+    """The file of options that ``--recipe`` names, one of the folder args.
 
     Raises
     ------
     UsageError
-        For a value that cannot be right.
+        If there is none of that name.
+    """
+    folder = Path(__file__).parents[1] / "recipes"
+    names = sorted(path.stem for path in folder.glob("*.txt"))
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.0) or ["none"]
+        raise UsageError(f"--recipe {name}: there are {', '.join(names)}; did you mean {near[0]}?")
+    return folder / f"{name}.txt"
+
+
+def _rate(text: str) -> float | str:
+    try:
+        return text if text == OF_THE_LOSS else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor {OF_THE_LOSS!r}") from None
+
+
+_run = partial(option, group="run")
+_data = partial(option, group="data")
+_own = partial(option, group="your own data, in folders train and valid", fixed=True)
+_network = partial(option, group="network", fixed=True)
+_optimisation = partial(option, group="optimisation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Command):
+    """Options of ``python -m xumx.train``, each with a value.
+
+    A default that depends on other options is None here, and said in the help; a run has a value for it.
     """
 
-    output: str
-    model: str | None
-    epochs: int
-    patience: int
-    checkpoint_every: float
-    seed: int
-    quiet: bool
-    context: str
-    device_id: str
-    stock_ops: bool
-    root: str | None
-    is_wav: bool
-    cache_dir: str | None
-    nb_workers: int
-    seq_dur: float
-    samples_per_track: int
-    source_augmentations: tuple[str, ...]
-    valid_dur: float
-    arch: str
-    sources: tuple[str, ...]
-    hidden_size: int
-    unidirectional: bool
-    nfft: int
-    nhop: int
-    bandwidth: float
-    nb_channels: int
-    batch_size: int
-    lr: float
-    lr_decay_patience: int
-    lr_decay_gamma: float
-    weight_decay: float
-    loss: tuple[str, ...]
-    mcoef: float
-    lr_scaling: str | None
-    warmup: float
-    feature_model: str | None
-    unpaired: str | None
+    PROG: ClassVar[str] = "python -m xumx.train"
+    ABOUT: ClassVar[str] = "Train a network on MUSDB18 or your own data."
+
+    recipe: str | None = _run(
+        None,
+        "options of a file in args, such as x-umx; all that is given beside them wins",
+        metavar="NAME",
+        stored=False,
+    )
+    output: str = _run(None, "folder of the run; the resumed one's if not given", metavar="DIR")
+    model: str | None = _run(
+        None, "folder of a run, to resume it, or weights (.h5), to start a new one from", metavar="PATH"
+    )
+    epochs: int = _run(1000, "at most", range=POSITIVE)
+    patience: int = _run(
+        None,
+        "epochs without a new best after which to stop; 0: never (default: 140, 0 for x-umx)",
+        range=NOT_NEGATIVE,
+    )
+    checkpoint_every: float = _run(
+        30.0,
+        "within an epoch, beside the one at its end; 0: after each batch",
+        metavar="MINUTES",
+        range=NOT_NEGATIVE,
+    )
+    seed: int = _run(42, "of weights, samples and dropout", range=NOT_NEGATIVE, fixed=True)
+    quiet: bool = _run(False, "print warnings and errors only", also=("-q",))
+    context: str = _run("auto", "where to compute", also=("-c",), choices=("auto", "cpu", "cudnn"))
+    device_id: str = _run("0", "the GPU, for cudnn; of several processes each has its own", also=("-d",))
+    stock_ops: bool = _run(False, "on the CPU, NNabla's own functions in place of xumx's faster ones")
+
+    root: str | None = _data(
+        None,
+        "folder of the data; for musdb that of train and test, or else a preview of 7 s is downloaded",
+        metavar="DIR",
+    )
+    is_wav: bool = _data(False, "the tracks are folders of wav files, not stem files", of=("musdb",))
+    cache_dir: str | None = _data(None, "keep decoded audio here: faster, 32 GB for MUSDB18", metavar="DIR")
+    nb_workers: int = _data(4, "threads that draw samples; 0: none", range=NOT_NEGATIVE)
+    seq_dur: float = _data(6.0, "length of a training sample", metavar="SECONDS", range=POSITIVE, fixed=True)
+    samples_per_track: int = _data(64, "in an epoch", range=POSITIVE, fixed=True)
+    source_augmentations: tuple[str, ...] = _data(
+        ("gain", "channelswap"),
+        "of each source before the mix: gain, channelswap, or none",
+        nargs="*",
+        metavar="NAME",
+        fixed=True,
+    )
+    valid_dur: float = _data(
+        10.0,
+        "of a piece in validation",
+        also=("--valid_dur",),
+        metavar="SECONDS",
+        range=POSITIVE,
+        fixed=True,
+    )
+    min_chunk_duration: float = _data(
+        0.0,
+        "leave out tracks that are shorter; others than these are filled with silence",
+        metavar="SECONDS",
+        range=NOT_NEGATIVE,
+        fixed=True,
+    )
+    check_data: str | None = _data(
+        None,
+        "no training: read all data, and print what is wrong with it; also write it to a file",
+        nargs="?",
+        const="",
+        metavar="CSV",
+        stored=False,
+    )
+
+    dataset: str = _own("musdb", "what --root holds", choices=("musdb", *FOLDERS))
+    valid_share: float | None = _own(
+        None,
+        "of the tracks, to validate on, where there is no folder valid (default: 0.1)",
+        metavar="FRACTION",
+        range=FRACTION,
+        of=FOLDERS,
+    )
+    ext: tuple[str, ...] = _own(
+        (),
+        "sourcefolder, trackfolder: what the names of audio files end with (default: .wav)",
+        type=extension,
+        metavar="EXT",
+        of=("sourcefolder", *TRACKS),
+    )
+    input_file: str | None = _own(
+        None, "aligned: name of the mixtures (default: mixture.wav)", metavar="FILE", of=("aligned",)
+    )
+    output_file: tuple[str, ...] = _own(
+        (), "aligned: names of what to separate, such as vocals.wav", metavar="FILE", of=("aligned",)
+    )
+    target_file: str | None = _own(
+        None, "trackfolder: what a umx separates, as a file name", metavar="FILE", of=TRACKS
+    )
+    interferer_files: tuple[str, ...] = _own(
+        (),
+        "trackfolder_fix: what else is in the mixtures, as file names",
+        metavar="FILE",
+        of=("trackfolder_fix",),
+    )
+    random_track_mix: bool = _own(
+        False, "trackfolder_fix: mix sources of different tracks", of=("trackfolder_fix",)
+    )
+    random_interferer_mix: bool = _own(
+        False,
+        "trackfolder_var: mix the targets of one track with all else of another",
+        of=("trackfolder_var",),
+    )
+    silence_missing: bool = _own(
+        False, "trackfolder_var: a target that a track lacks is silent", of=("trackfolder_var",)
+    )
+    target_dir: str | None = _own(
+        None, "sourcefolder: what a umx separates, as a folder", metavar="DIR", of=("sourcefolder",)
+    )
+    interferer_dirs: tuple[str, ...] = _own(
+        (), "sourcefolder: what else is in the mixtures, as folders", metavar="DIR", of=("sourcefolder",)
+    )
+    nb_train_samples: int | None = _own(
+        None,
+        "sourcefolder: samples of an epoch (default: 1000)",
+        metavar="N",
+        range=POSITIVE,
+        of=("sourcefolder",),
+    )
+    nb_valid_samples: int | None = _own(
+        None,
+        "sourcefolder: mixes to validate on (default: 100)",
+        metavar="N",
+        range=POSITIVE,
+        of=("sourcefolder",),
+    )
+
+    arch: str = _network(
+        "x-umx",
+        "x-umx: a network a source, which share averages; umx: one network of one source; "
+        "joint: one network of all sources, with a last layer for each",
+        choices=ARCHITECTURES,
+        reaches="arch",
+    )
+    umx_train: bool = _network(False, "the same as --arch umx", stored=False)
+    source: str | None = _network(
+        None, "what a umx separates (default: vocals)", metavar="STEM", stored=False
+    )
+    sources: tuple[str, ...] = _network(
+        None,
+        "what an x-umx or joint network separates (default: bass drums vocals other)",
+        metavar="STEM",
+        reaches="sources",
+    )
+    hidden_size: int = _network(
+        None, "width of the layers (default: 512, 1024 for joint)", reaches="hidden_size"
+    )
+    unidirectional: bool = _network(False, "LSTM forward in time only", reaches="unidirectional")
+    nfft: int = _network(4096, "window of the STFT, in samples", reaches="n_fft")
+    nhop: int = _network(1024, "its hop; divides --nfft", reaches="n_hop")
+    bandwidth: float = _network(16000.0, "what the network sees", metavar="HZ", reaches="max_bin")
+    nb_channels: int = _network(2, "audio channels, 1 or 2; 1: the mean", reaches="nb_channels")
+
+    batch_size: int = _optimisation(16, "samples of a step, in each process", range=POSITIVE, fixed=True)
+    lr: float = _optimisation(
+        1e-3,
+        "learning rate of Adam, at first; loss: that of the published study for --loss",
+        type=_rate,
+        range=POSITIVE,
+    )
+    lr_scaling: str | None = _optimisation(
+        None,
+        "multiply the rate by processes × batch size / 16, by its square root, or by nothing "
+        "(default: linear for several processes, none for one)",
+        choices=SCALINGS,
+    )
+    warmup: float = _optimisation(
+        0.0, "let the rate grow from 0 to its value", metavar="EPOCHS", range=NOT_NEGATIVE
+    )
+    lr_decay_patience: int = _optimisation(
+        80, "epochs without a new best before it falls", range=NOT_NEGATIVE
+    )
+    lr_decay_gamma: float = _optimisation(0.3, "factor by which it falls", range=FRACTION)
+    weight_decay: float = _optimisation(
+        1e-5, "gradient of the squared weights, times this", range=NOT_NEGATIVE
+    )
+    loss: tuple[str, ...] = _optimisation(
+        None,
+        "what to minimise: losses of docs/losses.md, their weighted sum if there are several "
+        "(default: MSE for umx, CombinationMultiDomain for x-umx)",
+        metavar="NAME[=WEIGHT]",
+        fixed=True,
+    )
+    mcoef: float = _optimisation(
+        None,
+        "weight of the time-domain loss in MultiDomain and CombinationMultiDomain (default: 10)",
+        range=NOT_NEGATIVE,
+        fixed=True,
+    )
+    feature_model: str | None = _optimisation(
+        None, "weights (.h5) whose encoder listens, for --loss DeepFeatures", metavar="PATH"
+    )
+    unpaired: str | None = _optimisation(
+        None,
+        "folders <source> of recordings, in place of the targets as what is real to discriminators",
+        metavar="DIR",
+    )
+
     sample_rate: int = SAMPLE_RATE  # the network's: another if its weights had another
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "seq_dur", "samples_per_track", "valid_dur", "batch_size", "lr"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{_flag(name)} must be positive, not {getattr(self, name)}")
-        for name in (
-            "patience",
-            "checkpoint_every",
-            "seed",
-            "nb_workers",
-            "lr_decay_patience",
-            "weight_decay",
-            "mcoef",
-            "warmup",
-        ):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{_flag(name)} must be 0 or more, not {getattr(self, name)}")
-        if not 0 < self.lr_decay_gamma < 1:
-            raise UsageError(f"--lr-decay-gamma must be between 0 and 1, not {self.lr_decay_gamma}")
-        if self.nhop > 0 and self.nfft % self.nhop:
-            # NNabla's inverse STFT, with which a GPU trains, takes no other.
-            raise UsageError(f"--nhop must divide --nfft, and {self.nfft} is no multiple of {self.nhop}")
-        if self.nb_channels not in (1, 2):
-            raise UsageError(
-                f"--nb-channels must be 1 or 2, not {self.nb_channels}: stems are written as mono or stereo"
-            )
-        if self.is_wav and self.root is None:
-            raise UsageError(
-                "--is-wav says how to read --root, which is missing; the preview holds stem files"
-            )
-        augmentations(self.source_augmentations)
-        dataset_options.check(self)
-        self._check_loss()
-
-    def _check_loss(self) -> None:
-        weights = losses.parse(self.loss)
-        losses.check(weights, self.sources)
-        terms = losses.terms(weights, self.mcoef)
-        listens = any("encoders" in term.loss.extras for term in terms)
-        if listens and not self.feature_model:
-            raise UsageError("--loss DeepFeatures needs --feature-model, weights (.h5) whose encoder listens")
-        if self.feature_model and not listens:
-            raise UsageError("--feature-model is for --loss DeepFeatures, which is not there; leave it out")
-        if self.unpaired and not any(term.loss.adversarial for term in terms):
-            raise UsageError(
-                "--unpaired is for the discriminators of LSGAN and HingeGAN, not in --loss; leave it out"
-            )
+    @classmethod
+    def given(cls, argv: Sequence[str] | None) -> dict[str, Any]:
+        """The options that a command line gives, and those of its recipe that it does not give itself."""
+        found = super().given(argv)
+        name = found.pop("recipe", None)
+        return found if name is None else {**cls.given([f"@{recipe(name)}"]), **found}
 
     @property
     def config(self) -> ModelConfig:
         """The network they describe."""
-        return ModelConfig(
-            arch=self.arch,
-            sources=self.sources,
-            n_fft=self.nfft,
-            n_hop=self.nhop,
-            hidden_size=self.hidden_size,
-            nb_channels=self.nb_channels,
-            max_bin=bandwidth_to_max_bin(self.sample_rate, self.nfft, self.bandwidth),
-            unidirectional=self.unidirectional,
-            sample_rate=self.sample_rate,
-        )
+        network = {field: getattr(self, name) for name, field in NETWORK.items()}
+        network["max_bin"] = bandwidth_to_max_bin(self.sample_rate, self.nfft, self.bandwidth)
+        return ModelConfig(**network, sample_rate=self.sample_rate)
+
+    @property
+    def interferers(self) -> tuple[str, ...]:
+        """What is in the mixtures beside the sources, by name."""
+        return (*self.interferer_dirs, *(Path(file).stem for file in self.interferer_files))
 
 
-def parse(argv: Sequence[str] | None) -> tuple[dict[str, Any], frozenset[str]]:
-    """The values of all options, and the names of those that were given. Ends the process for wrong ones."""
-    parser = train_parser()
-    values = vars(parser.parse_args(argv))
-    # A default does not take the place of what a namespace has already.
-    unset = object()
-    again = vars(parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(values, unset))))
-    return values, frozenset(name for name, value in again.items() if value is not unset)
+NETWORK = {name: one.reaches for name, one in declared(Options).items() if one.reaches}
+"""Options that make the network, and the fields of its configuration."""
 
+FIXED = frozenset(name for name, one in declared(Options).items() if one.fixed and one.stored)
+"""Those that a run which goes on cannot change: of the network, samples, the loss, validation."""
 
-def new_run(values: Mapping[str, Any], given: frozenset[str]) -> Options:
-    """Options of a run that starts afresh.
-
-    Parameters
-    ----------
-    values, given
-        See :func:`parse`.
-
-    Raises
-    ------
-    UsageError
-        For an option that is wrong, missing, or would do nothing.
-    """
-    values = dict(values)
-    if values.pop("umx_train"):
-        if "arch" in given and values["arch"] != "umx":
-            raise UsageError(f"--umx-train means --arch umx, but --arch is {values['arch']}; leave one out")
-        values["arch"] = "umx"
-    values = dataset_options.complete(values, given)
-    source, sources, _ = (values.pop(name) for name in ("source", "sources", "check_data"))
-    arch = values["arch"]
-    independent = arch == "umx"
-    if not independent and "source" in given:
-        raise UsageError(f"--source is what a umx separates; for {arch} use --sources, or add --arch umx")
-    if independent and "sources" in given:
-        raise UsageError("--sources is what an x-umx or joint network separates; for a umx use --source")
-    weights = losses.default(values["arch"]) if values["loss"] is None else losses.parse(values["loss"])
-    several_domains = any(name in losses.SUMS for name in weights)
-    if "mcoef" in given and not several_domains:
-        raise UsageError(
-            f"--mcoef weighs the time-domain loss of {' and '.join(losses.SUMS)}, and the loss here is "
-            f"{' '.join(losses.spell(weights))}; leave it out"
-        )
-    values["loss"] = losses.spell(weights)
-    values["sources"] = (source or "vocals",) if independent else tuple(sources or SOURCES)
-    if values["hidden_size"] is None:
-        values["hidden_size"] = 1024 if arch == "joint" else 512
-    if values["mcoef"] is None:
-        values["mcoef"] = 10.0 if several_domains else 0.0
-    if values["patience"] is None:
-        values["patience"] = 0 if arch == "x-umx" else 140
-    if not values["output"]:
-        raise UsageError("--output is missing: the folder of the new run")
-    values["source_augmentations"] = tuple(values["source_augmentations"])
-    return Options(**values)
-
-
-def from_weights(values: Mapping[str, Any], given: frozenset[str], config: ModelConfig) -> Options:
-    """Options of a new run with the architecture of existing weights; see :func:`new_run`.
-
-    Raises
-    ------
-    UsageError
-        If an option contradicts the weights.
-    """
-    found = {
-        "arch": config.arch,
-        "sources": list(config.sources),
-        "hidden_size": config.hidden_size,
-        "unidirectional": config.unidirectional,
-        "nfft": config.n_fft,
-        "nhop": config.n_hop,
-        "bandwidth": (config.max_bin - 0.5) * config.sample_rate / config.n_fft,
-        "nb_channels": config.nb_channels,
-        "sample_rate": config.sample_rate,
-    }
-    values = {
-        **found,
-        **{name: value for name, value in values.items() if name in given or name not in found},
-    }
-    if config.independent and "source" not in given:
-        values["source"] = config.sources[0]
-    if config.independent and "sources" not in given:
-        values["sources"] = None
-    options = new_run(values, given)
-    _same_network(options, config)
-    return options
-
-
-def resumed(values: Mapping[str, Any], given: frozenset[str], stored: Mapping[str, Any]) -> Options:
-    """Options of a run that goes on: its own, but for those that were given.
-
-    Parameters
-    ----------
-    values, given
-        See :func:`parse`.
-    stored
-        The fields of the run's :class:`Options`, as its checkpoint has them.
-
-    Raises
-    ------
-    UsageError
-        If one was given that cannot be changed.
-    """
-    # Runs from before these options did what is the default now.
-    loss = list(losses.spell(losses.default(stored.get("arch", ""))))
-    before = {"loss": loss, "feature_model": None, "unpaired": None, "lr_scaling": None, "warmup": 0.0}
-    stored = {**DATASET, **before, **stored}
-    _check_stored(stored, str(values["model"]))
-    wanted = {name: values[name] for name in given}
-    if "loss" in wanted:
-        wanted["loss"] = losses.spell(losses.parse(wanted["loss"]))
-    if wanted.pop("umx_train", False):
-        wanted["arch"] = "umx"
-    if "source" in wanted:
-        wanted["sources"] = [wanted.pop("source")]
-    for name, value in wanted.items():
-        value = list(value) if isinstance(value, (list, tuple)) else value
-        if name in FIXED and value != stored[name]:
-            raise UsageError(
-                f"{_flag(name)} {_text(value)}: the run in {values['model']} has {_text(stored[name])}; "
-                "leave it out, or start a new run"
-            )
-    merged = {**stored, **wanted, "model": values["model"]}
-    tuples = (name for name, default in DATASET.items() if isinstance(default, tuple))
-    for name in ("sources", "source_augmentations", "loss", *tuples):
-        merged[name] = tuple(merged[name])
-    return Options(**merged)
-
-
-def _check_stored(stored: Mapping[str, Any], model: str) -> None:
-    """See that a checkpoint's options are those of this version, and of their types."""
-    known = get_type_hints(Options)
-    advice = "a new run can start from its weights, best.h5"
-    try:
-        check(stored, TypedDict("_Stored", known))  # type: ignore[operator]
-    except JsonError as error:
-        raise XumxError(f"{model}: the run's options cannot be used, {error.reason}; {advice}") from None
-    if unknown := sorted(stored.keys() - known):
-        name = unknown[0]
-        raise XumxError(
-            f"{model}: xumx does not know the run's option {name!r}; another version may; {advice}"
-        )
+STORED = tuple(
+    field.name
+    for field in dataclasses.fields(Options)
+    if field.name not in declared(Options) or declared(Options)[field.name].stored
+)
+"""What a checkpoint has of a run's options."""
 
 
 def fields(options: Options) -> dict[str, Any]:
@@ -304,23 +313,5 @@ def fields(options: Options) -> dict[str, Any]:
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in dataclasses.asdict(options).items()
+        if name in STORED
     }
-
-
-def _same_network(options: Options, config: ModelConfig) -> None:
-    for name, field in NETWORK.items():
-        wanted, found = getattr(options.config, field), getattr(config, field)
-        if wanted != found:
-            what = "" if name != "bandwidth" else " bins"
-            raise UsageError(
-                f"{_flag(name)}: {options.model} has {_text(found)}{what}, not {_text(wanted)}{what}; "
-                "leave the option out, or start without these weights"
-            )
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

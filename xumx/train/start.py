@@ -1,14 +1,14 @@
-"""From a command line to a trainer: a new run, one that starts from weights, or one that goes on."""
+"""From options to a trainer: a new run, one that starts from weights, or one that goes on."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nnabla as nn
 from nnabla.ext_utils import get_extension_context
@@ -27,20 +27,37 @@ from xumx.parallel.communicator import Communicator
 from xumx.train import checkpoint
 from xumx.train.checkpoint import Checkpoint
 from xumx.train.datasets import Datasets
-from xumx.train.options import Options, fields, from_weights, new_run, parse, resumed
+from xumx.train.options import Options, fields
+from xumx.train.resolve import from_weights, new_run, resumed
 from xumx.train.trainer import BEST, Trainer
 
 logger = logging.getLogger(__name__)
 
 
-def prepare(
-    argv: Sequence[str] | None, world: Any, lines: Lines, stack: ExitStack
-) -> tuple[Options, Trainer]:
-    """Read options, data and what there is of the run; everything is checked before training begins.
+class Plan(NamedTuple):
+    """What a run is, decided for this process: the first stage of a start."""
+
+    options: Options
+    device: str  # 'cpu' or 'cudnn'
+    ranks: Communicator
+    start: Checkpoint | Weights | None
+    path: Path  # of what it starts from
+
+    @property
+    def config(self) -> ModelConfig:
+        """The network."""
+        return self.start.config if self.start else self.options.config
+
+
+def prepare(given: Mapping[str, Any], world: Any, lines: Lines, stack: ExitStack) -> tuple[Options, Trainer]:
+    """Start a run in three stages, of which none looks back: decide what it is, open its files, build it.
+
+    Everything is checked before training begins.
 
     Parameters
     ----------
-    argv : sequence of str, optional
+    given : mapping
+        The options that were given; see :meth:`Options.given`.
     world : mpi4py.MPI.Intracomm or None
         All processes; None for one alone.
     lines : Lines
@@ -55,34 +72,46 @@ def prepare(
     XumxError
         If something cannot be read, or a communicator or context is missing.
     """
-    values, given = parse(argv)
+    plan = _decide(given, world)
+    data, encoders = _open(plan, stack)
+    ops = ops_for(plan.device, stock=plan.options.stock_ops)
+    trainer = Trainer(plan.options, data, plan.ranks, plan.device, ops, lines, plan.start, encoders)
+    return plan.options, trainer
+
+
+def _decide(given: Mapping[str, Any], world: Any) -> Plan:
+    """The options of the run, with what it starts from, and where it computes."""
     ranks = communicator(world)
-    found, start = ranks.broadcast(_start(values["model"]) if ranks.rank == 0 else None)
+    path, start = ranks.broadcast(_start(given.get("model")) if ranks.rank == 0 else None)
     if isinstance(start, Checkpoint):
-        values["output"] = values["output"] or str(found.parent)
-        options = resumed(values, given | {"output"}, start.progress["options"])
+        given = {**given, "output": given.get("output") or str(path.parent)}
+        options = resumed(given, start.progress["options"])
     elif start:
-        options = from_weights(values, given, start.config)
+        options = from_weights(given, start.config)
     else:
-        options = new_run(values, given)
+        options = new_run(given)
     if ranks.size > 1:
         if "device_id" in given:
             raise UsageError("--device-id is for one process; of several each takes a GPU of its own")
         options = replace(options, device_id=str(ranks.local_rank))
         if others := ranks.differing({**fields(options), "device_id": None}):
             raise UsageError(f"{others} were started with other options than rank 0; give all the same")
-    context = _context(options, given)
-    if others := ranks.differing(context):
-        raise XumxError(f"{others} cannot compute on {context} as rank 0 does; choose with --context")
-    if context == "cudnn" and ranks.size > 1:
-        ranks = nccl(world, get_extension_context(context, device_id=options.device_id))
-    ops = ops_for(context, stock=options.stock_ops)
-    config = start.config if start else options.config
-    encoders = _encoders(options.feature_model, config, ranks) if options.feature_model else None
-    data = Datasets(options, config, ranks)
+    device = _device(options, given)
+    if others := ranks.differing(device):
+        raise XumxError(f"{others} cannot compute on {device} as rank 0 does; choose with --context")
+    if device == "cudnn" and ranks.size > 1:
+        ranks = nccl(world, get_extension_context(device, device_id=options.device_id))
+    return Plan(options, device, ranks, start, path)
+
+
+def _open(plan: Plan, stack: ExitStack) -> tuple[Datasets, Encoders | None]:
+    """What is read, and the folder that is written, this process's own from here on."""
+    options, ranks = plan.options, plan.ranks
+    encoders = _encoders(options.feature_model, plan.config, ranks) if options.feature_model else None
+    data = Datasets(options, plan.config, ranks)
     if ranks.rank == 0:
-        _claim(Path(options.output), found if isinstance(start, Checkpoint) else None, stack)
-    return options, Trainer(options, data, ranks, context, ops, lines, start, encoders)
+        _claim(Path(options.output), plan.path if isinstance(plan.start, Checkpoint) else None, stack)
+    return data, encoders
 
 
 def _encoders(path: str, config: ModelConfig, ranks: Communicator) -> Encoders:
@@ -119,7 +148,8 @@ def _start(model: str | None) -> tuple[Path, Checkpoint | Weights | None]:
     return Path(model), weights.load(model)
 
 
-def _context(options: Options, given: frozenset[str]) -> str:
+def _device(options: Options, given: Collection[str]) -> str:
+    """Where to compute: 'cpu' or 'cudnn'."""
     context = options.context
     if context == "auto":
         context, problem = automatic_context(options.device_id)

@@ -16,6 +16,7 @@ from xumx.graph.losses.registry import (
     default,
     labels,
     parse,
+    rate,
     spell,
     terms,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "labels",
     "mse",
     "parse",
+    "rate",
     "spell",
     "terms",
     "weighted_sdr",

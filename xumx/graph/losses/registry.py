@@ -33,12 +33,15 @@ class Loss:
         discriminators that are trained too.
     compares : bool
         Whether it compares sources with one another, and so needs several.
+    rate : float
+        The learning rate that the published study trained it with.
     """
 
     domain: Domain
     function: Callable[..., nn.Variable]
     extras: tuple[str, ...] = ()
     compares: bool = False
+    rate: float = 1e-3
 
     @property
     def adversarial(self) -> bool:
@@ -51,12 +54,12 @@ LOSSES: dict[str, Loss] = {
     "L2freq": Loss("magnitude", distance.l2),
     "LogL1freq": Loss("magnitude", distance.log_l1),
     "LogL2freq": Loss("magnitude", distance.log_l2),
-    "L1time": Loss("waveform", distance.l1),
-    "L2time": Loss("waveform", distance.l2),
+    "L1time": Loss("waveform", distance.l1, rate=1e-5),
+    "L2time": Loss("waveform", distance.l2, rate=1e-5),
     "LogL1time": Loss("waveform", distance.log_l1),
     "LogL2time": Loss("waveform", distance.log_l2),
     "L1mask": Loss("mask", mask.l1, ("residual",)),
-    "L2mask": Loss("mask", mask.l2, ("residual",)),
+    "L2mask": Loss("mask", mask.l2, ("residual",), rate=1e-4),
     "BinaryCrossEntropy": Loss("mask", mask.binary_cross_entropy, ("residual",)),
     "CrossEntropy": Loss("mask", mask.cross_entropy, compares=True),
     "SISDRtime": Loss("waveform", ratio.si_sdr),
@@ -209,6 +212,17 @@ def terms(weights: Mapping[str, float], mcoef: float) -> tuple[Term, ...]:
         else:
             found.append(Term(name, LOSSES[name], weight))
     return tuple(found)
+
+
+def rate(weights: Mapping[str, float]) -> float:
+    """Give the learning rate of the published study for a sum of losses: the smallest of its terms.
+
+    Examples
+    --------
+    >>> rate({"MSE": 1.0}), rate({"MSE": 1.0, "L2mask": 0.5})
+    (0.001, 0.0001)
+    """
+    return min(term.loss.rate for term in terms(weights, mcoef=1.0))
 
 
 def labels(terms: Sequence[Term]) -> list[str]:
