@@ -103,7 +103,7 @@ def test_a_path_that_nobody_looked_after_is_one_line(tmp_path, monkeypatch, caps
 
 
 def test_tracebacks_are_for_those_who_ask():
-    code = "import sys; from xumx.separation.args import run; sys.exit(run(lambda argv: open('nothing')))"
+    code = "import sys; from xumx.base.cli import run; sys.exit(run(lambda argv: open('nothing')))"
     for level, shown in (("", False), ("debug", True)):
         done = subprocess.run(
             [sys.executable, "-c", code],

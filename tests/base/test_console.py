@@ -61,7 +61,7 @@ def test_lines_steer_no_terminal(capsys):
 def test_a_full_stdout_is_one_line(how):
     code = f"""
 import sys
-from xumx.separation.args import run
+from xumx.base.cli import run
 from xumx.base.console import complain, say
 def main(argv):
     for _ in range(3):
@@ -81,7 +81,7 @@ sys.exit(run(main))
 def test_nothing_is_written_where_a_closed_stream_was(tmp_path):
     code = f"""
 import os, sys
-from xumx.separation.args import run
+from xumx.base.cli import run
 from xumx.base.console import Bar, complain, say
 def main(argv):
     file = open({str(tmp_path / "data")!r}, "w")

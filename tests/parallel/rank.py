@@ -6,7 +6,6 @@ itself does.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -23,9 +22,14 @@ def plain(change: Set) -> None:
     """No dropout, and batch norm by its running statistics: the gradient of a batch is a mean of samples'."""
     from xumx.graph import model
 
-    kept = {"batch_stat": False, "decay": model.BN_DECAY, "eps": model.BN_EPS}
+    build = model.OpenUnmix.__init__
+
+    def built(self: model.OpenUnmix, *args: Any, **options: Any) -> None:
+        build(self, *args, **options)
+        self.norm["batch_stat"] = False
+
     change(model, "LSTM_DROPOUT", 0.0)
-    change(model._Network, "statistics", property(lambda self: kept))
+    change(model.OpenUnmix, "__init__", built)
 
 
 def unreadable(change: Set) -> None:
@@ -181,12 +185,13 @@ def _at_step(change: Set, number: int, rank: int, act: Callable[[Any], object]) 
 
 
 def main() -> int:
-    from xumx import train as command
+    from xumx.base.log import hush_nnabla
+    from xumx.train import __main__ as command
 
     train = command._train
 
     def changed(*args: Any) -> int:
-        logging.disable(logging.INFO)  # as training does before it imports NNabla
+        hush_nnabla()
         for name in filter(None, sys.argv[1].split(",")):
             globals()[name](setattr)
         return train(*args)

@@ -124,7 +124,7 @@ sys.exit(main(sys.argv[2:]))
     "eval": """
 import sys, time, xumx.eval.work
 from pathlib import Path
-from xumx.eval import main
+from xumx.eval.__main__ import main
 
 def stalled(tasks, *args, **options):
     for task in tasks:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.mpi import mpirun, ranks_of, start
 from tests.musdb_set import make_musdb
-from tests.train import rank
+from tests.parallel import rank
 from tests.train.runs import arguments, assert_same, best, content, load
 from xumx.train import checkpoint
 from xumx.train.__main__ import main
@@ -189,7 +189,7 @@ def test_wrong_usage_is_said_once(root, tmp_path):
 
 
 def test_without_mpi4py(tmp_path):
-    hidden = "import sys; sys.modules['mpi4py'] = None; from xumx.train import main; sys.exit(main())"
+    hidden = "import sys; sys.modules['mpi4py'] = None; import xumx.train.__main__ as t; sys.exit(t.main())"
     code, out, err = mpirun(3, "-c", hidden, "--output", tmp_path / "run")
     assert code == 1 and not out
     (line,) = err.splitlines()

@@ -11,6 +11,7 @@ References
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import socket
 import zipfile
@@ -21,9 +22,10 @@ from typing import Any
 import yaml
 
 from xumx.base.errors import AudioError, UsageError, XumxError, install
-from xumx.base.log import logger
 from xumx.data.recording import Recording, recordings
 from xumx.data.track import MIXTURE, Track, listing, track_at
+
+logger = logging.getLogger(__name__)
 
 STEM_SUFFIX = ".stem.mp4"
 SUBSETS = ("train", "test")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import shlex
 import signal
 import sys
@@ -19,6 +18,7 @@ if __name__ == "__main__":  # until there are handlers, Ctrl-C ends without a wo
 from xumx.base.cli import run
 from xumx.base.errors import XumxError, install
 from xumx.base.interrupts import Interrupts, name
+from xumx.base.log import hush_nnabla
 from xumx.base.ranks import Rank
 from xumx.parallel.job import together
 from xumx.train.args import train_parser
@@ -57,29 +57,20 @@ def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
 
 
 def _check(argv: Sequence[str] | None) -> int:
-    logging.disable(logging.INFO)  # NNabla greets on import
+    hush_nnabla()
     from xumx.train.datasets import check_data
     from xumx.train.options import parse
 
-    logging.disable(logging.NOTSET)
     return check_data(*parse(argv))
 
 
 def _train(argv: Sequence[str] | None, world: Any, interrupts: Interrupts) -> int:
-    logging.disable(logging.INFO)  # NNabla greets on import
-    from xumx.base.log import Lines
+    hush_nnabla()
     from xumx.train.start import prepare
 
-    logging.disable(logging.NOTSET)
-    logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
     leads = world is None or world.rank == 0
-    logger, lines = logging.getLogger("xumx"), Lines(prints=leads)
     with ExitStack() as stack:
-        logger.addHandler(lines)
-        logger.propagate = False  # NNabla prints whatever comes to the root
-        stack.callback(setattr, logger, "propagate", True)
-        stack.callback(logger.removeHandler, lines)
-        options, trainer = prepare(argv, world, lines, stack)
+        options, trainer = prepare(argv, world, stack)
         try:
             with interrupts.noted():
                 results = trainer.run(interrupts.asked)

@@ -15,7 +15,6 @@ from nnabla.ext_utils import get_extension_context
 
 from xumx.base.errors import UsageError, XumxError, install
 from xumx.base.files import locked, replacing
-from xumx.base.log import Lines
 from xumx.engines import automatic_context
 from xumx.graph import ops_for
 from xumx.graph.losses.features import Encoders, frozen_encoders
@@ -32,9 +31,7 @@ from xumx.train.trainer import BEST, Trainer
 logger = logging.getLogger(__name__)
 
 
-def prepare(
-    argv: Sequence[str] | None, world: Any, lines: Lines, stack: ExitStack
-) -> tuple[Options, Trainer]:
+def prepare(argv: Sequence[str] | None, world: Any, stack: ExitStack) -> tuple[Options, Trainer]:
     """Read options, data and what there is of the run; everything is checked before training begins.
 
     Parameters
@@ -42,8 +39,6 @@ def prepare(
     argv : sequence of str, optional
     world : mpi4py.MPI.Intracomm or None
         All processes; None for one alone.
-    lines : Lines
-        Where warnings go.
     stack : ExitStack
         Gives the output folder free.
 
@@ -81,7 +76,7 @@ def prepare(
     data = Datasets(options, config, ranks)
     if ranks.rank == 0:
         _claim(Path(options.output), found if isinstance(start, Checkpoint) else None, stack)
-    return options, Trainer(options, data, ranks, context, ops, lines, start, encoders)
+    return options, Trainer(options, data, ranks, context, ops, start, encoders)
 
 
 def _encoders(path: str, config: ModelConfig, ranks: Communicator) -> Encoders:
