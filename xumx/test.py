@@ -6,17 +6,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from xumx.base import console, log
 from xumx.base.cli import run
-from xumx.base.console import Bar, complain, say
+from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, line_of
 from xumx.parallel.job import joined
 from xumx.separation.compat import separate, separate_args_dict
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from xumx.parallel.communicator import Communicator
     from xumx.separation.naming import Found, Output, Song
     from xumx.separation.separator import Separator
+
+logger = logging.getLogger("xumx.test")
 
 __all__ = ["main", "separate", "separate_args_dict"]
 
@@ -37,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = SongOptions.parse(argv)
+    if args.quiet:
+        log.only_errors()
     with joined() as ranks:
         return _separate(args, ranks)
 
@@ -68,15 +72,16 @@ def _separate(args: SongOptions, ranks: Communicator) -> int:
             f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
         )
     with kept(found.songs) as (songs, problems):
+        console.names |= {str(song.file): str(song.name) for song in songs}  # of a pipe they differ
         for problem in problems:
-            complain(f"error: {problem}")
+            logger.error("%s", problem)
         failed = _separate_all(songs, separator, output, args, ranks) if songs else []
     if ranks.rank:  # the first answers for all
         return 0
     failed = [problem.partition(": ")[0] for problem in (*found.problems, *problems)] + failed
     count = len(songs) + len(found.problems) + len(problems)
     if failed and count > 1:
-        complain(f"error: {len(failed)} of {count} failed: {', '.join(failed)}")
+        logger.error("%d of %d failed: %s", len(failed), count, ", ".join(failed))
     return 1 if failed else 0
 
 
@@ -132,7 +137,7 @@ class _Job(NamedTuple):
 def _tell(found: Found, quiet: bool) -> None:
     """Say what is wrong with the inputs, and what is left out of them."""
     for problem in found.problems:
-        complain(f"error: {problem}")
+        logger.error("%s", problem)
     if found.stems and found.songs and not quiet:
         what = f"{len(found.stems)} stems that xumx made, {found.stems[0]} first"
         say(f"left out: {what}; to separate stems, name their files")
@@ -147,23 +152,18 @@ def _separate_one(
 
     (name, file), before = job.song, bar.done
     bar.label(name.name)
-
-    def shown(text: str) -> str:  # a song from a pipe lies in a file of another name
-        return text.replace(str(file), str(name))
-
     began = time.perf_counter()
     try:
-        with _warnings(lambda text: None if args.quiet else complain(f"warning: {shown(text)}")):
-            seconds = separate_song(
-                separator,
-                file,
-                job.stems,
-                output,
-                start=args.start,
-                duration=args.duration,
-                stream=args.audio_track,
-                progress=bar.update,
-            )
+        seconds = separate_song(
+            separator,
+            file,
+            job.stems,
+            output,
+            start=args.start,
+            duration=args.duration,
+            stream=args.audio_track,
+            progress=bar.update,
+        )
         took = time.perf_counter() - began
         folder = next(iter(job.stems.values())).parent
         if not args.quiet:
@@ -176,31 +176,18 @@ def _separate_one(
     except BrokenPipeError:  # nobody listens any more
         raise
     except Exception as error:  # whatever it is, the other songs are done
-        complain(f"error: {shown(line_of(error, file))}")
+        logger.error("%s", line_of(error, file))
         return False
     finally:
         bar.correct(bar.done - before - job.seconds)
     return True
 
 
-@contextlib.contextmanager
-def _warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    """Our warnings go to ``tell``, those of others nowhere."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=UserWarning)
-        warnings.showwarning = lambda message, *_, **__: tell(str(message))
-        yield
-
-
 def _write_page(job: _Job, args: SongOptions, model: str, quiet: bool) -> None:
     """Write the page of a song, under a bar of its own."""
     from xumx.report import title_of, write
 
-    with (
-        Bar(1, f"{job.song.name.name}, page", quiet=quiet, leave=False) as bar,
-        _warnings(lambda text: None),  # what is to be said of the song has been said
-    ):
+    with Bar(1, f"{job.song.name.name}, page", quiet=quiet, leave=False) as bar:
         write(
             job.page.parent,
             title_of(job.song.file),

@@ -6,6 +6,7 @@ import pytest
 
 from tests.engines.test_onnx import JOINT, check_golden_masks, check_joint_network
 from tests.extensions import REASON, break_cudnn
+from tests.logs import warned
 from tests.networks import random_weights, small_config
 from xumx.base.errors import XumxError
 from xumx.engines import create
@@ -85,12 +86,12 @@ def test_chosen_by_name():
 
 
 def test_a_context_that_is_not_there():
-    with pytest.raises(XumxError, match=r"--context cudnn.*\[gpu\]") as raised:
+    with pytest.raises(XumxError, match=r"--context cudnn.*\.\[gpu\]") as raised:
         NnablaEngine(random_weights(small_config()), context="cudnn")
     assert "\n" not in str(raised.value)
 
 
 def test_a_gpu_that_fails_is_said(tmp_path, monkeypatch):
     break_cudnn(tmp_path, monkeypatch)
-    with pytest.warns(UserWarning, match=rf"GPU 0 fails \({REASON}\); the CPU is used"):
+    with warned(rf"GPU 0 fails \({REASON}\); the CPU is used"):
         assert isinstance(create(random_weights(small_config()), "auto"), OnnxEngine)

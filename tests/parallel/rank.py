@@ -6,7 +6,6 @@ itself does.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -186,12 +185,13 @@ def _at_step(change: Set, number: int, rank: int, act: Callable[[Any], object]) 
 
 
 def main() -> int:
+    from xumx.base.log import hush_nnabla
     from xumx.train import __main__ as command
 
     train = command._train
 
     def changed(*args: Any) -> int:
-        logging.disable(logging.INFO)  # as training does before it imports NNabla
+        hush_nnabla()
         for name in filter(None, sys.argv[1].split(",")):
             globals()[name](setattr)
         return train(*args)

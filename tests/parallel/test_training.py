@@ -189,8 +189,8 @@ def test_wrong_usage_is_said_once(root, tmp_path):
 
 
 def test_without_mpi4py(tmp_path):
-    hidden = "import sys; sys.modules['mpi4py'] = None; from xumx.train.__main__ import main"
-    code, out, err = mpirun(3, "-c", f"{hidden}; sys.exit(main())", "--output", tmp_path / "run")
+    hidden = "import sys; sys.modules['mpi4py'] = None; import xumx.train.__main__ as t; sys.exit(t.main())"
+    code, out, err = mpirun(3, "-c", hidden, "--output", tmp_path / "run")
     assert code == 1 and not out
     (line,) = err.splitlines()
     assert line.startswith("error: started as one of 3 processes") and 'pip install ".[mpi]"' in line

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import warnings
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -12,6 +12,8 @@ from xumx.audio.media import AudioInfo, PathLike
 from xumx.audio.samples import check_rate, cropped, first_non_finite, resampled
 from xumx.audio.stream import Track
 from xumx.base.errors import AudioError, UsageError
+
+logger = logging.getLogger(__name__)
 
 
 def probe(path: PathLike, *, stream: int | None = None) -> AudioInfo:
@@ -71,11 +73,11 @@ def decode(
     ndarray, float32, (samples, channels)
         In order, none empty. Encoder delay and padding are taken out where the file tells them.
 
-    Warns
+    Notes
     -----
-    UserWarning
-        Naming the file: once for a mix down; once, at the end, when audio was damaged (silence keeps its
-        place where the time stamps tell how much is lost) or when the file ends before its header says.
+    Warnings go to the log, naming the file: one for a mix down; one, at the end, when audio was damaged
+    (silence keeps its place where the time stamps tell how much is lost) or when the file ends before its
+    header says.
 
     Raises
     ------
@@ -168,7 +170,7 @@ def _decoded(
     info = track.info
     rate = sample_rate or info.sample_rate
     if channels is not None and info.channels > 2:
-        warnings.warn(f"{info.path}: {info.channels} channels mixed down to {channels}", stacklevel=2)
+        logger.warning("%s: %d channels mixed down to %d", info.path, info.channels, channels)
     first = round(start * rate)
     count = None if duration is None else max(1, round(duration * rate))
     begin, skip, needed = first, 0, count

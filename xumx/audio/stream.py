@@ -14,9 +14,9 @@ iterator over the one before:
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -29,6 +29,8 @@ from xumx.audio.media import PathLike, audio_stream, describe, open_media
 from xumx.audio.samples import BLOCK, cropped, float_samples, mixing_matrix
 from xumx.audio.structure import is_chained
 from xumx.base.errors import AudioError
+
+logger = logging.getLogger(__name__)
 
 # Containers, and codecs in them, whose time stamps are exact to the sample, also after a seek. In others a
 # start is found by decoding from the beginning.
@@ -109,7 +111,7 @@ class Track:
         else:
             text = "what cannot be decoded is silent or left out"
         if damage is not None:
-            warnings.warn(f"{self.path}: damaged or cut short at {damage:.1f} s: {text}", stacklevel=3)
+            logger.warning("%s: damaged or cut short at %.1f s: %s", self.path, damage, text)
 
     def count(self) -> int:
         """Samples that the file holds, as it states, or as its packets add up, which are then used up."""

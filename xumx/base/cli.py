@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from xumx.base.console import complain, prepare, printable, settled
 from xumx.base.errors import UsageError, XumxError, line_of
 from xumx.base.interrupts import interrupt
+from xumx.base.log import shown
 from xumx.base.ranks import speaks
 
 LONGEST = 1 << 20
@@ -103,10 +104,6 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Call a command's main and turn its errors into one line and an exit code: 2 wrong usage, 1 failed."""
     prepare()
-    level = os.environ.get("XUMX_LOG", "").upper()
-    if level in ("DEBUG", "INFO"):
-        logging.basicConfig()
-        logging.getLogger("xumx").setLevel(level)
     if threading.current_thread() is threading.main_thread():
         # What is half-written goes away with the exception. A command may have handlers of its own.
         for number, default in (
@@ -115,23 +112,26 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         ):
             if signal.getsignal(number) is default:
                 signal.signal(number, interrupt)
-    code = 1
-    try:
-        code = main(argv)
-    except XumxError as error:
-        code = error.exit_code
-        # Of processes that were started together, with the same options, one says what is wrong with them.
-        if not isinstance(error, UsageError) or speaks():
-            complain(f"error: {error}")
-    except KeyboardInterrupt:
-        code = 130
-        complain("interrupted")
-    except BrokenPipeError:  # the reader of our output has gone
-        pass
-    except OSError as error:  # of a file that nobody else has answered for
-        complain(f"error: {line_of(error)}")
-    finally:
-        code = settled(code)
+    with shown(), warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # other people's: the library logs its own
+        code = 1
+        try:
+            code = main(argv)
+        except XumxError as error:
+            code = error.exit_code
+            # Of processes that were started together with the same options, one says what is wrong with them.
+            if not isinstance(error, UsageError) or speaks():
+                complain(f"error: {error}")
+        except KeyboardInterrupt:
+            code = 130
+            complain("interrupted")
+        except BrokenPipeError:  # the reader of our output has gone
+            pass
+        except OSError as error:  # of a file that nobody else has answered for
+            complain(f"error: {line_of(error)}")
+        finally:
+            code = settled(code)
     return code
 
 

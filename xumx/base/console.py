@@ -26,6 +26,10 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+names: dict[str, str] = {}
+"""What lines say in place of words of the library's, while a command runs."""
+
+
 def say(text: str) -> None:
     """Print a line on stdout, above the bars.
 
@@ -135,6 +139,7 @@ def prepare() -> None:
 
     Called first, before any file could take the place of a closed one.
     """
+    names.clear()
     for number in range(3):
         try:
             os.fstat(number)
@@ -179,12 +184,18 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")
 
 
+def _named(text: str) -> str:
+    for word, name in names.items():
+        text = text.replace(word, name)
+    return text
+
+
 def _write(text: str, stream: TextIO) -> None:
     bars = sys.modules.get("tqdm")  # without it there is no bar
     above = bars.tqdm.external_write_mode(stream) if bars else contextlib.nullcontext()
     try:
         with above:
-            print(printable(text), file=stream, flush=True)
+            print(printable(_named(text)), file=stream, flush=True)
     except OSError as error:
         _drop(stream, error)
         if isinstance(error, BrokenPipeError):

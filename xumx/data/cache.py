@@ -10,6 +10,7 @@ size and time of the recording's file.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import time
@@ -23,12 +24,13 @@ import numpy as np
 from xumx.base.cores import threads
 from xumx.base.errors import AudioError, XumxError
 from xumx.base.files import check_room, replacing
-from xumx.base.log import logger
 from xumx.base.pools import prefetch
 from xumx.base.progress import bar
 from xumx.data.arrays import mapped
 from xumx.data.recording import ARRAY_SUFFIX, Recording
 from xumx.data.track import Track
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """Part of the names: a change of the format makes all old files stale."""

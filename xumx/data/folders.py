@@ -19,6 +19,7 @@ References
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,10 +27,11 @@ from unicodedata import normalize
 
 from xumx.audio.media import SUFFIXES
 from xumx.base.errors import AudioError, UsageError, XumxError
-from xumx.base.log import logger
 from xumx.data.headers import read_headers
 from xumx.data.recording import Recording, recordings
 from xumx.data.track import MIXTURE, Track, listing, track_at
+
+logger = logging.getLogger(__name__)
 
 Files = dict[str, Path]
 """Source name, or `MIXTURE`, to file."""

@@ -11,6 +11,8 @@ References
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
 import os
 import socket
 import zipfile
@@ -22,9 +24,10 @@ from types import ModuleType
 from typing import Any
 
 from xumx.base.errors import AudioError, UsageError, XumxError, install
-from xumx.base.log import logger
 from xumx.data.recording import Recording, recordings
 from xumx.data.track import MIXTURE, Track, listing, track_at
+
+logger = logging.getLogger(__name__)
 
 STEM_SUFFIX = ".stem.mp4"
 SUBSETS = ("train", "test")

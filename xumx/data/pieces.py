@@ -5,16 +5,18 @@ Where there are no whole tracks, mixes that were drawn once and for all take the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from xumx.base.errors import AudioError, UsageError
-from xumx.base.log import WarnOnce
 from xumx.base.pools import prefetch
 from xumx.data.source import Sample, SampleStream
 from xumx.data.track import MIXTURE, Track
+
+logger = logging.getLogger(__name__)
 
 
 class Piece(NamedTuple):
@@ -29,8 +31,8 @@ class Pieces:
     """Tracks from their first to their last sample, cut into pieces, over and over.
 
     The mixtures are those that were recorded, not sums of the sources. Iterating gives pairs
-    ``(Piece, Sample)`` in the order of the tracks; a piece that cannot be read is left out, with one
-    warning a track.
+    ``(Piece, Sample)`` in the order of the tracks; a piece that cannot be read is left out, with a
+    warning whose subject is the track.
 
     Parameters
     ----------
@@ -82,7 +84,6 @@ class Pieces:
         self._targets = tuple(targets)
         self._channels = channels
         self._workers = workers
-        self._warn = WarnOnce()
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -107,7 +108,8 @@ class Pieces:
                 if source in self._targets:
                     targets[self._targets.index(source)] = audio
         except AudioError as error:
-            self._warn(track.name, f"{error}; what cannot be read is left out")
+            message = "%s; what cannot be read is left out"
+            logger.warning(message, error, extra={"subject": track.name})
             return piece, None
         return piece, Sample(mixture, targets)
 

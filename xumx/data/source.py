@@ -8,6 +8,7 @@ ranks can take turns: position p of rank r is index p · world + r.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
@@ -17,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from xumx.base.errors import AudioError, UsageError
-from xumx.base.log import WarnOnce, logger
 from xumx.base.pools import prefetch
 from xumx.data.track import MIXTURE, Track, listing
+
+logger = logging.getLogger(__name__)
 
 Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Takes audio (samples, channels) and random state; gives audio of the same shape, perhaps the same array."""
@@ -160,7 +162,6 @@ class SampleStream:
         self._pools = [(frozenset(mixture.union(group)), _tracks_with(group, tracks)) for group in groups]
         self._recorded = recorded
         self._order = lru_cache(maxsize=2)(self._draw_order)
-        self._warn = WarnOnce()
         for target in self.targets:
             if target not in self.sources:
                 raise UsageError(f"the target {target!r} is none of the sources {listing(self.sources)}")
@@ -208,7 +209,7 @@ class SampleStream:
         ------
         AudioError
             If one draw after another cannot be read. A single one is replaced by another random one,
-            with one warning a track.
+            with a warning whose subject is the track.
         """
         index = position * self.world + self.rank
         if not 0 <= index < self.size:
@@ -251,7 +252,8 @@ class SampleStream:
                 return {source: track.read(source, start, length, self.channels) for source in members}
             except AudioError as error:
                 failure = error
-                self._warn(track.name, f"{error}; other tracks take its place")
+                message = "%s; other tracks take its place"
+                logger.warning(message, error, extra={"subject": track.name})
                 choice = int(rng.integers(len(pool)))
         raise AudioError(f"{ATTEMPTS} draws in a row could not be read, the last one because: {failure}")
 

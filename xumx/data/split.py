@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.log import logger
 from xumx.data.folders import Found
 from xumx.data.track import Track, listing
+
+logger = logging.getLogger(__name__)
 
 SHARE = 0.1
 """Of the tracks, for validation, where no folder sets them apart."""

@@ -6,15 +6,17 @@ import importlib.util
 import logging
 import os
 import sys
-import warnings
 from types import ModuleType
 
 from xumx.base.errors import UsageError, XumxError
+from xumx.base.log import hush_nnabla
 from xumx.engines.base import Engine
 from xumx.network.weights import Weights
 
 ENGINES = ("auto", "onnx", "nnabla")
 CONTEXTS = ("auto", "cpu", "cudnn")
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["CONTEXTS", "ENGINES", "Engine", "automatic_context", "create", "default_context"]
 
@@ -58,7 +60,7 @@ def create(
     elif context == "auto":
         context, problem = automatic_context(device_id or "0")
         if problem:
-            warnings.warn(problem, stacklevel=2)
+            logger.warning(problem)
     if context == "cpu" and device_id is not None:
         raise UsageError("--device-id chooses a GPU, but the network runs on the CPU; leave the option out")
     if engine == "auto":
@@ -102,7 +104,7 @@ def automatic_context(device_id: str) -> tuple[str, str | None]:
 
 def _nnabla() -> ModuleType:
     """NNabla's engine; the first import of NNabla greets otherwise."""
-    logging.getLogger("nnabla").setLevel(logging.CRITICAL)
+    hush_nnabla()
     from xumx.engines import nnabla
 
     return nnabla

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from functools import lru_cache
@@ -41,7 +40,6 @@ class NnablaEngine:
     _lock = threading.Lock()
 
     def __init__(self, weights: Weights, *, context: str = "cpu", device_id: str = "0") -> None:
-        logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
         self.config = weights.config
         self._context = open_context(context, device_id)
         scope: dict[str, Any] = {}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from xumx.base.cli import run
-from xumx.base.console import complain
 from xumx.base.errors import UsageError, XumxError, install
 from xumx.base.ranks import speaks
 from xumx.eval.options import EvalOptions
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from xumx.eval.scores import Members
     from xumx.eval.work import Task
     from xumx.parallel.communicator import Communicator
+
+
+logger = logging.getLogger("xumx.eval")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,30 +79,27 @@ def _score(args: EvalOptions, ranks: Communicator) -> int:
 
     quiet = args.quiet or ranks.rank > 0  # one bar for all
     errors = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = lambda text, *_, **__: complain(f"warning: {text}")
-        plan: _Plan = ranks.broadcast(_plan(args) if ranks.rank == 0 else None)
-        done = len(plan.tasks) - len(plan.left)
-        with bar(total=len(plan.tasks), initial=done, unit="track", quiet=quiet) as shown:
-            outcomes = evaluate_all(
-                ranks.share(plan.left, lambda task: shown.update()),
-                make_estimator(args),
-                plan.members,
-                processes=args.cores,
-                threads=threads(args.cores),
-            )
-            with contextlib.closing(outcomes):
-                for outcome in outcomes:
-                    for line in outcome.warnings:
-                        warnings.warn(line, stacklevel=1)
-                    if outcome.error is not None:
-                        # The others would fail alike.
-                        session.check_room(plan.tasks, plan.members, Path(args.evaldir), kept_estimates(args))
-                        errors.append(outcome.error)
-                        complain(f"error: {outcome.error}")
-                    shown.update()
-            told = ranks.gather(errors)
+    plan: _Plan = ranks.broadcast(_plan(args) if ranks.rank == 0 else None)
+    done = len(plan.tasks) - len(plan.left)
+    with bar(total=len(plan.tasks), initial=done, unit="track", quiet=quiet) as shown:
+        outcomes = evaluate_all(
+            ranks.share(plan.left, lambda task: shown.update()),
+            make_estimator(args),
+            plan.members,
+            processes=args.cores,
+            threads=threads(args.cores),
+        )
+        with contextlib.closing(outcomes):
+            for outcome in outcomes:
+                for line in outcome.warnings:
+                    logger.warning("%s", line)
+                if outcome.error is not None:
+                    # The others would fail alike.
+                    session.check_room(plan.tasks, plan.members, Path(args.evaldir), kept_estimates(args))
+                    errors.append(outcome.error)
+                    logger.error("%s", outcome.error)
+                shown.update()
+        told = ranks.gather(errors)
     if ranks.rank:  # the first answers for all
         return 0
     return _report(args, plan, [*plan.left_out, *(line for lines in told for line in lines)])
@@ -114,7 +113,7 @@ def _plan(args: EvalOptions) -> _Plan:
 
     tracks, left_out = with_warnings(find_tracks(args))
     for line in left_out:
-        complain(f"error: {line}")
+        logger.error("%s", line)
     members = _members(args, tracks)
     folder, kept = Path(args.evaldir), kept_estimates(args)
     session.begin(folder, settings(args), force=args.force)
@@ -145,7 +144,7 @@ def _report(args: EvalOptions, plan: _Plan, errors: list[str]) -> int:
             print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
     if len(errors) > 1:  # each has been said
         count = len(plan.tasks) + len(plan.left_out)
-        print(f"error: {len(errors)} of {count} tracks failed; the others are scored", file=sys.stderr)
+        logger.error("%d of %d tracks failed; the others are scored", len(errors), count)
     return 1 if errors else 0
 
 
@@ -171,9 +170,7 @@ def _members(args: EvalOptions, tracks: list[Track]) -> dict[str, tuple[str, ...
         members = session.network_members(separator.config.sources, separator.stems, args.aggregate, sources)
         others = [stem for stem in separator.stems if stem not in members]
     if others:
-        print(
-            f"warning: not scored, since the data has no truth for it: {', '.join(others)}", file=sys.stderr
-        )
+        logger.warning("not scored, since the data has no truth for it: %s", ", ".join(others))
     session.check_scorable(members)
     return members
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -16,6 +16,8 @@ from xumx.base.files import replacing
 from xumx.data.musdb import configuration, sigsep
 from xumx.eval.bsseval import METRICS, bss_eval
 from xumx.eval.estimators import Truth
+
+logger = logging.getLogger(__name__)
 
 Members = dict[str, tuple[str, ...]]
 """Names of stems to the sources whose sum is their truth."""
@@ -120,18 +122,14 @@ def score(
     ----------
     truth : Truth
     estimates : mapping of str to float array (samples, channels)
-        Cut or filled to the length of the truth, mono doubled or channels averaged to mono, with a warning.
+        Cut or filled to the length of the truth, mono doubled or channels averaged to mono, with a
+        warning in the log.
     members : Members
         The stems to score. Estimates of other stems are not looked at.
     fast : bool
         Take :func:`xumx.eval.bsseval.bss_eval`.
     threads : int
         Of the fast way; museval has one.
-
-    Warns
-    -----
-    UserWarning
-        For an estimate of another length or number of channels.
 
     Raises
     ------
@@ -166,14 +164,14 @@ def _fitted(estimate: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarr
         if 1 not in (channels, estimate.shape[1]):
             raise XumxError(f"{what} has {estimate.shape[1]} channels, not {channels}")
         if channels == 1:
-            warnings.warn(f"{what} has {estimate.shape[1]} channels, which are averaged", stacklevel=3)
+            logger.warning("%s has %d channels, which are averaged", what, estimate.shape[1])
         else:
-            warnings.warn(f"{what} is mono and is doubled", stacklevel=3)
+            logger.warning("%s is mono and is doubled", what)
         estimate = np.repeat(estimate.mean(axis=1, keepdims=True), channels, axis=1)
     lacking = samples - len(estimate)
     if lacking:
         how = "shorter and is filled with silence" if lacking > 0 else "longer and is cut"
-        warnings.warn(f"{what} is {abs(lacking)} samples {how}", stacklevel=3)
+        logger.warning("%s is %d samples %s", what, abs(lacking), how)
     return np.pad(estimate[:samples], ((0, max(lacking, 0)), (0, 0)))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,10 +22,13 @@ from xumx.base import files as room
 from xumx.base import jsonfile
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.files import replacing
+from xumx.base.log import with_warnings
 from xumx.base.pools import process_pool
 from xumx.data.track import MIXTURE, Track
 from xumx.eval.estimators import Estimator, Truth, read_truth, stem_files
 from xumx.eval.scores import Members, Scores, members_of, read_scores, scenarios, score, write_scores
+
+logger = logging.getLogger(__name__)
 
 MakeEstimator = Callable[[int], Estimator]
 """A number of threads to an estimator; made once in each process."""
@@ -65,18 +68,13 @@ class Outcome:
 
 def finished(task: Task, members: Members) -> bool:
     """Whether nothing is left to do: the score file is whole and of these stems, and the estimates are there.
-
-    Warns
-    -----
-    UserWarning
-        For a score file that cannot be read.
-    """
+"""
     if not task.scores.exists():
         return False
     try:
         scored = set(read_scores(task.scores))
     except XumxError as error:
-        warnings.warn(f"{error}; the track is scored again", stacklevel=2)
+        logger.warning("%s; the track is scored again", error)
         return False
     kept = task.estimates is None or all((task.estimates / f"{stem}.wav").exists() for stem in members)
     return scored == set(members) and kept
@@ -193,21 +191,18 @@ class _Worker:
 
 
 def _run(task: Task) -> Outcome:
-    worker = _Worker.current
-    error = None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    def tried() -> str | None:
+        worker = _Worker.current
         try:
             if worker.estimate is None:
                 worker.estimate = worker.make(worker.threads)
             evaluate(task, worker.estimate, worker.members, threads=worker.threads)
-        except XumxError as failure:
-            error = str(failure)
         except Exception as failure:  # whatever it is, the other tracks can do without
-            error = f"{type(failure).__name__}: {failure}"
-    if error is not None and task.track.name not in error:
-        error = f"{task.track.name}: {error}"
-    said = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning))
+            error = str(failure) if isinstance(failure, XumxError) else f"{type(failure).__name__}: {failure}"
+            return error if task.track.name in error else f"{task.track.name}: {error}"
+        return None
+
+    error, said = with_warnings(tried)
     return Outcome(task, tuple(said), error)
 
 

@@ -19,7 +19,8 @@ T = TypeVar("T")
 class Communicator:
     """One process: the interface through which a command meets the others.
 
-    All processes call the same methods in the same order.
+    All processes call the same methods in the same order. What the library logs in a process goes to rank 0
+    with what it gathers and when it asks for work (:mod:`xumx.base.log`).
 
     Attributes
     ----------

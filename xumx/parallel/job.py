@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from xumx.base import log
+from xumx.base.console import complain
 from xumx.base.cores import share, usable_cores
 from xumx.base.errors import UsageError, XumxError, install
 from xumx.base.ranks import Rank
@@ -95,7 +97,8 @@ def _go_on_in_child(rank: Rank) -> None:
     if code < 0:
         if -code not in passed_on:  # else who sent it knows
             name = signal.Signals(-code).name
-            _say(f"{rank} (process {child}) was killed by {name}, so all end; what they had finished stays")
+            who = f"{rank} (process {child})"
+            complain(f"error: {who} was killed by {name}, so all end; what they had finished stays")
             _end_step(rank)
         os.kill(os.getpid(), signal.SIGKILL)  # so that the launcher ends the others
     os._exit(code)
@@ -155,12 +158,9 @@ def _end(rank: Rank, world: Any, error: BaseException) -> None:
     else:
         code, what = 1, f"{type(error).__name__}: {error}"
     time.sleep(_TURN * min(rank.rank, 20))
+    log.flush()
     if not isinstance(error, (XumxError, SystemExit, KeyboardInterrupt)):
         traceback.print_exception(error)
     # Of wrong usage it does not matter whose turn it is.
-    _say(what if isinstance(error, UsageError) else f"{rank}: {what}")
+    complain(f"error: {what if isinstance(error, UsageError) else f'{rank}: {what}'}")
     world.Abort(code)
-
-
-def _say(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
+from xumx.base import log
 from xumx.base.errors import XumxError
 from xumx.base.kernels import aligned
 from xumx.parallel.communicator import Communicator
@@ -72,7 +73,7 @@ class MpiCommunicator(Communicator):
         if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
             raise XumxError("this MPI takes calls from one thread only; sharing out work needs another MPI")
         if self.rank:
-            while (index := self._world.sendrecv(None, 0, _ASKING, source=0, recvtag=_ASKING)) is not None:
+            while (index := self._asked()) is not None:
                 yield items[index]
             return
         lock, indices = threading.Lock(), iter(range(len(items)))
@@ -88,6 +89,11 @@ class MpiCommunicator(Communicator):
         while (index := following()) is not None:
             yield items[index]
 
+    def _asked(self) -> int | None:
+        """The next item that rank 0 gives; it gets the lines that have come up."""
+        index: int | None = self._world.sendrecv(log.take(), 0, _ASKING, source=0, recvtag=_ASKING)
+        return index
+
     def _hand_out(self, following: Callable[[], int | None], passed: Callable[[int], object]) -> None:
         """Answer the others until each has been told that nothing is left."""
         try:
@@ -98,7 +104,7 @@ class MpiCommunicator(Communicator):
                     time.sleep(_PATIENCE)
                     continue
                 rank, index = status.Get_source(), following()
-                self._world.recv(None, rank, _ASKING)
+                log.show(self._world.recv(None, rank, _ASKING))
                 self._world.send(index, rank, _ASKING)
                 if (before := left[rank]) is not None:
                     passed(before)
@@ -114,7 +120,10 @@ class MpiCommunicator(Communicator):
 
     def gather(self, value: T) -> list[T]:
         self.barrier()
-        return self._world.allgather(value)
+        found = self._world.allgather((value, log.take()))
+        for _, lines in found:
+            log.show(lines)
+        return [theirs for theirs, _ in found]
 
     def broadcast(self, value: T | None) -> T:
         self.barrier()

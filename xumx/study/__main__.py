@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ if __name__ == "__main__":  # as in xumx.train
 from xumx.base.cli import run
 from xumx.base.errors import XumxError, install
 from xumx.base.interrupts import Interrupts
+from xumx.base.log import hush_nnabla
 from xumx.parallel.job import joined
 from xumx.study.options import StudyOptions
 
@@ -48,15 +48,10 @@ def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
 
 
 def _study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> int:
-    logging.disable(logging.INFO)  # NNabla greets on import
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
+    hush_nnabla()
     from xumx.study.study import study
 
-    logging.disable(logging.NOTSET)
-    logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
-    with logging_redirect_tqdm([logging.getLogger("xumx")]):
-        errors = study(args, ranks, interrupts)
+    errors = study(args, ranks, interrupts)
     if errors:
         page = Path(args.output) / "study.md"
         print(f"error: {len(errors)} failed; the others are compared in {page}", file=sys.stderr)

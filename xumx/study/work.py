@@ -46,7 +46,6 @@ def train(run: Run, interrupts: Interrupts) -> None:
     XumxError
         If it fails; :func:`failure` remembers.
     """
-    from xumx.base.log import Lines
     from xumx.train.start import prepare
 
     note = run.folder / _FAILED
@@ -56,7 +55,7 @@ def train(run: Run, interrupts: Interrupts) -> None:
             known = (run.folder / checkpoint.NAME).exists()
             given = {**run.given, **({"model": str(run.folder)} if known else {})}
             with ExitStack() as stack:
-                _, trainer = prepare(given, None, Lines(), stack)
+                _, trainer = prepare(given, None, stack)
                 with interrupts.noted():
                     trainer.run(interrupts.asked)
             if number := interrupts.asked():

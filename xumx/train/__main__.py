@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import shlex
 import signal
 import sys
@@ -19,6 +18,7 @@ if __name__ == "__main__":  # until there are handlers, Ctrl-C ends without a wo
 from xumx.base.cli import run
 from xumx.base.errors import XumxError, install
 from xumx.base.interrupts import Interrupts, name
+from xumx.base.log import hush_nnabla
 from xumx.base.ranks import Rank
 from xumx.parallel.job import together
 from xumx.train.options import Options
@@ -56,28 +56,19 @@ def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
 
 
 def _check(given: Mapping[str, Any]) -> int:
-    logging.disable(logging.INFO)  # NNabla greets on import
+    hush_nnabla()
     from xumx.train.datasets import check_data
 
-    logging.disable(logging.NOTSET)
     return check_data(given)
 
 
 def _train(given: Mapping[str, Any], world: Any, interrupts: Interrupts) -> int:
-    logging.disable(logging.INFO)  # NNabla greets on import
-    from xumx.base.log import Lines
+    hush_nnabla()
     from xumx.train.start import prepare
 
-    logging.disable(logging.NOTSET)
-    logging.getLogger("nnabla").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
     leads = world is None or world.rank == 0
-    logger, lines = logging.getLogger("xumx"), Lines(prints=leads)
     with ExitStack() as stack:
-        logger.addHandler(lines)
-        logger.propagate = False  # NNabla prints whatever comes to the root
-        stack.callback(setattr, logger, "propagate", True)
-        stack.callback(logger.removeHandler, lines)
-        options, trainer = prepare(given, world, lines, stack)
+        options, trainer = prepare(given, world, stack)
         try:
             with interrupts.noted():
                 results = trainer.run(interrupts.asked)

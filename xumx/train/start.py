@@ -15,7 +15,6 @@ from nnabla.ext_utils import get_extension_context
 
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.files import locked, replacing
-from xumx.base.log import Lines
 from xumx.engines import automatic_context
 from xumx.engines.nnabla import open_context
 from xumx.graph import ops_for
@@ -49,7 +48,7 @@ class Plan(NamedTuple):
         return self.start.config if self.start else self.options.config
 
 
-def prepare(given: Mapping[str, Any], world: Any, lines: Lines, stack: ExitStack) -> tuple[Options, Trainer]:
+def prepare(given: Mapping[str, Any], world: Any, stack: ExitStack) -> tuple[Options, Trainer]:
     """Start a run in three stages, of which none looks back: decide what it is, open its files, build it.
 
     Everything is checked before training begins.
@@ -60,8 +59,6 @@ def prepare(given: Mapping[str, Any], world: Any, lines: Lines, stack: ExitStack
         The options that were given; see :meth:`Options.given`.
     world : mpi4py.MPI.Intracomm or None
         All processes; None for one alone.
-    lines : Lines
-        Where warnings go.
     stack : ExitStack
         Gives the output folder free.
 
@@ -75,7 +72,7 @@ def prepare(given: Mapping[str, Any], world: Any, lines: Lines, stack: ExitStack
     plan = _decide(given, world)
     data, encoders = _open(plan, stack)
     ops = ops_for(plan.device, stock=plan.options.stock_ops)
-    trainer = Trainer(plan.options, data, plan.ranks, plan.device, ops, lines, plan.start, encoders)
+    trainer = Trainer(plan.options, data, plan.ranks, plan.device, ops, plan.start, encoders)
     return plan.options, trainer
 
 

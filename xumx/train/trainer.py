@@ -20,7 +20,6 @@ from nnabla.ext_utils import get_extension_context
 from tqdm import tqdm
 
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.log import Lines
 from xumx.graph import losses, model
 from xumx.graph.losses.adversarial import SCOPE, create_discriminators
 from xumx.graph.losses.features import Encoders
@@ -54,8 +53,6 @@ class Trainer:
         'cpu' or 'cudnn'.
     ops : module
         See :func:`xumx.graph.ops_for`.
-    lines : Lines
-        Where warnings of this process wait for rank 0.
     start : Checkpoint or Weights, optional
         What to resume, or what to start from in place of random weights.
     encoders : list, optional
@@ -76,12 +73,10 @@ class Trainer:
         communicator: Communicator,
         context: str,
         ops: ModuleType,
-        lines: Lines,
         start: Checkpoint | Weights | None = None,
         encoders: Encoders | None = None,
     ) -> None:
         self._options, self._data, self._communicator, self._ops = options, data, communicator, ops
-        self._lines = lines
         self._device, self._context = context, get_extension_context(context, device_id=options.device_id)
         self._config = start.config if start else options.config
         self._output = Path(options.output)
@@ -201,10 +196,7 @@ class Trainer:
         XumxError
             If it cannot be written, or a parameter is no finite number; the one before is kept.
         """
-        found = self._communicator.gather((self._state.rng.bit_generator.state, self._lines.take()))
-        random = [state for state, _ in found]
-        for _, lines in found:
-            self._lines.show(lines)
+        random = self._communicator.gather(self._state.rng.bit_generator.state)
         if self._communicator.rank > 0:
             return
         parameters = {name: p.d for name, p in self._parameters.items()}
@@ -279,9 +271,7 @@ class Trainer:
 
     def _meet(self, values: dict[str, float], due: bool) -> tuple[dict[str, float], bool, int]:
         """After each step: all ranks' mean losses; if rank 0 holds a checkpoint due; if any is to stop."""
-        found = self._communicator.gather((values, due, self._stop(), self._lines.take()))
-        for *_, lines in found:
-            self._lines.show(lines)
+        found = self._communicator.gather((values, due, self._stop()))
         means = {name: sum(theirs[0][name] for theirs in found) / len(found) for name in values}
         return means, found[0][1], max(theirs[2] for theirs in found)
 
