@@ -25,9 +25,8 @@ HEAD = """\
 # Options
 
 Written by `python tools/options.py` from the classes that declare them: `xumx/separation/options.py`,
-`xumx/train/options.py`, `xumx/eval/options.py` and `xumx/study/options.py`. `--help` of a command says the
-same.
-Options of several values take them one after the other. `@FILE` takes options from a file, with `#` comments.
+`xumx/train/options.py`, `xumx/eval/options.py` and `xumx/study/options.py`. A command's `--help`
+says the same. `@FILE` takes options from a file, with `#` comments.
 """
 
 

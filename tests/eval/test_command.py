@@ -229,7 +229,11 @@ def test_a_killed_process_costs_no_other_track(root, tmp_path):
             "--model does nothing with --baseline",
         ),
         (["--root", "{root}", "--estimates", "{tmp}", "--chunk-dur", "0"], 2, "--chunk-dur does nothing"),
-        (["--root", "{root}", *MODEL, "--dataset", "musdb", "--ext", "wav"], 2, "--ext does nothing"),
+        (
+            ["--root", "{root}", *MODEL, "--dataset", "musdb", "--ext", "wav"],
+            2,
+            "--ext is for --dataset trackfolder_fix, not for musdb",
+        ),
         (["--compare", "{tmp}", "{tmp}/x", "--cores", "1"], 2, "--cores does nothing with --compare"),
         (["--compare", "{tmp}", "{tmp}/x", "--evaldir", "scores"], 2, "--evaldir does nothing"),
         (
