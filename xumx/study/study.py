@@ -163,6 +163,11 @@ def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: lis
     text = page.page(
         {**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures, others
     )
+    _write(folder, figures, text)
+
+
+def _write(folder: Path, figures: Mapping[str, Any], text: str) -> None:
+    """Write the pictures and the page."""
     try:
         for name, figure in figures.items():
             with replacing(folder / f"{name}.png") as aside:

@@ -96,20 +96,7 @@ class Trainer:
         judged = [term.label for term in terms if term.loss.adversarial]
         self._seed()
         with self._entered():
-            if isinstance(start, Checkpoint):
-                for name, values in start.parameters.items():
-                    model.set_parameter(name, values)
-            elif start:
-                model.set_weights(start)
-            else:
-                rng = np.random.RandomState(options.seed)
-                model.create_parameters(self._config, rng, **self._state.statistics)
-            if judged and not isinstance(start, Checkpoint):
-                create_discriminators(self._config, np.random.RandomState([options.seed, 1]))
-            self._parameters = nn.get_parameters(grad_only=False)
-            first = communicator.broadcast({name: p.d for name, p in self._parameters.items()})
-            for name, p in self._parameters.items():
-                p.d = first[name]
+            self._parameters = self._begin(start, bool(judged))
             self._separator = {n: p for n, p in self._parameters.items() if not n.startswith(SCOPE)}
             self._solver = S.Adam(options.lr)
             self._solver.set_parameters({n: p for n, p in self._separator.items() if p.need_grad})
@@ -129,6 +116,24 @@ class Trainer:
                 for solver in self._solvers:
                     restore_solver(solver, start)
         self._validation = Validation(data.validation, self._config, ops, terms, communicator, encoders)
+
+    def _begin(self, start: Checkpoint | Weights | None, judged: bool) -> dict[str, nn.Variable]:
+        """Make the parameters, with the values of rank 0 on all of them."""
+        if isinstance(start, Checkpoint):
+            for name, values in start.parameters.items():
+                model.set_parameter(name, values)
+        elif start:
+            model.set_weights(start)
+        else:
+            rng = np.random.RandomState(self._options.seed)
+            model.create_parameters(self._config, rng, **self._state.statistics)
+        if judged and not isinstance(start, Checkpoint):
+            create_discriminators(self._config, np.random.RandomState([self._options.seed, 1]))
+        parameters: dict[str, nn.Variable] = nn.get_parameters(grad_only=False)
+        first = self._communicator.broadcast({name: p.d for name, p in parameters.items()})
+        for name, p in parameters.items():
+            p.d = first[name]
+        return parameters
 
     def run(self, stop: Callable[[], int] | None = None) -> dict[str, Any]:
         """Train to the last epoch or until early stopping; the results in a few numbers.
