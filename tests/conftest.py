@@ -6,6 +6,8 @@ the newest Python has what separating needs.
 
 import importlib.util
 
+import pytest
+
 NEEDS = {
     "nnabla": ["graph", "train", "study", "engines/test_nnabla.py"],
     "soundfile": ["data"],
@@ -22,3 +24,10 @@ collect_ignore_glob = [
     if importlib.util.find_spec(package) is None
     for pattern in patterns
 ]
+
+
+@pytest.fixture
+def terminal(monkeypatch, capfd):
+    """What a terminal gets."""
+    monkeypatch.setattr("xumx.base.console.has_terminal", lambda: True)
+    return capfd

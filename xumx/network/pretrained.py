@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from xumx.base.console import Bar
 from xumx.base.errors import UsageError, WeightsError, XumxError
 from xumx.base.files import aside, replacing
 
@@ -174,7 +175,6 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
     A checkpoint that somebody has put into `folder` by hand saves the download.
     """
     import pooch
-    from tqdm import tqdm
 
     try:
         if os.path.isfile(folder / file.name):
@@ -187,12 +187,10 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
             part = place / file.name
             with (
                 open(part, "wb") as out,
-                # pooch sets the total from the server's answer; a bar of no length counts as none to it.
-                tqdm(
-                    total=1, desc=file.name, unit="B", unit_scale=True, leave=False, disable=not progress
-                ) as bar,
+                # pooch sets the total from the server's answer.
+                Bar(None, file.name, unit="B", scale=True, leave=False, quiet=not progress) as bar,
             ):
-                fetch = pooch.HTTPDownloader(progress and bar, chunk_size=1 << 16, timeout=TIMEOUT)
+                fetch = pooch.HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT)
                 fetch(file.url, out, None)
                 out.flush()
                 os.fsync(out.fileno())  # a power cut must not leave the name without the bytes

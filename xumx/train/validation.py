@@ -9,8 +9,8 @@ from types import ModuleType
 import nnabla as nn
 import numpy as np
 from nnabla.ext_utils import get_extension_context
-from tqdm import tqdm
 
+from xumx.base.console import Bar
 from xumx.base.errors import XumxError
 from xumx.data.pieces import Mixes, Pieces
 from xumx.data.track import Track
@@ -71,9 +71,8 @@ class Validation:
         # Named before there is a piece, as a rank may have none.
         names = ["loss", *losses.labels(self._terms)]
         sums, weight = dict.fromkeys(names, 0.0), 0
-        for piece, sample in tqdm(
-            self._pieces, "validation", unit="piece", leave=False, disable=not progress
-        ):
+        bar = Bar(len(self._pieces), "validation", unit="pieces", leave=False, quiet=not progress)
+        for piece, sample in bar.over(self._pieces):
             if stop():
                 break
             # A track may be too short for a single frame.
