@@ -39,3 +39,10 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Graphs come first: one worker compiles all their functions, which the others then find in a cache."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/graph/"))
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """What a terminal gets."""
+    monkeypatch.setattr("xumx.base.console.has_terminal", lambda: True)
+    return capfd

@@ -33,19 +33,78 @@ def test_a_bar_survives_any_total(monkeypatch, total):
     assert ("100%" in shown) == bool(total), "as much as there turned out to be"
 
 
-def test_elsewhere_a_bar_is_a_line_now_and_then(monkeypatch, capsys):
-    with Bar(100, "songs", unit="songs") as bar:
-        for _ in bar.over(range(50)):
-            pass
-    assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(console, "PERIOD", 0.0)
-    with Bar(100, "songs\x1b", unit="songs") as bar, Bar(None, unit="s") as other, Bar(2) as share:
-        bar.update(2)
-        other.update(3.2)
-        share.update(1)
-    assert capsys.readouterr().err.splitlines() == ["songs\\x1b: 2 of 100 songs", "3 s", "50%"]
-    with Bar(100, quiet=True) as bar:
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when a test says so."""
+    seconds = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_elsewhere_a_bar_is_a_line_a_minute(clock, capsys):
+    with Bar(1000, "tracks\x1b", unit="tracks") as bar:
+        for step in range(1000):
+            clock[0] = 0.2 * step  # 200 s in all
+            bar.note(f"step {step}")
+            bar.update()
+            if step == 500:
+                say("a line of its own")
+    said = capsys.readouterr()
+    assert said.out == "a line of its own\n"
+    lines = said.err.splitlines()
+    assert len(lines) == 4 and "\r" not in said.err and "\x1b" not in said.err, said.err
+    assert lines[0] == "tracks\\x1b:  30% 301/1000 tracks [01:00<02:19, step 300]"
+    assert lines[-1] == "tracks\\x1b: 100% 1000/1000 tracks [03:19<00:00, step 999]"
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        ({"total": None, "unit": "s"}, "8 s [01:01]"),  # no length is known
+        ({"total": 3, "unit": "s"}, "100% 8/8 s [01:01<00:00]"),  # the length was guessed too small
+        ({"total": 10, "unit": "s", "done": 2}, "95% 10/10 s [01:01<00:04]"),
+        ({"total": 15}, "50%"),
+        ({"total": 15, "unit": "B", "scale": True}, "50% 7.50/15.0 B [01:01<01:01]"),
+        ({"total": 8, "quiet": True}, ""),
+    ],
+)
+def test_a_line_of_any_total(clock, capsys, options, line):
+    with Bar(**options) as bar:
+        clock[0] = 61
+        bar.update(7.5)
+    assert capsys.readouterr().err == line + "\n" * bool(line), "and the last comes once"
+
+
+@pytest.mark.parametrize("leave, lines", [(True, ["33%", "100%"]), (False, ["33%"])])
+def test_a_last_line_ends_others(clock, capsys, leave, lines):
+    for _ in Bar(3).over("abc"):
+        pass
+    assert capsys.readouterr() == ("", ""), "short works end in what they print"
+    with Bar(3, leave=leave) as bar:
+        clock[0] = 61
         bar.update()
+        bar.update(2)
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_what_is_iterated_over_comes_through(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert list(Bar(3, "numbers", unit="numbers").over([3, 1, 2])) == [3, 1, 2]
+    assert "numbers: 100%|" in sys.stderr.getvalue() and "3/3 numbers" in sys.stderr.getvalue()
+
+
+def test_a_bar_appears_after_its_delay(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert list(Bar(3, delay=60).over("abc")) == ["a", "b", "c"] and not sys.stderr.getvalue()
+
+
+def test_no_stderr_is_quiet(monkeypatch, capsys):
+    monkeypatch.setattr(console, "PERIOD", 0.0)
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert list(Bar(2).over("ab")) == ["a", "b"]
     assert capsys.readouterr() == ("", "")
 
 

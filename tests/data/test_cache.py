@@ -230,9 +230,9 @@ def test_what_a_killed_run_left_is_removed(tracks: list[Track], tmp_path: Path) 
 
 
 def test_a_bar_shows_how_far_it_is(
-    tracks: list[Track], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tracks: list[Track], tmp_path: Path, terminal: pytest.CaptureFixture[str]
 ) -> None:
     cached(tracks, tmp_path / "cache", progress=True)
-    assert "12/12" in capfd.readouterr().err
+    assert "12/12" in terminal.readouterr().err
     cached(tracks, tmp_path / "cache", progress=True)
-    assert not capfd.readouterr().err
+    assert not terminal.readouterr().err

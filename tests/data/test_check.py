@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -214,8 +212,7 @@ def test_the_command_refuses_in_a_line(
     assert line.startswith("error: ") and named in line
 
 
-def test_a_bar_shows_how_far_it_is(tmp_path: Path) -> None:
+def test_a_bar_shows_how_far_it_is(tmp_path: Path, terminal: pytest.CaptureFixture[str]) -> None:
     root = make_musdb(tmp_path, 2, 2.0, stems=False)
-    command = [sys.executable, "-m", "xumx.train", "--root", str(root), "--is-wav", "--check-data"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert "3/3" in done.stderr
+    main(["--root", str(root), "--is-wav", "--check-data"])
+    assert "3/3" in terminal.readouterr().err

@@ -101,7 +101,7 @@ def test_tracks_are_shared_out(tmp_path):
     command = ("-m", "xumx.eval", "--root", tracks(tmp_path / "musdb"), "--is-wav", "--evaldir", scores)
     code, out, err = mpirun(2, *command, "--baseline", "mixture")
     assert code == 0, err
-    assert out.count("Median over 3 tracks") == 1 and "3/3" in err, err
+    assert out.count("Median over 3 tracks") == 1, err
     assert len(pd.read_csv(scores / "scores.csv")) == 3 * 4 * 2 * 4
     assert sorted(path.name for path in scores.iterdir()) == ["report", "scores.csv", "settings.json", "test"]
     code, out, err = mpirun(2, *command, "--oracle", "irm")

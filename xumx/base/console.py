@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import re
 import sys
@@ -49,36 +50,60 @@ def complain(text: str) -> None:
         _write(text, sys.stderr)
 
 
+def has_terminal() -> bool:
+    """Whether bars can be drawn on stderr."""
+    return sys.stderr.isatty()
+
+
 class Bar:
     """Progress of a long work: a bar on a terminal, elsewhere a line a minute.
 
     Parameters
     ----------
     total : float, optional
-        How much there is to do, if that is known. It grows when more is done.
+        How much there is to do, if that is known. More is shown when more is done.
     label : str
         What is being done.
     unit : str
         Of the amounts; they are not shown without one.
+    done : float
+        How much of it is done already.
     quiet : bool
         Show nothing at all.
     leave : bool
-        Leave the bar on the terminal at the end.
+        Leave the bar on the terminal at the end, or end the lines with one more.
+    delay : float
+        Seconds before the bar appears.
+    scale : bool
+        Show amounts as 1.2M.
     """
 
     def __init__(
-        self, total: float | None, label: str = "", *, unit: str = "", quiet: bool = False, leave: bool = True
+        self,
+        total: float | None,
+        label: str = "",
+        *,
+        unit: str = "",
+        done: float = 0,
+        quiet: bool = False,
+        leave: bool = True,
+        delay: float = 0,
+        scale: bool = False,
     ) -> None:
-        self.done = 0.0
         self.total = total or None
-        self.quiet = quiet
-        self._label, self._unit = printable(label), unit
-        self._said = time.monotonic()
+        self.done = self._before = done
+        self.quiet = quiet or sys.stderr is None or sys.stderr.closed
+        self._label, self._note, self._unit, self._scale = label, "", unit, scale
+        self._began = self._said_at = time.monotonic()
+        self._said: float | None = None if leave else math.inf  # what was done at the last line
         self._bar: Any = None
-        if not quiet and sys.stderr.isatty():
+        if not self.quiet and has_terminal():
             from tqdm import tqdm
 
-            self._bar = tqdm(desc=self._label, total=self.total, leave=leave, bar_format=self._format())
+            self._bar = tqdm(
+                desc=self._prefix(), total=self.total, initial=done, leave=leave, delay=delay,
+                unit_scale=scale, bar_format=self._format(),
+            )  # fmt: skip
 
     def __enter__(self) -> Bar:
         return self
@@ -86,26 +111,41 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the bar."""
         if self._bar is not None:
             self._bar.close()
+        elif self._said not in (None, self.done, math.inf):
+            self._say()
 
     def label(self, text: str) -> None:
         """Say what is being done now."""
-        self._label = printable(text)
+        self._label = text
         if self._bar is not None:
-            self._bar.set_description(self._label)
+            self._bar.set_description_str(self._prefix())
+
+    def note(self, text: str) -> None:
+        """Say how it goes, beside the amounts."""
+        self._note = printable(text)
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._note, refresh=False)
 
     def update(self, step: float = 1) -> None:
         """Count ``step`` more as done."""
         self.done += step
-        if self.total is not None:
-            self.total = max(self.total, self.done)
         if self._bar is not None:
-            self._bar.total, self._bar.bar_format = self.total, self._format()
+            self._bar.total, self._bar.bar_format = self._whole(), self._format()
             self._bar.update(step)
-        elif not self.quiet and time.monotonic() - self._said >= PERIOD:
-            self._said = time.monotonic()
-            complain(str(self))
+        elif not self.quiet and time.monotonic() - self._said_at >= PERIOD:
+            self._say()
+
+    def reset(self) -> None:
+        """Begin anew, as pooch does at the end of a download."""
+        self.done = 0
+        if self._bar is not None:
+            self._bar.reset()
 
     def correct(self, by: float) -> None:
         """Count with so much more, or less, to do than was thought."""
@@ -113,24 +153,43 @@ class Bar:
             self.total = max(self.total + by, self.done)
 
     def over(self, items: Iterable[T]) -> Iterator[T]:
-        """The items, each counted once it has been dealt with."""
-        for item in items:
-            yield item
-            self.update()
+        """The items, each counted once it has been dealt with; the bar ends with them."""
+        with self:
+            for item in items:
+                yield item
+                self.update()
 
     def __str__(self) -> str:
-        if self.total is None:
-            amount = f"{self.done:.0f} {self._unit}"
-        elif self._unit:
-            amount = f"{self.done:.0f} of {self.total:.0f} {self._unit}"
-        else:
-            amount = f"{100 * self.done / self.total:.0f}%"
-        return f"{self._label}: {amount}" if self._label else amount
+        from tqdm import tqdm
+
+        return tqdm.format_meter(
+            self.done,
+            self._whole(),
+            time.monotonic() - self._began,
+            prefix=self._prefix(),
+            initial=self._before,
+            postfix=self._note,
+            unit_scale=self._scale,
+            bar_format=self._format().replace("|{bar}|", ""),
+        ).strip()
+
+    def _say(self) -> None:
+        complain(str(self))
+        self._said_at = time.monotonic()
+        if self._said != math.inf:
+            self._said = self.done
+
+    def _whole(self) -> float | None:
+        return None if self.total is None else max(self.total, self.done)
+
+    def _prefix(self) -> str:
+        return f"{printable(self._label)}: " if self._label else ""
 
     def _format(self) -> str:
+        done, total = ("{n_fmt}", "{total_fmt}") if self._scale else ("{n:.0f}", "{total:.0f}")
         if self.total is None:
-            return f"{{desc}}{{n:.0f}} {self._unit} [{{elapsed}}]"
-        amount = f" {{n:.0f}}/{{total:.0f}} {self._unit} [{{elapsed}}<{{remaining}}]" if self._unit else ""
+            return f"{{desc}}{done} {self._unit} [{{elapsed}}{{postfix}}]"
+        amount = f" {done}/{total} {self._unit} [{{elapsed}}<{{remaining}}{{postfix}}]" if self._unit else ""
         return f"{{desc}}{{percentage:3.0f}}%|{{bar}}|{amount}"
 
 

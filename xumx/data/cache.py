@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from xumx.base.console import Bar
 from xumx.base.cores import threads
 from xumx.base.errors import AudioError, XumxError
 from xumx.base.files import check_room, replacing
 from xumx.base.pools import prefetch
-from xumx.base.progress import bar
 from xumx.data.arrays import mapped
 from xumx.data.recording import ARRAY_SUFFIX, Recording
 from xumx.data.track import Track
@@ -168,8 +168,8 @@ def _build(
 
     with closing(prefetch(build, missing, workers=workers, ahead=workers)) as results:
         quiet = not (progress and missing)
-        shown = bar(results, "decoding into the cache", len(missing), unit="stem", quiet=quiet)
-        return {recording: error for recording, error in zip(missing, shown, strict=True) if error}
+        bar = Bar(len(missing), "decoding into the cache", unit="stems", quiet=quiet)
+        return {copy: error for copy, error in zip(missing, bar.over(results), strict=True) if error}
 
 
 def _compact(audio: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from xumx.audio.samples import BLOCK, averaged, first_non_finite, resampled
+from xumx.base.console import Bar
 from xumx.base.errors import AudioError
 from xumx.base.pools import prefetch
-from xumx.base.progress import bar
 from xumx.data.recording import SHORTAGE, Recording
 from xumx.data.track import MIXTURE, Track, to_channels
 
@@ -102,7 +102,8 @@ def check(
         return _examine(track, channels, summed)
 
     with closing(prefetch(examine, tracks, workers=workers, ahead=workers)) as results:
-        examined = list(bar(results, "reading all data", len(tracks), unit="track", quiet=not progress))
+        bar = Bar(len(tracks), "reading all data", unit="tracks", quiet=not progress)
+        examined = list(bar.over(results))
     problems = [problem for one in examined for problem in one.problems]
     problems += _duplicates(examined[: len(train)], examined[len(train) :])
     return Report({"train": _part(train), "valid": _part(valid)}, problems)

@@ -13,10 +13,10 @@ from typing import Annotated, TypedDict
 from msgspec import Meta
 
 from xumx.base import jsonfile
+from xumx.base.console import Bar
 from xumx.base.errors import AudioError
 from xumx.base.files import replacing
 from xumx.base.pools import prefetch
-from xumx.base.progress import bar
 from xumx.data.recording import Recording, recordings
 
 NAME = "xumx-headers.json"
@@ -92,8 +92,8 @@ def read_headers(
     headers: dict[Path, Recording | AudioError] = {}
     new: dict[str, State] = {}
     with closing(prefetch(examine, paths, workers=workers, ahead=64 * workers)) as results:
-        shown = bar(results, "headers", len(paths), unit="file", leave=False, delay=1, quiet=not progress)
-        for path, (name, found) in zip(paths, shown, strict=True):
+        bar = Bar(len(paths), "headers", unit="files", leave=False, delay=1, quiet=not progress)
+        for path, (name, found) in zip(paths, bar.over(results), strict=True):
             if isinstance(found, AudioError):
                 headers[path] = found
                 continue

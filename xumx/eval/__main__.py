@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from xumx.base.cli import run
+from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, install
 from xumx.base.ranks import speaks
 from xumx.eval.options import EvalOptions
@@ -56,7 +57,8 @@ def _compare(folders: Sequence[str]) -> int:
         names = list(folders)
     if len(set(names)) < len(names):
         raise UsageError("--compare: the same scores are given twice")
-    print(comparison({name: read_table(Path(folder)) for name, folder in zip(names, folders)}), end="")
+    for line in comparison({n: read_table(Path(f)) for n, f in zip(names, folders)}).splitlines():
+        say(line)
     return 0
 
 
@@ -72,7 +74,6 @@ class _Plan(NamedTuple):
 
 def _score(args: EvalOptions, ranks: Communicator) -> int:
     from xumx.base.cores import threads
-    from xumx.base.progress import bar
     from xumx.eval import work as session
     from xumx.eval.options import kept_estimates, make_estimator
     from xumx.eval.work import evaluate_all
@@ -81,9 +82,9 @@ def _score(args: EvalOptions, ranks: Communicator) -> int:
     errors = []
     plan: _Plan = ranks.broadcast(_plan(args) if ranks.rank == 0 else None)
     done = len(plan.tasks) - len(plan.left)
-    with bar(total=len(plan.tasks), initial=done, unit="track", quiet=quiet) as shown:
+    with Bar(len(plan.tasks), unit="tracks", done=done, quiet=quiet) as bar:
         outcomes = evaluate_all(
-            ranks.share(plan.left, lambda task: shown.update()),
+            ranks.share(plan.left, lambda task: bar.update()),
             make_estimator(args),
             plan.members,
             processes=args.cores,
@@ -98,7 +99,7 @@ def _score(args: EvalOptions, ranks: Communicator) -> int:
                     session.check_room(plan.tasks, plan.members, Path(args.evaldir), kept_estimates(args))
                     errors.append(outcome.error)
                     logger.error("%s", outcome.error)
-                shown.update()
+                bar.update()
         told = ranks.gather(errors)
     if ranks.rank:  # the first answers for all
         return 0
@@ -140,8 +141,10 @@ def _report(args: EvalOptions, plan: _Plan, errors: list[str]) -> int:
         others = published.beside(scored, table["target"].unique())
         write_report(folder / "report", table, run_name(args), others)
         if not args.quiet:
-            print(summary(table, run_name(args), others), end="")
-            print(f"\nscores in {folder / TABLE}, report in {folder / 'report'}")
+            for line in summary(table, run_name(args), others).splitlines():
+                say(line)
+            say("")
+            say(f"scores in {folder / TABLE}, report in {folder / 'report'}")
     if len(errors) > 1:  # each has been said
         count = len(plan.tasks) + len(plan.left_out)
         logger.error("%d of %d tracks failed; the others are scored", len(errors), count)

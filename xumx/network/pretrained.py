@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from xumx.base.console import Bar
 from xumx.base.errors import UsageError, WeightsError, XumxError
 from xumx.base.files import aside, replacing
 
@@ -207,7 +208,6 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
     cache cannot read, knows whole digests only (of some the first digits are published), and prints.
     """
     import pooch
-    from tqdm import tqdm
 
     try:
         if os.path.isfile(folder / file.name):
@@ -220,13 +220,11 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
             part = place / file.name
             with (
                 open(part, "wb") as out,
-                # pooch sets the total from the server's answer; a bar of no length counts as none to it.
-                tqdm(
-                    total=1, desc=file.name, unit="B", unit_scale=True, leave=False, disable=not progress
-                ) as bar,
+                # pooch sets the total from the server's answer.
+                Bar(None, file.name, unit="B", scale=True, leave=False, quiet=not progress) as bar,
             ):
                 kind = pooch.DOIDownloader if file.has_doi else pooch.HTTPDownloader
-                kind(progress and bar, chunk_size=1 << 16, timeout=TIMEOUT)(file.url, out, None)
+                kind(bar, chunk_size=1 << 16, timeout=TIMEOUT)(file.url, out, None)
                 out.flush()
                 os.fsync(out.fileno())  # a power cut must not leave the name without the bytes
             _check(file, part)

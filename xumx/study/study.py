@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from xumx.base.console import Bar, say
 from xumx.base.errors import XumxError
 from xumx.base.files import check_room, replacing
 from xumx.base.interrupts import Interrupts
-from xumx.base.progress import bar
 from xumx.data.musdb import SPLITS, musdb_tracks
 from xumx.data.track import Track
 from xumx.eval import published
@@ -25,6 +25,8 @@ from xumx.study import work as training
 from xumx.study.options import StudyOptions
 from xumx.study.plan import Configuration
 from xumx.study.tables import REFERENCE, Key
+
+logger = logging.getLogger(__name__)
 
 
 def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> list[str]:
@@ -57,18 +59,18 @@ def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> li
     items: list[Configuration | str] = [*wanted, *scoring.REFERENCES]
     errors = []
     quiet = args.quiet or ranks.rank > 0  # one bar for all
-    with bar(total=len(items), desc="study", unit="run", quiet=quiet) as shown:
-        for item in ranks.share(items, lambda item: shown.update()):
-            shown.set_postfix_str(str(item))
+    with Bar(len(items), "study", unit="runs", quiet=quiet) as bar:
+        for item in ranks.share(items, lambda item: bar.update()):
+            bar.note(str(item))
             found = _do(item, args, test, interrupts)
             if found:  # of a full disk, the others would say the same
                 check_room("--output", folder, plan.room(wanted, args, test))
             for line in found:
-                shown.write(f"error: {line}", file=sys.stderr)
+                logger.error("%s", line)
             if not found and isinstance(item, Configuration) and not args.quiet:
-                shown.write(_line(item, args, test))
+                say(_line(item, args, test))
             errors += found
-            shown.update()
+            bar.update()
         told = ranks.gather(errors)
     if ranks.rank:  # the first answers for all
         return []

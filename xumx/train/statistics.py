@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xumx.base.console import Bar
 from xumx.base.errors import XumxError
 from xumx.base.files import replacing
-from xumx.base.progress import bar
 from xumx.data.arrays import mapped
 from xumx.data.pieces import Mixes, Pieces
 from xumx.data.track import MIXTURE, Track
@@ -103,17 +103,17 @@ def compute(
     pieces = mixes or Pieces(
         tracks, (), longest, shortest=config.n_fft, channels=config.nb_channels, workers=workers
     )
-    with bar(pieces, "statistics", unit="piece", quiet=not progress, leave=False) as shown:
-        for _, sample in shown:
-            for block in _blocks(sample.mixture, config):
-                magnitude = np.abs(stft(block, config.n_fft, config.n_hop, center=False)).mean(axis=1)
-                # Chan, Golub & LeVeque (1983): two sets' means and squares around them make those of both.
-                count, own = len(magnitude), magnitude.mean(axis=0, dtype=np.float64)
-                delta = own - mean
-                squares += np.square(magnitude - own).sum(axis=0, dtype=np.float64)
-                squares += delta**2 * (frames * count / (frames + count))
-                mean += delta * (count / (frames + count))
-                frames += count
+    bar = Bar(len(pieces), "statistics", unit="pieces", quiet=not progress, leave=False)
+    for _, sample in bar.over(pieces):
+        for block in _blocks(sample.mixture, config):
+            magnitude = np.abs(stft(block, config.n_fft, config.n_hop, center=False)).mean(axis=1)
+            # Chan, Golub & LeVeque (1983): two sets' means and squares around them make those of both.
+            count, own = len(magnitude), magnitude.mean(axis=0, dtype=np.float64)
+            delta = own - mean
+            squares += np.square(magnitude - own).sum(axis=0, dtype=np.float64)
+            squares += delta**2 * (frames * count / (frames + count))
+            mean += delta * (count / (frames + count))
+            frames += count
     if frames == 0:
         raise XumxError("the statistics need a track that can be read, but there is none")
     scale = np.sqrt(squares / frames)

@@ -17,8 +17,8 @@ import nnabla.random
 import nnabla.solvers as S
 import numpy as np
 from nnabla.ext_utils import get_extension_context
-from tqdm import tqdm
 
+from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError
 from xumx.graph import losses, model
 from xumx.graph.losses.adversarial import SCOPE, create_discriminators
@@ -168,7 +168,7 @@ class Trainer:
         )
         leads = ranks.rank == 0
         quiet = options.quiet or not leads
-        epochs = tqdm(total=options.epochs, initial=at.epoch, desc="epochs", unit="epoch", disable=quiet)
+        epochs = Bar(options.epochs, "epochs", unit="epochs", done=at.epoch, quiet=quiet)
         reading = self._adversary.reading() if self._adversary else contextlib.nullcontext()
         with self._entered(), stream, epochs, reading:
             args = fields(options), at.history, ranks.size, self._device
@@ -176,7 +176,7 @@ class Trainer:
             if not quiet:
                 rate = self._state.plateau.rate * self._scale
                 for line in setting(options, self._device, ranks, rate, self._scaling):
-                    epochs.write(line)
+                    say(line)
             while at.epoch < options.epochs and not stopping.over:
                 self._train(stream, quiet)
                 best = None if self.stopped else self._end_epoch(quiet)
@@ -190,7 +190,7 @@ class Trainer:
                     record.update(at.history, self._progress())
                 if not quiet:
                     epochs.update()
-                    epochs.write(line_of(at.history[-1], best))
+                    say(line_of(at.history[-1], best))
         return results(at.history) if at.history else {}
 
     def save(self) -> None:
@@ -226,15 +226,8 @@ class Trainer:
         done = at.samples // batch
         began = saved = time.monotonic()
         before = at.seconds
-        bar = tqdm(
-            total=steps * batch,
-            initial=done * batch,
-            desc=f"epoch {at.epoch + 1}",
-            unit="sample",
-            leave=False,
-            disable=quiet,
-        )
-        with bar:
+        label = f"epoch {at.epoch + 1}"
+        with Bar(steps * batch, label, unit="samples", done=done * batch, leave=False, quiet=quiet) as bar:
             for step in range(done, steps):
                 mixture, targets = stream.next()
                 self._solver.set_learning_rate(self._rate(at.samples + batch))
@@ -245,7 +238,7 @@ class Trainer:
                     at.sums[name] = at.sums.get(name, 0.0) + value * batch
                 at.samples += batch
                 at.seconds = before + time.monotonic() - began
-                bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
+                bar.note(", ".join(f"{name}={value:.4g}" for name, value in values.items()))
                 bar.update(batch)
                 if self.stopped:
                     return

@@ -8,8 +8,8 @@ from types import ModuleType
 
 import nnabla as nn
 import numpy as np
-from tqdm import tqdm
 
+from xumx.base.console import Bar
 from xumx.base.errors import XumxError
 from xumx.data.pieces import Mixes, Piece, Pieces
 from xumx.data.source import Sample
@@ -69,9 +69,8 @@ class Validation:
         # Named before there is a piece, as a rank may have none.
         names = ["loss", *losses.labels(self._terms)]
         sums, weight = dict.fromkeys(names, 0.0), 0
-        for piece, sample in tqdm(
-            self._pieces, "validation", unit="piece", leave=False, disable=not progress
-        ):
+        bar = Bar(len(self._pieces), "validation", unit="pieces", leave=False, quiet=not progress)
+        for piece, sample in bar.over(self._pieces):
             if stop():
                 break
             for name, value in self._values(piece, sample).items():
