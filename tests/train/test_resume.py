@@ -279,7 +279,7 @@ def test_what_nnabla_draws_follows_from_the_seed(wav_root, tmp_path, monkeypatch
     """As the dropout of its LSTM on a GPU, in place of which a function draws here that the CPU has too."""
     lstm = stock_ops.lstm
     monkeypatch.setattr(stock_ops, "lstm", lambda *args, **options: F.dropout(lstm(*args, **options), 0.3))
-    options = ("--epochs", 2, "--stock-ops", "--context", "cpu")
+    options = ("--arch", "umx", "--source", "drums", "--epochs", 2, "--stock-ops", "--context", "cpu")
     first, second, other = (tmp_path / name for name in ("first", "second", "other"))
     train(wav_root, first, *options)
     with monkeypatch.context() as patch:

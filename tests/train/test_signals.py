@@ -17,10 +17,9 @@ import pytest
 from tests.mpi import mpirun
 from tests.train.runs import arguments, assert_same, best, content, load, train
 from xumx.base.interrupts import Interrupts, interrupt
-from xumx.train import checkpoint
+from xumx.train import checkpoint, validation
 from xumx.train.__main__ import main
 from xumx.train.trainer import Trainer
-from xumx.train.validation import Validation
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -60,8 +59,8 @@ MOMENTS: dict[str, tuple[Any, str, int, Callable[[], object]]] = {
     "in a step": (Trainer, "_step", 3, lambda: signal.raise_signal(signal.SIGINT)),
     "in a callback": (Trainer, "_step", 3, in_a_callback),
     "in the last step of an epoch": (Trainer, "_step", 4, lambda: signal.raise_signal(signal.SIGTERM)),
-    "in validation": (Validation, "_graph", 1, lambda: signal.raise_signal(signal.SIGTERM)),
-    "at the last validation": (Validation, "_graph", 4, lambda: signal.raise_signal(signal.SIGINT)),
+    "in validation": (validation, "shortest", 1, lambda: signal.raise_signal(signal.SIGTERM)),
+    "at the last validation": (validation, "shortest", 4, lambda: signal.raise_signal(signal.SIGINT)),
     "at saving": (checkpoint, "save", 1, lambda: signal.raise_signal(signal.SIGTERM)),
 }
 

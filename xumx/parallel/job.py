@@ -26,6 +26,9 @@ from xumx.base.ranks import Rank
 if TYPE_CHECKING:
     from xumx.parallel.communicator import Communicator
 
+_HEARD = 0.2
+"""Seconds in which mpirun reads a line: what it has not read when a rank aborts or is killed, it throws away."""
+
 _TURN = 2.0
 """Seconds by which each rank speaks after the one before: what they all say, rank 0 says for all."""
 
@@ -99,6 +102,7 @@ def _go_on_in_child(rank: Rank) -> None:
             name = signal.Signals(-code).name
             who = f"{rank} (process {child})"
             complain(f"error: {who} was killed by {name}, so all end; what they had finished stays")
+            time.sleep(_HEARD)
             _end_step(rank)
         os.kill(os.getpid(), signal.SIGKILL)  # so that the launcher ends the others
     os._exit(code)
@@ -163,4 +167,5 @@ def _end(rank: Rank, world: Any, error: BaseException) -> None:
         traceback.print_exception(error)
     # Of wrong usage it does not matter whose turn it is.
     complain(f"error: {what if isinstance(error, UsageError) else f'{rank}: {what}'}")
+    time.sleep(_HEARD)
     world.Abort(code)

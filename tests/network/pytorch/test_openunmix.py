@@ -249,7 +249,7 @@ def test_json_that_disagrees(tmp_path: Path, name: str, content: Any, named: str
 def test_json_that_is_none(tmp_path: Path) -> None:
     folder_of_checkpoints(tmp_path / "run")
     (tmp_path / "run" / "separator.json").write_text("{")
-    with pytest.raises(WeightsError, match=r"separator\.json: cannot be read as JSON"):
+    with pytest.raises(WeightsError, match=r"separator\.json: is no JSON"):
         conversion.load(tmp_path / "run")
 
 
