@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xumx.parallel.communicator import Communicator
 
 _HEARD = 0.2
-"""Seconds in which mpirun reads a line: what it has not read when a rank aborts or is killed, it throws away."""
+"""Seconds in which mpirun reads a line: what it has not read when a rank aborts or is killed, it drops."""
 
 _TURN = 2.0
 """Seconds by which each rank speaks after the one before: what they all say, rank 0 says for all."""
