@@ -1,7 +1,7 @@
 """Files of strangers by the thousand: wrong ones of every kind, each read by what reads it in earnest.
 
-    python -m bench.fuzz --count 20000 --seed 1
-    python -m bench.fuzz --kind weights --seed 1 --only 17   # one file again, with its traceback
+    python bench/fuzz.py --count 20000 --seed 1
+    python bench/fuzz.py --kind weights --seed 1 --only 17   # one file again, with its traceback
 
 Readers run in processes with limits of memory and time. A file falls if anything but a result or one line
 comes of it: another exception, a crash, a hang, too much memory, or the opening of any file but itself and
@@ -26,7 +26,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.common import ROOT, clean_environment, table
 
@@ -78,7 +81,7 @@ def main() -> int:
         tallies[kind.name] = _drive(kind.name, args.seed, share, args.keep, traced and not kind.reaches)
         tallies[kind.name].seconds = time.monotonic() - began
         for number, reason in tallies[kind.name].fallen[:20]:
-            again = f"python -m bench.fuzz --kind {kind.name} --seed {args.seed} --only {number}"
+            again = f"python bench/fuzz.py --kind {kind.name} --seed {args.seed} --only {number}"
             print(f"fell: {reason}\n  {again}", flush=True)
     rows = []
     for name, tally in tallies.items():
@@ -219,6 +222,8 @@ def _work(args: argparse.Namespace) -> None:
     source = Source(KINDS[args.kind[0]], folder)
     for which in range(len(source.seeds)):  # what is imported and compiled once
         outcome(source.kind, source.file(which, []))
+    import_module("filelock")  # tries once, in files of its own, what the file system can do
+    tempfile.gettempdir()  # and this whether it can be written
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     tell = os.fdopen(os.dup(1), "w", buffering=1)
