@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from xumx.base.options import Command, Option, declared, flag  # noqa: E402
+from xumx.base.console import flag  # noqa: E402
+from xumx.base.options import Command, Option, declared  # noqa: E402
 from xumx.eval.options import EvalOptions  # noqa: E402
 from xumx.separation.options import SongOptions  # noqa: E402
 from xumx.study.options import PASSED, StudyOptions  # noqa: E402

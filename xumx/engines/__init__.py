@@ -50,11 +50,11 @@ def create(
     XumxError
         If the engine or the GPU is not there.
     """
-    for option, value, known in (("--engine", engine, ENGINES), ("--context", context, CONTEXTS)):
+    for option, value, known in (("`engine`", engine, ENGINES), ("`context`", context, CONTEXTS)):
         if value not in known:
             raise UsageError(f"{option} {value!r}: use one of {', '.join(known)}")
     if engine == "onnx" and context == "cudnn":
-        raise UsageError("--engine onnx runs on the CPU; use --engine nnabla with --context cudnn")
+        raise UsageError("`engine` onnx runs on the CPU; use `engine` nnabla with `context` cudnn")
     if engine == "onnx" or (engine == "auto" and context == "cpu"):
         context = "cpu"
     elif context == "auto":
@@ -62,7 +62,7 @@ def create(
         if problem:
             logger.warning(problem)
     if context == "cpu" and device_id is not None:
-        raise UsageError("--device-id chooses a GPU, but the network runs on the CPU; leave the option out")
+        raise UsageError("`device_id` chooses a GPU, but the network runs on the CPU; leave the option out")
     if engine == "auto":
         engine = "nnabla" if context == "cudnn" else "onnx"
 
@@ -71,7 +71,7 @@ def create(
 
         return OnnxEngine(weights, threads=threads)
     if importlib.util.find_spec("nnabla") is None:
-        raise XumxError("--engine nnabla: NNabla is not installed; it needs Python 3.10 (pip install nnabla)")
+        raise XumxError("`engine` nnabla: NNabla is not installed; it needs Python 3.10 (pip install nnabla)")
     return _nnabla().NnablaEngine(weights, context=context, device_id=device_id or "0")
 
 

@@ -85,8 +85,8 @@ def open_context(context: str, device_id: str) -> nn.Context:
         return get_extension_context(context, device_id=device_id)
     except Exception as error:  # NNabla raises whatever its extension's import did
         raise XumxError(
-            f"--context {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
-            f"{install('gpu')}, or use --context cpu"
+            f"`context` {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
+            f"{install('gpu')}, or use `context` cpu"
         ) from None
 
 

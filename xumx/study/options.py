@@ -65,9 +65,9 @@ class StudyOptions(Command):
         return int(self.training.get("epochs", Options.epochs))
 
     @classmethod
-    def parser(cls) -> Parser:
-        """The parser of the command."""
-        parser = super().parser()
+    def parser(cls, whole: bool = False) -> Parser:
+        """Make the parser of the command, with training's options too."""
+        parser = super().parser(whole)
         group = "as in xumx.train, with its defaults"
         add_options(parser, (replace(declared(Options)[name], group=group) for name in PASSED))
         return parser

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # until there are handlers, Ctrl-C ends without a wo
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from xumx.base.cli import run
+from xumx.base.console import complain, say
 from xumx.base.errors import XumxError, install
 from xumx.base.interrupts import Interrupts, name
 from xumx.base.log import hush_nnabla
@@ -77,11 +78,11 @@ def _train(given: Mapping[str, Any], world: Any, interrupts: Interrupts) -> int:
             raise _first(error) from None
     if number := trainer.stopped or interrupts.number:
         if leads:
-            print(_stopped(number, options, trainer), file=sys.stderr)
+            complain(_stopped(number, options, trainer))
         return 128 + number
     if leads and not options.quiet:
         best = f"epoch {results['best_epoch']} with validation loss {results['best_validation_loss']:.5g}"
-        print(f"best: {best}, in {Path(options.output) / 'best.h5'}")
+        say(f"best: {best}, in {Path(options.output) / 'best.h5'}")
     return 0
 
 

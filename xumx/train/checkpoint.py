@@ -124,7 +124,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises
     ------
-    XumxError
+    WriteError
         If it cannot be written; the one before is still there.
     """
     run = {
@@ -133,19 +133,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "solver_steps": checkpoint.solver_steps,
         "progress": checkpoint.progress,
     }
-    try:
-        with writing(path) as file:
-            # An attribute would end at 64 KiB.
-            file["run"] = json.dumps(run)
-            _write(file, "parameters", checkpoint.parameters)
-            _write(file, "statistics", checkpoint.statistics)
-            for name, states in checkpoint.solver.items():
-                _write(file, f"solver/{name}", states)
-    except OSError as error:
-        kept = "; the one before is kept" if path.exists() else ""
-        raise XumxError(
-            f"{path}: the checkpoint cannot be written ({error.strerror or error}){kept}"
-        ) from None
+    with writing(path) as file:
+        # An attribute would end at 64 KiB.
+        file["run"] = json.dumps(run)
+        _write(file, "parameters", checkpoint.parameters)
+        _write(file, "statistics", checkpoint.statistics)
+        for name, states in checkpoint.solver.items():
+            _write(file, f"solver/{name}", states)
 
 
 def load(path: Path) -> Checkpoint:
@@ -159,7 +153,7 @@ def load(path: Path) -> Checkpoint:
         If the file is broken, or no checkpoint that this version knows.
     """
     if not path.exists():
-        raise UsageError(f"{path}: no such file; --model takes the folder of a run, or weights")
+        raise UsageError(f"{path}: no such file; `model` takes the folder of a run, or weights")
     try:
         with reading(path) as (_, datasets):
             return _checkpoint(datasets)
@@ -167,7 +161,7 @@ def load(path: Path) -> Checkpoint:
         reason = str(error).removeprefix(f"{path}: ")
         raise XumxError(
             f"{path}: is no whole checkpoint ({reason}); a new run can start from the best weights so far: "
-            f"--model {path.with_name('best.h5')} --output NEW"
+            f"`model` {path.with_name('best.h5')} `output` NEW"
         ) from None
 
 

@@ -132,7 +132,7 @@ def _together(options: Options, sources: tuple[str, ...]) -> tuple[tuple[str, ..
     if options.dataset == "trackfolder_var" and options.random_interferer_mix:
         others = tuple(source for source in sources if source not in options.sources)
         if not others:
-            raise UsageError("--random-interferer-mix: the tracks hold nothing but what is to be separated")
+            raise UsageError("`random_interferer_mix`: the tracks hold nothing but what is to be separated")
         return tuple(source for source in sources if source in options.sources), others
     mixed = options.random_track_mix or options.dataset in ("musdb", "sourcefolder")
     return None if mixed else (sources,)
@@ -169,7 +169,7 @@ class Datasets:
         self._progress = not options.quiet and communicator.rank == 0
         ranks = {"rank": communicator.rank, "world": communicator.size}
         needed = shortest(config)
-        for name, seconds in (("--seq-dur", options.seq_dur), ("--valid-dur", options.valid_dur)):
+        for name, seconds in (("`seq_dur`", options.seq_dur), ("`valid_dur`", options.valid_dur)):
             if seconds * config.sample_rate < needed:
                 raise UsageError(
                     f"{name} {seconds:g} is too short for windows of {config.n_fft} samples; "
@@ -178,9 +178,9 @@ class Datasets:
         if not options.root:
             self._preview()
         self._data = open_dataset(options, config, output=options.output, progress=self._progress)
-        self._same(f"--root {self._data.root}", "found", self._data.train, self._data.valid)
+        self._same(f"`root` {self._data.root}", "found", self._data.train, self._data.valid)
         self._train, valid = self._cached(self._data.train), self._cached(self._data.valid)
-        self._same(f"--root {self._data.root}", "could decode", self._train, valid)
+        self._same(f"`root` {self._data.root}", "could decode", self._train, valid)
         self.stream = self._mixes(
             self._train,
             options.seq_dur,
@@ -241,7 +241,7 @@ class Datasets:
     def _unpaired(self, folder: str) -> SampleStream:
         options, stream = self._options, self.stream
         tracks = unpaired_tracks(folder, self._config.sources, self._config.sample_rate)
-        self._same(f"--unpaired {folder}", "found", tracks)
+        self._same(f"`unpaired` {folder}", "found", tracks)
         needed = -(-options.batch_size * stream.world // len(tracks))  # for one batch of each rank
         return SampleStream(
             tracks,
@@ -302,7 +302,7 @@ def check_data(given: Mapping[str, Any]) -> int:
         If there is nothing to read, or the table cannot be written.
     """
     if given.get("model"):
-        raise UsageError("--check-data is for the data of a new run; leave --model out")
+        raise UsageError("`check_data` is for the data of a new run; leave `model` out")
     # A run needs a folder, which is left alone here.
     options = new_run({**given, "output": given.get("output") or "."})
     config = options.config
@@ -345,11 +345,8 @@ def write(path: Path, report: Report) -> None:
     XumxError
         If it cannot be written.
     """
-    try:
-        with replacing(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([Problem._fields, *report.problems])
-    except OSError as error:
-        raise XumxError(f"--check-data {path}: cannot be written ({error.strerror or error})") from None
+    with replacing(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([Problem._fields, *report.problems])
 
 
 def _rates(rates: Mapping[int, int]) -> str:

@@ -42,7 +42,7 @@ def recipe(name: str) -> Path:
     names = sorted(path.stem for path in folder.glob("*.txt"))
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.0) or ["none"]
-        raise UsageError(f"--recipe {name}: there are {', '.join(names)}; did you mean {near[0]}?")
+        raise UsageError(f"`recipe` {name}: there are {', '.join(names)}; did you mean {near[0]}?")
     return folder / f"{name}.txt"
 
 
