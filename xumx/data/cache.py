@@ -1,10 +1,10 @@
 """Decoded recordings on disk, so that drawing a sample is copying from mapped memory.
 
-One ``.npy`` file a recording, whose channels stand one after the other, (channels, samples): 16-bit where
-nothing exceeds full scale, which is exact for 16-bit files and how musdb reads all; float32 for the louder
-ones, so that nothing clips. MUSDB18's ten hours take 32 GB or somewhat more. A file appears under its name
-when it is whole, so that building can be interrupted and goes on where it was. The name follows from path,
-size and time of the recording's file.
+One ``.npy`` file a recording, (samples, channels) as all audio here: 16-bit where nothing exceeds full scale,
+which is exact for 16-bit files and how musdb reads all; float32 for the louder ones, so that nothing clips.
+MUSDB18's ten hours take 32 GB or somewhat more. A file appears under its name when it is whole, so that
+building can be interrupted and goes on where it was. The name follows from path, size and time of the
+recording's file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from xumx.data.track import Track
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Part of the names: a change of the format makes all old files stale."""
 
 LEFTOVER_AGE = 3600.0
@@ -120,7 +120,7 @@ def _missing(folder: Path, copies: Mapping[Recording, Recording]) -> list[Record
     missing, damaged = [], []
     for recording, copy in copies.items():
         try:
-            mapped(copy.path, (copy.channels, copy.samples), np.int16, np.float32)
+            mapped(copy.path, (copy.samples, copy.channels), np.int16, np.float32)
         except FileNotFoundError:
             missing.append(recording)
         except (OSError, ValueError):
@@ -161,7 +161,7 @@ def _build(
             seconds = recording.samples / recording.sample_rate
             return AudioError(f"{recording.path}: there is no memory for the {seconds:.0f} s that it states")
         with replacing(copies[recording].path) as aside:
-            np.save(aside, np.ascontiguousarray(_compact(audio).T))
+            np.save(aside, _compact(audio))
         return None
 
     with closing(prefetch(build, missing, workers=workers, ahead=workers)) as results:
