@@ -23,7 +23,7 @@ from xumx.network.config import ARCHITECTURES
 from xumx.network.weights import parameter_shapes
 from xumx.study.options import SHARED, StudyOptions
 from xumx.train import checkpoint
-from xumx.train.options import OF_THE_LOSS, Options
+from xumx.train.options import OF_THE_LOSS, TrainOptions
 from xumx.train.resolve import new_run
 
 FILE = "study.json"
@@ -181,7 +181,7 @@ def room(every: Iterable[Configuration], args: StudyOptions, tracks: list[Track]
 
 def settings(args: StudyOptions, tracks: list[Track]) -> dict[str, Any]:
     """What all configurations of a study have in common."""
-    values = {**Options.defaults(), **args.training}
+    values = {**TrainOptions.defaults(), **args.training}
     return {
         "root": str(Path(args.root).expanduser().resolve()),
         "test_tracks": len(tracks),

@@ -22,7 +22,7 @@ from xumx.base.interrupts import Interrupts, name
 from xumx.base.log import hush_nnabla
 from xumx.base.ranks import Rank
 from xumx.parallel.job import together
-from xumx.train.options import Options
+from xumx.train.options import TrainOptions
 
 if TYPE_CHECKING:
     from xumx.train.trainer import Trainer
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     # First of all, so that --help and wrong options answer at once.
-    given = Options.given(argv)
+    given = TrainOptions.given(argv)
     for package in ("nnabla", "musdb", "soundfile", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
@@ -58,7 +58,7 @@ def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
 
 def _check(given: Mapping[str, Any]) -> int:
     hush_nnabla()
-    from xumx.train.datasets import check_data
+    from xumx.train.check import check_data
 
     return check_data(given)
 
@@ -86,7 +86,7 @@ def _train(given: Mapping[str, Any], world: Any, interrupts: Interrupts) -> int:
     return 0
 
 
-def _stopped(number: int, options: Options, trainer: Trainer) -> str:
+def _stopped(number: int, options: TrainOptions, trainer: Trainer) -> str:
     """Where a run was when a signal came, and how it goes on."""
     if not trainer.stopped:
         return f"interrupted by {name(number)} when the run was over"

@@ -27,7 +27,7 @@ from xumx.graph.losses.adversarial import discriminator_shapes
 from xumx.graph.model import parameter_name
 from xumx.network.config import ModelConfig
 from xumx.network.weights import parameter_shapes
-from xumx.train.options import Options, fields
+from xumx.train.options import TrainOptions, fields
 from xumx.train.record import versions
 from xumx.train.schedule import EarlyStopping, Plateau
 
@@ -276,14 +276,14 @@ class State:
     before: int = 1
 
     @classmethod
-    def new(cls, options: Options, rank: int, statistics: dict[str, np.ndarray]) -> State:
+    def new(cls, options: TrainOptions, rank: int, statistics: dict[str, np.ndarray]) -> State:
         """Of a run that begins."""
         plateau = Plateau(options.lr, options.lr_decay_gamma, options.lr_decay_patience)
         rng = np.random.default_rng([options.seed, rank])
         return cls(Position(), plateau, EarlyStopping(options.patience), rng, statistics)
 
     @classmethod
-    def resumed(cls, saved: Checkpoint, options: Options, rank: int, size: int) -> State:
+    def resumed(cls, saved: Checkpoint, options: TrainOptions, rank: int, size: int) -> State:
         """Of a run that goes on, with as many processes as before or others.
 
         As many have the random states that they had; others have new ones, which follow from where the run
@@ -301,7 +301,7 @@ class State:
             rng.bit_generator.state = progress["random"][rank]
         return cls(position, plateau, stopping, rng, saved.statistics, len(progress["random"]))
 
-    def progress(self, options: Options, random: Sequence[Any]) -> dict[str, Any]:
+    def progress(self, options: TrainOptions, random: Sequence[Any]) -> dict[str, Any]:
         """For :class:`xumx.train.checkpoint.Checkpoint`; ``random`` has the random state of each rank."""
         return {
             "options": fields(options),

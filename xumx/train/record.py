@@ -18,7 +18,7 @@ from xumx.base.cores import usable_cores
 from xumx.base.files import replacing, writing_to
 from xumx.graph.ops.cpu.base import THREADS
 from xumx.parallel.communicator import Communicator
-from xumx.train.options import Options
+from xumx.train.options import TrainOptions
 from xumx.train.schedule import BATCH
 
 _PACKAGES = ("xumx", "nnabla", "nnabla-ext-cuda120", "numpy", "scipy", "numba", "h5py", "av", "soundfile")
@@ -121,7 +121,9 @@ def _counted(epoch: Mapping[str, Any]) -> dict[str, Any]:
     return {**epoch, **{key: 1 + epoch[key] for key in ("epoch", "best_epoch")}}
 
 
-def setting(options: Options, context: str, ranks: Communicator, rate: float, scaling: str) -> Iterator[str]:
+def setting(
+    options: TrainOptions, context: str, ranks: Communicator, rate: float, scaling: str
+) -> Iterator[str]:
     """Where it computes, what several processes share, and a learning rate that is not the one given."""
     total = options.batch_size * ranks.size
     threads = "1 thread" if THREADS == 1 else f"{THREADS} threads"

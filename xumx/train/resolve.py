@@ -12,26 +12,26 @@ from xumx.data.source import augmentations
 from xumx.data.track import MIXTURE
 from xumx.graph import losses
 from xumx.network.config import SOURCES, ModelConfig
-from xumx.train.options import FIXED, NETWORK, OF_THE_LOSS, STORED, TRACKS, Options
+from xumx.train.options import FIXED, NETWORK, OF_THE_LOSS, STORED, TRACKS, TrainOptions
 
 
-def new_run(given: Mapping[str, Any]) -> Options:
+def new_run(given: Mapping[str, Any]) -> TrainOptions:
     """Options of a run that starts afresh.
 
     Parameters
     ----------
     given : mapping
-        Those that were given, with their values; see :meth:`Options.given`.
+        Those that were given, with their values; see :meth:`TrainOptions.given`.
 
     Raises
     ------
     UsageError
         For an option that is wrong, missing, or would do nothing.
     """
-    return _new({**Options.defaults(), **given}, given)
+    return _new({**TrainOptions.defaults(), **given}, given)
 
 
-def from_weights(given: Mapping[str, Any], config: ModelConfig) -> Options:
+def from_weights(given: Mapping[str, Any], config: ModelConfig) -> TrainOptions:
     """Options of a new run with the architecture of existing weights; see :func:`new_run`.
 
     Raises
@@ -44,12 +44,12 @@ def from_weights(given: Mapping[str, Any], config: ModelConfig) -> Options:
     found["sample_rate"] = config.sample_rate
     if config.independent:
         (found["source"],), found["sources"] = config.sources, None
-    options = _new({**Options.defaults(), **found, **given}, given)
+    options = _new({**TrainOptions.defaults(), **found, **given}, given)
     _same_network(options, config)
     return options
 
 
-def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> Options:
+def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> TrainOptions:
     """Options of a run that goes on: its own, but for those that were given.
 
     Parameters
@@ -57,7 +57,7 @@ def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> Options:
     given : mapping
         See :func:`new_run`; with the run, ``model``.
     stored : mapping
-        The fields of the run's :class:`Options`, as its checkpoint has them.
+        The fields of the run's :class:`TrainOptions`, as its checkpoint has them.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> Options:
                 f"`{name}` {_text(value)}: the run in {given['model']} has {_text(stored[name])}; "
                 "leave it out, or start a new run"
             )
-    Options.check_kind(given, stored["dataset"])
+    TrainOptions.check_kind(given, stored["dataset"])
     return _checked({**stored, **wanted})
 
 
@@ -90,10 +90,10 @@ def _stored(stored: Mapping[str, Any], model: str) -> dict[str, Any]:
     Runs from before there was an option did what is its default now.
     """
     loss = losses.spell(losses.default(stored.get("arch", "")))
-    defaults = {name: value for name, value in Options.defaults().items() if name in STORED}
+    defaults = {name: value for name, value in TrainOptions.defaults().items() if name in STORED}
     stored = {**defaults, "loss": loss, **stored}
     advice = "a new run can start from its weights, best.h5"
-    hints = get_type_hints(Options)
+    hints = get_type_hints(TrainOptions)
     known = {name: hints[name] for name in STORED}
     try:
         check(stored, TypedDict("_Stored", known))  # type: ignore[operator]
@@ -107,8 +107,8 @@ def _stored(stored: Mapping[str, Any], model: str) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
 
 
-def _new(values: dict[str, Any], given: Mapping[str, Any]) -> Options:
-    """Options from values some of which were given, the others to be completed."""
+def _new(values: dict[str, Any], given: Mapping[str, Any]) -> TrainOptions:
+    """TrainOptions from values some of which were given, the others to be completed."""
     if values["umx_train"]:
         if "arch" in given and values["arch"] != "umx":
             raise UsageError(f"`umx_train` means `arch` umx, but `arch` is {values['arch']}; leave one out")
@@ -130,7 +130,7 @@ def _complete_data(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     kind, single = values["dataset"], values["arch"] == "umx"
     if kind != "musdb" and not values["root"]:
         raise UsageError(f"`root` is missing: the folder of the data, which `dataset` {kind} needs")
-    Options.check_kind(given, kind)
+    TrainOptions.check_kind(given, kind)
     if kind == "aligned":
         _of_aligned(values, given, single)
     elif kind == "sourcefolder":
@@ -204,9 +204,9 @@ def _complete_loss(values: dict[str, Any], given: Mapping[str, Any]) -> None:
         values["lr"] = losses.rate(weights)
 
 
-def _checked(values: Mapping[str, Any]) -> Options:
+def _checked(values: Mapping[str, Any]) -> TrainOptions:
     """Options of a run, which go together."""
-    options = Options(**{name: values[name] for name in STORED})
+    options = TrainOptions(**{name: values[name] for name in STORED})
     if options.nhop > 0 and options.nfft % options.nhop:
         # NNabla's inverse STFT, with which a GPU trains, takes no other.
         raise UsageError(f"`nhop` must divide `nfft`, and {options.nfft} is no multiple of {options.nhop}")
@@ -236,7 +236,7 @@ def _check_names(names: tuple[str, ...], kind: str) -> None:
         )
 
 
-def _check_loss(options: Options) -> None:
+def _check_loss(options: TrainOptions) -> None:
     weights = losses.parse(options.loss)
     losses.check(weights, options.sources)
     terms = losses.terms(weights, options.mcoef)
@@ -251,7 +251,7 @@ def _check_loss(options: Options) -> None:
         )
 
 
-def _same_network(options: Options, config: ModelConfig) -> None:
+def _same_network(options: TrainOptions, config: ModelConfig) -> None:
     for name, field in NETWORK.items():
         wanted, found = getattr(options.config, field), getattr(config, field)
         if wanted != found:

@@ -26,7 +26,7 @@ from xumx.parallel.communicator import Communicator
 from xumx.train import checkpoint
 from xumx.train.checkpoint import Checkpoint
 from xumx.train.datasets import Datasets
-from xumx.train.options import Options, fields
+from xumx.train.options import TrainOptions, fields
 from xumx.train.resolve import from_weights, new_run, resumed
 from xumx.train.trainer import BEST, Trainer
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 class Plan(NamedTuple):
     """What a run is, decided for this process: the first stage of a start."""
 
-    options: Options
+    options: TrainOptions
     device: str  # 'cpu' or 'cudnn'
     ranks: Communicator
     start: Checkpoint | Weights | None
@@ -48,7 +48,7 @@ class Plan(NamedTuple):
         return self.start.config if self.start else self.options.config
 
 
-def prepare(given: Mapping[str, Any], world: Any, stack: ExitStack) -> tuple[Options, Trainer]:
+def prepare(given: Mapping[str, Any], world: Any, stack: ExitStack) -> tuple[TrainOptions, Trainer]:
     """Start a run in three stages, of which none looks back: decide what it is, open its files, build it.
 
     Everything is checked before training begins.
@@ -56,7 +56,7 @@ def prepare(given: Mapping[str, Any], world: Any, stack: ExitStack) -> tuple[Opt
     Parameters
     ----------
     given : mapping
-        The options that were given; see :meth:`Options.given`.
+        The options that were given; see :meth:`TrainOptions.given`.
     world : mpi4py.MPI.Intracomm or None
         All processes; None for one alone.
     stack : ExitStack
@@ -145,7 +145,7 @@ def _start(model: str | None) -> tuple[Path, Checkpoint | Weights | None]:
     return Path(model), weights.load(model)
 
 
-def _device(options: Options, given: Collection[str]) -> str:
+def _device(options: TrainOptions, given: Collection[str]) -> str:
     """Where to compute: 'cpu' or 'cudnn'."""
     context = options.context
     if context == "auto":

@@ -32,7 +32,7 @@ from xumx.train.adversary import Adversary
 from xumx.train.checkpoint import Checkpoint, State, restore_solver, solver_arrays
 from xumx.train.datasets import Datasets
 from xumx.train.iterator import StreamIterator
-from xumx.train.options import Options, fields
+from xumx.train.options import TrainOptions, fields
 from xumx.train.record import Record, line_of, results, setting
 from xumx.train.schedule import scale, warmth
 from xumx.train.validation import Validation
@@ -45,7 +45,7 @@ class Trainer:
 
     Parameters
     ----------
-    options : Options
+    options : TrainOptions
         Those of the resumed run if there is one.
     data : Datasets
     communicator : Communicator
@@ -68,7 +68,7 @@ class Trainer:
 
     def __init__(
         self,
-        options: Options,
+        options: TrainOptions,
         data: Datasets,
         communicator: Communicator,
         context: str,
