@@ -108,7 +108,7 @@ def _stored(stored: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def _new(values: dict[str, Any], given: Mapping[str, Any]) -> TrainOptions:
-    """TrainOptions from values some of which were given, the others to be completed."""
+    """Make options of values some of which were given, the others to be completed."""
     if values["umx_train"]:
         if "arch" in given and values["arch"] != "umx":
             raise UsageError(f"`umx_train` means `arch` umx, but `arch` is {values['arch']}; leave one out")
