@@ -46,7 +46,7 @@ class _HelpAll(argparse.Action):
     """Show the help of the whole parser."""
 
     def __init__(self, parser: Callable[[], Parser], **said: Any) -> None:
-        super().__init__(nargs=0, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, **said)
+        super().__init__(nargs=0, default=argparse.SUPPRESS, **said)
         self._whole = parser
 
     def __call__(self, parser: Any, *_: Any) -> None:
@@ -217,7 +217,9 @@ class Command:
                 several = (*values.get(name, ()), *place) if one.nargs else place
                 values[name] = several
             if one.positional and one.required and name not in values:
-                parser.error(f"the following arguments are required: {one.metavar}")
+                several = [name for name in values if declared(cls)[name].nargs == "+"]
+                hint = f"; after {flag(several[-1])}, which takes several, write -- first" if several else ""
+                parser.error(f"the following arguments are required: {one.metavar}{hint}")
         return values
 
     @classmethod
