@@ -16,7 +16,7 @@ def convert_parser() -> Parser:
     parser = Parser(
         prog="python -m xumx.convert",
         description="Convert Open-Unmix's checkpoints and asteroid's X-UMX to .h5 weights, and UMX or joint "
-        f"weights to Open-Unmix's. Needs PyTorch: {install('torch')}.",
+        f"weights to Open-Unmix's, which alone needs PyTorch: {install('torch')}.",
     )
     parser.add_argument(
         "input",

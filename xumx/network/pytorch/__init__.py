@@ -1,4 +1,4 @@
-"""Weights from PyTorch's checkpoints, and to them. PyTorch is imported here alone, when it is needed."""
+"""Weights from PyTorch's checkpoints, which need no PyTorch, and to them, which do."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from xumx.base.errors import UsageError, WeightsError
 from xumx.network.catalogue import SUFFIXES, target_of
 from xumx.network.pytorch import asteroid, openunmix
-from xumx.network.pytorch.checkpoint import pytorch, read
+from xumx.network.pytorch.checkpoint import read
 from xumx.network.weights import Weights, join
 
-__all__ = ["SUFFIXES", "asteroid", "load", "openunmix", "pytorch"]
+__all__ = ["SUFFIXES", "asteroid", "load", "openunmix"]
 
 _OURS = "xumx's weights already; --to openunmix writes PyTorch's from them"
 
@@ -34,8 +34,6 @@ def load(path: Path, *, n_hop: int | None = None, sample_rate: int | None = None
 
     Raises
     ------
-    XumxError
-        Without a PyTorch that loads safely.
     UsageError
         For weights that are xumx's own already.
     WeightsError

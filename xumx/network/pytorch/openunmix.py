@@ -7,18 +7,20 @@ come without the JSON files: shapes tell everything but the hop and the sample r
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from xumx.base import jsonfile
-from xumx.base.errors import UsageError, WeightsError
+from xumx.base.errors import UsageError, WeightsError, XumxError, install
 from xumx.base.files import replacing
 from xumx.network.catalogue import target_of
 from xumx.network.config import ModelConfig
 from xumx.network.pytorch import layout
-from xumx.network.pytorch.checkpoint import State, pytorch, state_dict
+from xumx.network.pytorch.checkpoint import State, state_dict
 from xumx.network.weights import Weights
 
 _IGNORED = r"bn[123]\.num_batches_tracked|stft\.window|transform\.0\.window"
@@ -86,7 +88,7 @@ def save(folder: Path, weights: Weights) -> None:
     WeightsError
         If a file cannot be written.
     """
-    torch, config = pytorch(), weights.config
+    torch, config = _pytorch(), weights.config
     _check(config)
     sizes = {"nfft": config.n_fft, "nhop": config.n_hop, "nb_channels": config.nb_channels}
     try:
@@ -98,6 +100,15 @@ def save(folder: Path, weights: Weights) -> None:
         _write(folder / "separator.json", {**sizes, "sample_rate": config.sample_rate})
     except OSError as error:
         raise WeightsError(f"{folder}: cannot be written ({error.strerror or error})") from None
+
+
+def _pytorch() -> ModuleType:
+    """The package ``torch``, which is imported here alone."""
+    if importlib.util.find_spec("torch") is None:
+        raise XumxError(f"PyTorch, which writes such checkpoints, is not installed: {install('torch')}")
+    import torch
+
+    return torch
 
 
 def _check(config: ModelConfig) -> None:
