@@ -31,7 +31,7 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Call the command that ``argv`` names; its exit code: 0 if all is done, 1 if it failed, 2 for wrong usage."""
+    """Call the command that ``argv`` names; 0 if all is done, 1 if it failed, 2 for wrong usage."""
     if list(sys.argv[1:] if argv is None else argv)[:1] in (["--version"], ["-V"]):
         return run(_version, argv)
     about = "Music source separation: a song goes in; vocals, drums, bass and the rest come out."

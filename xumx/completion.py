@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from xumx.base.cli import run
-from xumx.base.options import Command, option
+from xumx.base.options import Command, declared, option
+
+_SHELLS = ("bash", "zsh", "tcsh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,12 @@ class CompletionOptions(Command):
     EXAMPLES: ClassVar[tuple[str, ...]] = ("bash > ~/.local/share/bash-completion/completions/xumx",)
 
     shell: str = option(
-        "", "bash, zsh or tcsh", metavar="SHELL", choices=("bash", "zsh", "tcsh"), positional=True, required=True
+        "",
+        "bash, zsh or tcsh",
+        metavar="SHELL",
+        choices=("bash", "zsh", "tcsh"),
+        positional=True,
+        required=True,
     )
 
 
@@ -40,8 +47,6 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _tree() -> argparse.ArgumentParser:
     """One parser of all commands, which says where names of files belong."""
-    import shtab
-
     from xumx import __main__
     from xumx.convert import ConvertOptions
     from xumx.demo.options import DemoDataset, DemoSong
@@ -67,8 +72,15 @@ def _tree() -> argparse.ArgumentParser:
                 _add(parts.add_parser(part, help=options.ABOUT), options)
         else:
             _add(parser, known[name])
-    for parser in _all(root):
-        for action in parser._actions:
-            if action.metavar in ("FILE", "DIR", "PATH", "INPUT", "OUTPUT", "AUDIO"):
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
     return root
+
+
+def _add(parser: argparse.ArgumentParser, command: type[Command]) -> None:
+    """Give a parser the options of a command."""
+    import shtab
+
+    for one in declared(command).values():
+        one.add_to(parser)
+    for action in parser._actions:
+        if action.metavar in ("FILE", "DIR", "PATH", "INPUT", "OUTPUT", "AUDIO"):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
