@@ -191,7 +191,10 @@ def main() -> int:
     train = command._train
 
     def changed(*args: Any) -> int:
+        from xumx.train import record
+
         hush_nnabla()
+        record.draw_curve = lambda *_: None  # it takes longer than the steps
         for name in filter(None, sys.argv[1].split(",")):
             globals()[name](setattr)
         return train(*args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,6 +154,21 @@ def test_a_killed_rank_ends_the_job_which_resumes(root, uninterrupted, tmp_path,
     assert_same(content(load(output)), content(load(uninterrupted)))
     assert_same(best(output).parameters, best(uninterrupted).parameters)
     assert not list(output.glob(".*"))
+
+
+def test_ranks_stop_together(root, uninterrupted, tmp_path):
+    """One that got the signal alone, or all of them: a checkpoint from which they go on bit for bit."""
+    for change in ("signalled", "signalled_all"):
+        output = tmp_path / change
+        code, _, err = mpirun(2, *RANK, change, *arguments(root, output, "--epochs", 2, *MORE))
+        assert code == 143 and "Traceback" not in err, err
+        (line,) = re.findall(r"stopped by .*", err)
+        assert line.startswith("stopped by SIGTERM in epoch 1, after 18 samples"), line
+    assert_same(content(load(output)), content(load(tmp_path / "signalled")))
+    code, _, err = mpirun(2, *RANK, "", "--model", output, "--quiet")
+    assert (code, err) == (0, "")
+    assert_same(content(load(output)), content(load(uninterrupted)))
+    assert_same(best(output).parameters, best(uninterrupted).parameters)
 
 
 FAILURES = {

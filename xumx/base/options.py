@@ -117,7 +117,11 @@ class Option:
         if not self.positional:
             said["required"] = self.required
         else:
-            place: dict[str, Any] = {"metavar": self.metavar, "help": told, "nargs": "*" if self.nargs else "?"}
+            place: dict[str, Any] = {
+                "metavar": self.metavar,
+                "help": told,
+                "nargs": "*" if self.nargs else "?",
+            }
             place |= {"choices": self.choices} if self.choices else {}
             group.add_argument(self.name + _PLACE, type=self.type or self.kind, **place)
             said["help"] = argparse.SUPPRESS
