@@ -42,7 +42,7 @@ class ConvertOptions(Command):
         required=True,
     )
     to: str | None = option(
-        None, "write a folder that Open-Unmix loads; .h5 weights if not given", choices=("openunmix",)
+        None, "write a folder that Open-Unmix loads (default: .h5 weights)", choices=("openunmix",)
     )
 
 

@@ -42,7 +42,7 @@ class ExportOptions(Command):
     fp16: bool = _precision(False, "half the size: matrices in half precision, computed in single")
     int8: bool = _precision(False, "smaller and faster: LSTMs and matrices quantised to 8 bits")
     check: str | None = option(
-        None, f"song to try the file on, {SECONDS:g} s from its middle; noise if not given", metavar="AUDIO"
+        None, f"song to try the file on, {SECONDS:g} s from its middle (default: noise)", metavar="AUDIO"
     )
     quiet: bool = option(False, "print errors only", also=("-q",))
 

@@ -179,7 +179,7 @@ def test_a_page_that_is_not_ours_is_not_replaced(song, tmp_path, capfd):
     [
         (["--inputs", "SONG", "--target", "vocals"], 2, "--target"),
         (["--inputs", "SONG", "--chunk", "3"], 2, "--chunk"),
-        ([], 2, "--inputs"),
+        ([], 2, "FILE"),
         (["--inputs", "SONG", "--targets", "vocal"], 2, "vocal"),
         (["--inputs", "SONG", "--chunk-dur", "-1"], 2, "--chunk-dur"),
         (["--inputs", "SONG", "--overlap", "1.0"], 2, "--overlap"),
@@ -259,7 +259,7 @@ def test_a_second_run_on_a_folder(song, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert main(["--inputs", ".", *MODEL, "--quiet"]) == 0
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["song.mp3", "song_x-umx"]
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["separated", "song.mp3"]
 
 
 def test_quiet_says_nothing_of_warnings(tmp_path, capfd):
@@ -405,7 +405,7 @@ def test_stems_that_are_left_out_are_said(song, tmp_path, monkeypatch, capfd):
         assert err == "" and ("4 stems" in out or "8 stems" in out or "16 stems" in out) == (
             out.count("\n") == 3
         )
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["Queen_x-umx", "q_x-umx", "song.mp3", "song_x-umx"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["Queen_x-umx", "separated", "song.mp3"]
 
 
 def test_names_that_are_too_long_are_one_line_each(song, tmp_path, monkeypatch, capfd):
@@ -424,7 +424,7 @@ def test_names_that_are_too_long_are_one_line_each(song, tmp_path, monkeypatch, 
         lines = capfd.readouterr().err.splitlines()
         assert lines[0].startswith("error: ") and long[:200] in lines[0]
         assert len(lines) == (2 if options[-1] == "song.mp3" else 1)
-    assert stems_in(tmp_path / "song_x-umx") == STEMS
+    assert stems_in(tmp_path / "separated" / "x-umx" / "song") == STEMS
 
 
 def test_nnabla_does_not_greet(song, tmp_path):

@@ -72,10 +72,10 @@ class SeparatorOptions(Command):
     umx_infer: bool = _network(False, "insist on UMX weights (xumx tells UMX from X-UMX by itself)")
     engine: str = _network("auto", "what runs the network", choices=("auto", "onnx", "nnabla"))
     context: str = _network("auto", "where to compute", also=("-c",), choices=("auto", "cpu", "cudnn"))
-    device_id: str | None = _network(None, "the GPU, for cudnn; 0 if not given", also=("-d",))
+    device_id: str | None = _network(None, "the GPU, for cudnn (default: 0)", also=("-d",))
 
     targets: tuple[str, ...] | None = _separation(
-        None, "stems to write; all if not given", metavar="STEM", basic=True
+        None, "stems to write (default: all)", metavar="STEM", basic=True
     )
     two_stems: str | None = _separation(
         None, "write this stem and no_<stem>, the song without it", metavar="STEM", basic=True
@@ -92,7 +92,7 @@ class SeparatorOptions(Command):
     alpha: float = _separation(1.0, "exponent of the magnitudes in the ratio mask")
     chunk_dur: float = _separation(10.0, "length of a chunk; 0: the whole song at once", metavar="SECONDS")
     overlap: float | None = _separation(
-        None, "of a chunk, shared with the next; 0.05 if not given", metavar="FRACTION"
+        None, "of a chunk, shared with the next (default: 0.05)", metavar="FRACTION"
     )
 
     def separator(self) -> dict[str, Any]:
@@ -126,11 +126,11 @@ class SongOptions(SeparatorOptions):
     )
     start: float = option(0.0, "where to begin in the song", metavar="SECONDS", basic=True)
     duration: float | None = option(
-        None, "how much to separate; all if not given", metavar="SECONDS", basic=True
+        None, "how much to separate (default: all)", metavar="SECONDS", basic=True
     )
     audio_track: int | None = option(
         None,
-        "which audio track of films and the like, counted from 0; the default one if not given",
+        "which audio track of films and the like, counted from 0 (default: the default one)",
         metavar="N",
     )
     skip_done: bool = option(False, "leave out songs whose stems are there already, made by the same request")
