@@ -51,9 +51,8 @@ def boxes(tracks: pd.DataFrame, arch: str, order: Sequence[str]) -> Figure:
         axes.grid(axis="y", alpha=0.3)
     kinds = [(f"{arch}, trained with this loss", "C0"), ("no network", "0.5")]
     marks = [Patch(facecolor=colour, alpha=0.3, edgecolor=colour, label=label) for label, colour in kinds]
-    figure.legend(
-        handles=marks if len(both) > len(names) else marks[:1], loc="outside upper left", fontsize=8
-    )
+    marks = marks if len(both) > len(names) else marks[:1]
+    figure.legend(handles=marks, loc="outside upper left", fontsize=8)
     grid[-1].set_xlabel("box: quartiles over tracks; line: median", fontsize=8)
     grid[-1].set_xticks(range(len(both)), [name for _, name, _ in both], rotation=60, ha="right", fontsize=8)
     return figure
