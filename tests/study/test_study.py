@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.eval.alone import in_this_process
 from tests.study.studies import study
 from tests.train.runs import assert_same, best
 from xumx.base.errors import XumxError
@@ -70,6 +71,7 @@ def test_scores_are_those_of_the_command_that_the_page_prints(
     printed = [line.strip() for line in page.splitlines() if "-m xumx.eval " in line]
     assert len(printed) == 2, "one an architecture"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("xumx.eval.work.evaluate_all", in_this_process)
     for command in printed:
         argv = shlex.split(command)[3:]
         assert evaluate([*argv, "--quiet"]) == 0
