@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from tests.eval.alone import in_this_process
 from tests.study.studies import study
 from tests.train.runs import assert_same, best
 from xumx.base.errors import XumxError
 from xumx.eval.scores import read_scores
-from xumx.study import plan
+from xumx.study import pictures, plan
 from xumx.study import work as training
 from xumx.study.__main__ import main
 from xumx.study.options import StudyOptions
@@ -27,7 +28,10 @@ from xumx.train.trainer import Trainer
 
 
 @pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> Path:
+def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """To be changed, without its pictures, which `finished` has: they would take most of the time."""
+    for name in ("boxes", "curves", "heat_map"):
+        monkeypatch.setattr(pictures, name, lambda *_: Figure((1, 1)))
     return Path(shutil.copytree(finished, tmp_path / "study"))
 
 
