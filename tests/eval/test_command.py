@@ -190,9 +190,10 @@ main(sys.argv[1:])
 """Scores tracks, and is killed when it has the first one."""
 
 
+@pytest.mark.usefixtures("alone")
 def test_resume_after_a_kill(root, tmp_path):
     scores = tmp_path / "scores"
-    options = [*data(root), "--baseline", "mixture", "--evaldir", str(scores), "--cores", "1"]
+    options = [*data(root), "--baseline", "mixture", "--evaldir", str(scores), "--cores", "1", "--fast"]
     ended = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, env=ENV)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     (done,) = scores.glob("test/*.json")
