@@ -78,6 +78,7 @@ def test_scores_of_two_processes(root, floor):
     assert sorted(p.name for p in floor.iterdir()) == ["report", "scores.csv", "settings.json", "test"]
 
 
+@pytest.mark.usefixtures("alone")
 def test_resume(root, floor, capfd):
     command = [*data(root), "--baseline", "mixture", "--evaldir", str(floor)]
     files = {name: floor / "test" / f"{name}.json" for name in NAMES}
@@ -94,6 +95,7 @@ def test_resume(root, floor, capfd):
     assert "holds other scores (estimates 'mixture', now 'irm')" in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_joint_network_is_scored(root, tmp_path, capfd):
     model = tmp_path / "joint.h5"
     save(model, random_weights(small_config(arch="joint")))
@@ -107,6 +109,7 @@ def test_a_joint_network_is_scored(root, tmp_path, capfd):
     assert len(table) == 4 * 2 * 4 and table["score"].notna().all()
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_network_and_its_folder(root, tmp_path, capfd):
     """What is scored while separating is scored alike from the kept files, and forced anew."""
     small = tmp_path / "musdb"
@@ -141,6 +144,7 @@ def test_a_network_and_its_folder(root, tmp_path, capfd):
     assert "| vocals SDR |" in capfd.readouterr().out
 
 
+@pytest.mark.usefixtures("alone")
 def test_tracks_that_fail_are_named_and_the_others_scored(root, tmp_path, capfd):
     estimates = tmp_path / "estimates"
     for track in NAMES:
@@ -186,9 +190,10 @@ main(sys.argv[1:])
 """Scores tracks, and is killed when it has the first one."""
 
 
+@pytest.mark.usefixtures("alone")
 def test_resume_after_a_kill(root, tmp_path):
     scores = tmp_path / "scores"
-    options = [*data(root), "--baseline", "mixture", "--evaldir", str(scores), "--cores", "1"]
+    options = [*data(root), "--baseline", "mixture", "--evaldir", str(scores), "--cores", "1", "--fast"]
     ended = subprocess.run([sys.executable, "-c", KILLED, *options], capture_output=True, env=ENV)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     (done,) = scores.glob("test/*.json")

@@ -141,13 +141,12 @@ def small_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_full_disk(wav_root, tmp_path, capsys, request):
-    output = tmp_path / "run"
-    train(wav_root, output)
+def test_full_disk(uninterrupted, tmp_path, capsys, request):
+    output = Path(shutil.copytree(uninterrupted, tmp_path / "run"))
     before = (output / checkpoint.NAME).read_bytes()
     assert len(before) > 100_000
     request.getfixturevalue("small_disk")
-    assert main(["--model", str(output), "--epochs", "2", "--quiet"]) == 1
+    assert main(["--model", str(output), "--epochs", "4", "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and str(output) in line and "cannot be written" in line
     assert (output / checkpoint.NAME).read_bytes() == before
@@ -243,9 +242,10 @@ def test_checkpoints_whose_arrays_do_not_fit(uninterrupted, tmp_path, capsys, gr
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_no_number_stops_the_run_and_keeps_the_checkpoint(wav_root, tmp_path, monkeypatch, capsys, value):
-    output = tmp_path / "run"
-    train(wav_root, output)
+def test_no_number_stops_the_run_and_keeps_the_checkpoint(
+    uninterrupted, tmp_path, monkeypatch, capsys, value
+):
+    output = Path(shutil.copytree(uninterrupted, tmp_path / "run"))
     before = (output / checkpoint.NAME).read_bytes()
     forward, calls = Objective.forward, iter(range(3))
 
@@ -254,11 +254,11 @@ def test_no_number_stops_the_run_and_keeps_the_checkpoint(wav_root, tmp_path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "forward", poisoned)
-        assert main(["--model", str(output), "--epochs", "2", "--quiet"]) == 1
+        assert main(["--model", str(output), "--epochs", "4", "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "diverged in epoch 2" in line and str(output / checkpoint.NAME) in line and "--lr" in line
+    assert "diverged in epoch 4" in line and str(output / checkpoint.NAME) in line and "--lr" in line
     assert (output / checkpoint.NAME).read_bytes() == before
-    assert main(["--model", str(output), "--epochs", "2", "--lr", "1e-4", "--quiet"]) == 0
+    assert main(["--model", str(output), "--epochs", "4", "--lr", "1e-4", "--quiet"]) == 0
     assert load(output).progress["position"]["history"][-1]["learning_rate"] == 1e-4
 
 
