@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -69,7 +68,7 @@ def _separate(args: SongOptions, ranks: Communicator) -> int:
     separator = ranks.after_first(lambda: Separator(**args.separator(), show_download=not quiet))
     if args.umx_infer and not separator.config.independent:
         raise UsageError(
-            f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
+            f"--umx-infer: {args.model[0]} is no UMX but {separator.config.arch}; leave the option out"
         )
     with kept(found.songs) as (songs, problems):
         console.names |= {str(song.file): str(song.name) for song in songs}  # of a pipe they differ
@@ -93,8 +92,7 @@ def _separate_all(
     from xumx.separation.naming import names_one
 
     quiet = args.quiet or ranks.rank > 0  # one bar for all
-    model = os.path.basename(os.path.abspath(args.model))
-    model = model if os.path.isdir(args.model) else Path(model).stem
+    model = args.name
     names = [song.name for song in songs]
     plans = output.paths(names, separator.stems, model, several=not names_one(args.inputs))
     pages, entrance = output.pages(names, plans)

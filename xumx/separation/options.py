@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from xumx.base import jsonfile
@@ -36,9 +38,17 @@ def _bitrate(text: str) -> int:
 class SeparatorOptions(Command):
     """Options of every command that separates: what a :class:`~xumx.separation.separator.Separator` takes."""
 
-    model: str = _network(
-        "x-umx",
-        "name of published weights, a weights file (.h5), or a folder of UMX files (<source>.h5)",
+    model: tuple[str, ...] = _network(
+        ("x-umx",),
+        "name of published weights, a weights file (.h5), or a folder of UMX files (<source>.h5); of several "
+        "networks, the mean estimate counts",
+        metavar="MODEL",
+    )
+    weights: tuple[str, ...] | None = _network(
+        None,
+        "how much each of several networks counts: MODEL=NUMBER each, or a file that xumx.eval --fit-weights "
+        "wrote; all the same if not given",
+        metavar="WEIGHT",
     )
     model_dir: str | None = _network(None, "folder of downloaded weights; also XUMX_HOME", metavar="DIR")
     umx_infer: bool = _network(False, "insist on UMX weights (xumx tells UMX from X-UMX by itself)")
@@ -68,7 +78,19 @@ class SeparatorOptions(Command):
     def separator(self) -> dict[str, Any]:
         """What a :class:`~xumx.separation.separator.Separator` takes of these options."""
         names = (field.name for field in dataclasses.fields(SeparatorOptions))
-        return {name: getattr(self, name) for name in names if name != "umx_infer"}
+        values = {name: getattr(self, name) for name in names if name not in ("umx_infer", "weights")}
+        values["model"] = self.model[0] if len(self.model) == 1 else self.model
+        if self.weights is not None:
+            from xumx.separation.blend import read_weights  # imports the numerics
+
+            values["weights"] = read_weights(self.weights)
+        return values
+
+    @property
+    def name(self) -> str:
+        """What folders and pages call the networks: ``x-umx+umxl``, or ``best`` of ``runs/a/best.h5``."""
+        paths = [os.path.abspath(model) for model in self.model]
+        return "+".join(os.path.basename(p) if os.path.isdir(p) else Path(p).stem for p in paths)
 
 
 @dataclass(frozen=True, kw_only=True)

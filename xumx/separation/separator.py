@@ -20,6 +20,7 @@ from xumx.base.pools import prefetch
 from xumx.network import pretrained
 from xumx.network import weights as weights_file
 from xumx.network.weights import Weights
+from xumx.separation.blend import Blend, Model, Shares
 from xumx.separation.stems import chosen
 from xumx.signal.overlap_add import blend, split
 from xumx.signal.stft import istft, stft
@@ -38,6 +39,7 @@ Progress = Callable[[float, float], None]
 class Options(TypedDict, total=False):
     """What a :class:`Separator` takes beside the network and its targets, for type checkers."""
 
+    weights: Shares | None
     two_stems: str | None
     aggregate: Mapping[str, Sequence[str]] | None
     residual_model: bool
@@ -62,8 +64,9 @@ class Separator:
 
     Parameters
     ----------
-    model : str, path or Weights
-        Name of published weights, a weights file, a folder of UMX files, or loaded weights.
+    model : str, path or Weights, or a sequence of them
+        Name of published weights, a weights file, a folder of UMX files, or loaded weights. Of several
+        networks the magnitudes are averaged, see :class:`xumx.separation.blend.Blend`.
     targets : sequence of str, optional
         Stems to return, in this order; all by default. The others still take part in the filter.
     two_stems : str, optional
@@ -84,6 +87,10 @@ class Separator:
         Seconds a chunk; 0 takes the whole signal at once, in memory that grows with it.
     overlap : float, optional
         Fraction of a chunk that it shares with the next, 0 up to less than 1; 0.05 if not given.
+    weights : mapping, optional
+        How much each of several networks counts, by its name or path: a number, or one a source, see
+        :func:`xumx.separation.blend.shares`. Loaded weights are called ``network 1`` and so on, by their
+        place. All count the same if not given.
     engine, context, device_id
         See :func:`xumx.engines.create`.
     model_dir : path, optional
@@ -96,6 +103,9 @@ class Separator:
     Attributes
     ----------
     config : ModelConfig
+        Of the first network.
+    networks : tuple of str
+        Names of the networks, as they were given.
     stems : tuple of str
         Names of what comes out, in order.
 
@@ -109,9 +119,10 @@ class Separator:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Weights = "x-umx",
+        model: Model | Sequence[Model] = "x-umx",
         *,
         targets: Sequence[str] | None = None,
+        weights: Shares | None = None,
         two_stems: str | None = None,
         aggregate: Mapping[str, Sequence[str]] | None = None,
         residual_model: bool = False,
@@ -141,9 +152,26 @@ class Separator:
             raise UsageError(f"threads must be at least 1, not {threads}")
         # The filter's compiled code takes a while to load, and longer to compile the first time.
         threading.Thread(target=_load_filter, daemon=True).start()
-        if not isinstance(model, Weights):
-            model = weights_file.load(pretrained.resolve(model, model_dir=model_dir, progress=show_download))
-        self.config = model.config
+        threads = threads or cores.threads()
+        # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
+        self._workers = min(threads, 2) if chunk_dur else 1
+        self._threads = max(threads // self._workers, 1)
+        make = functools.partial(
+            engines.create, engine=engine, context=context, device_id=device_id, threads=self._threads
+        )
+        fetch = functools.partial(pretrained.resolve, model_dir=model_dir, progress=show_download)
+        models = _models(model)
+        if weights is not None and len(models) == 1:
+            raise UsageError("weights are for several networks, and there is one: leave them out")
+        found = [one if isinstance(one, Weights) else fetch(one) for one in models]
+        self._networks = Blend(
+            [_name(one, place) for place, one in enumerate(models, 1)],
+            (one if isinstance(one, Weights) else weights_file.load(one) for one in found),
+            make,
+            weights,
+            threads=self._threads,
+        )
+        self.config, self.networks = self._networks.config, self._networks.names
         self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
         self._filter["residual"] = residual_model or len(self.config.sources) == 1
         self._outputs = chosen(self._estimated(), targets, two_stems, aggregate)
@@ -152,13 +180,8 @@ class Separator:
         rate = self.config.sample_rate
         self._length = max(round(chunk_dur * rate), self.config.n_fft) if chunk_dur else sys.maxsize
         self._overlap = min(round(overlap * self._length), self._length - 1) if chunk_dur else 0
-        # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
-        threads = threads or cores.threads()
-        self._workers = min(threads, 2) if chunk_dur else 1
-        self._threads = max(threads // self._workers, 1)
         self._filtering = threading.Lock()
         self._memory = np.empty(0, np.complex64)
-        self._engine = engines.create(model, engine, context, device_id=device_id, threads=self._threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(type(self), **self._given), ()
@@ -167,9 +190,13 @@ class Separator:
         """The call that makes it, less what is left at its default."""
         defaults = {name: p.default for name, p in inspect.signature(Separator).parameters.items()}
         options = [f"{n}={v!r}" for n, v in self._given.items() if n != "model" and v != defaults[n]]
-        model = self._given["model"]
-        shown = f"<weights of {self.config.arch}>" if isinstance(model, Weights) else repr(os.fspath(model))
-        return f"{type(self).__name__}({', '.join([shown, *options])})"
+        given = self._given["model"]
+        shown = [
+            f"<weights of {self.config.arch}>" if isinstance(one, Weights) else repr(os.fspath(one))
+            for one in _models(given)
+        ]
+        model = shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
+        return f"{type(self).__name__}({', '.join([model, *options])})"
 
     def __call__(
         self, audio: np.ndarray, rate: int | None = None, *, progress: Progress | None = None
@@ -242,6 +269,22 @@ class Separator:
         for piece in stems:
             yield dict(zip(self.stems, piece, strict=True))
 
+    def magnitudes(self, mixture: np.ndarray) -> np.ndarray:
+        """Estimate with each network apart what :class:`xumx.eval.fit.Sums` compares with the truth.
+
+        Parameters
+        ----------
+        mixture : float32 array (samples, channels)
+            At the network's sample rate, with its number of channels.
+
+        Returns
+        -------
+        float32 array (networks, sources, frames, channels, bins)
+            In the STFT and the order of sources of the first network.
+        """
+        spectrogram = stft(mixture, self.config.n_fft, self.config.n_hop, threads=self._threads)
+        return np.stack(list(self._networks.each(mixture, spectrogram)))
+
     def _checked(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         samples = 0
         for array in blocks:
@@ -263,7 +306,7 @@ class Separator:
         """(samples, channels) of one chunk to (stems, samples, channels)."""
         size = self.config.n_fft, self.config.n_hop
         spectrogram = stft(mixture, *size, threads=self._threads)
-        estimate = self._engine(np.abs(spectrogram)[:, None])[:, :, 0]
+        estimate = self._networks(mixture, spectrogram)
         # One chunk at a time, in memory that stays: the filter is short, and its result is the largest array.
         with self._filtering:
             size_of_all = len(self._estimated()) * spectrogram.size
@@ -296,7 +339,7 @@ def separate(
     audio: np.ndarray,
     rate: int,
     *,
-    model: str | os.PathLike[str] | Weights = "x-umx",
+    model: Model | Sequence[Model] = "x-umx",
     targets: Sequence[str] | None = None,
     progress: Progress | None = None,
     **options: Unpack[Options],
@@ -326,6 +369,17 @@ def separate(
     True
     """
     return Separator(model, targets=targets, **options)(audio, rate, progress=progress)
+
+
+def _models(model: Model | Sequence[Model]) -> Sequence[Model]:
+    models = [model] if isinstance(model, (str, os.PathLike, Weights)) else list(model)
+    if not models:
+        raise UsageError("model names no network")
+    return models
+
+
+def _name(model: Model, place: int) -> str:
+    return f"network {place}" if isinstance(model, Weights) else os.fspath(model)
 
 
 def _load_filter() -> None:
