@@ -22,6 +22,7 @@ from xumx.base.errors import UsageError
 from xumx.engines.base import Engine
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
+from xumx.separation.level import Meter, trained_level
 from xumx.signal.stft import istft, stft
 
 Model: TypeAlias = Union[str, "os.PathLike[str]", Weights]
@@ -36,6 +37,8 @@ class _Member(NamedTuple):
     engine: Engine
     order: list[int] | None
     """Where the sources of the first network stand in this one; None where they stand alike."""
+    level: float
+    """See :func:`xumx.separation.level.trained_level`."""
 
 
 class Blend:
@@ -90,12 +93,18 @@ class Blend:
                 self.config = network.config
                 self.shares = shares(names, self.config.sources, weights)
             order = _order(names[0], self.config, name, network.config)
-            self._members.append(_Member(name, make(network), order))
+            self._members.append(_Member(name, make(network), order, trained_level(network)))
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def __call__(self, mixture: np.ndarray, spectrogram: np.ndarray) -> np.ndarray:
+    def meters(self) -> list[Meter]:
+        """Make what measures a song for each network."""
+        return [Meter(member.engine.config, member.level) for member in self._members]
+
+    def __call__(
+        self, mixture: np.ndarray, spectrogram: np.ndarray, gains: Sequence[float] | None = None
+    ) -> np.ndarray:
         """Estimate the sources' magnitudes.
 
         Parameters
@@ -103,26 +112,35 @@ class Blend:
         mixture : float32 array (samples, channels)
         spectrogram : complex64 array (frames, channels, bins)
             Of the mixture, in the first network's STFT.
+        gains : sequence of float, optional
+            With which each network sees the mixture; its estimates come without them.
 
         Returns
         -------
         float32 array (sources, frames, channels, bins)
         """
         total: np.ndarray | None = None
-        for estimate, share in zip(self.each(mixture, spectrogram), self.shares, strict=True):
+        for estimate, share in zip(self.each(mixture, spectrogram, gains), self.shares, strict=True):
             if len(self) > 1:
                 estimate *= share[:, None, None, None]
             total = estimate if total is None else np.add(total, estimate, out=total)
         assert total is not None
         return total
 
-    def each(self, mixture: np.ndarray, spectrogram: np.ndarray) -> Iterator[np.ndarray]:
+    def each(
+        self, mixture: np.ndarray, spectrogram: np.ndarray, gains: Sequence[float] | None = None
+    ) -> Iterator[np.ndarray]:
         """Estimate with one network after the other: a result like that of a call for each."""
         size = self.config.n_fft, self.config.n_hop
-        for member in self._members:
+        for member, gain in zip(self._members, gains or [1.0] * len(self), strict=True):
             own = member.engine.config.n_fft, member.engine.config.n_hop
             x = spectrogram if own == size else stft(mixture, *own, threads=self._threads)
-            estimate = member.engine(np.abs(x)[:, None])[:, :, 0]
+            magnitude = np.abs(x)[:, None]
+            if gain != 1:
+                magnitude *= np.float32(gain)
+            estimate = member.engine(magnitude)[:, :, 0]
+            if gain != 1:
+                estimate /= np.float32(gain)
             if own != size:
                 estimate = self._moved(estimate, x, own, len(mixture))
             yield estimate if member.order is None else estimate[member.order]

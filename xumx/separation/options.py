@@ -70,6 +70,11 @@ class SeparatorOptions(Command):
     niter: int = _separation(1, "iterations of the EM Wiener filter")
     softmask: bool = _separation(False, "start the filter from a ratio mask")
     alpha: float = _separation(1.0, "exponent of the magnitudes in the ratio mask")
+    level: str = _separation(
+        "auto",
+        "whether networks see songs that are much quieter than what they were trained on at its level",
+        choices=("auto", "as-is"),
+    )
     chunk_dur: float = _separation(10.0, "length of a chunk; 0: the whole song at once", metavar="SECONDS")
     overlap: float | None = _separation(
         None, "of a chunk, shared with the next; 0.05 if not given", metavar="FRACTION"

@@ -21,6 +21,7 @@ from xumx.network import pretrained
 from xumx.network import weights as weights_file
 from xumx.network.weights import Weights
 from xumx.separation.blend import Blend, Model, Shares
+from xumx.separation.level import LEVELS
 from xumx.separation.stems import chosen
 from xumx.signal.overlap_add import blend, split
 from xumx.signal.stft import istft, stft
@@ -46,6 +47,7 @@ class Options(TypedDict, total=False):
     niter: int
     softmask: bool
     alpha: float
+    level: str
     chunk_dur: float
     overlap: float | None
     engine: str
@@ -83,6 +85,9 @@ class Separator:
         Start from the ratio mask of the magnitudes instead.
     alpha : float
         Exponent of the magnitudes in that mask.
+    level : 'auto' or 'as-is'
+        'auto' lets a network see songs that are much quieter than what it was trained on at its own level,
+        see :mod:`xumx.separation.level`; others as they are. 'as-is' does so with all.
     chunk_dur : float
         Seconds a chunk; 0 takes the whole signal at once, in memory that grows with it.
     overlap : float, optional
@@ -129,6 +134,7 @@ class Separator:
         niter: int = 1,
         softmask: bool = False,
         alpha: float = 1.0,
+        level: str = "auto",
         chunk_dur: float = 10.0,
         overlap: float | None = None,
         engine: str = "auto",
@@ -148,6 +154,9 @@ class Separator:
         if not 0 <= overlap < 1:
             raise UsageError(f"--overlap must be at least 0 and below 1, not {overlap}")
         check_filter(niter, softmask, alpha)
+        if level not in LEVELS:
+            raise UsageError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+        self._level = level
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
         # The filter's compiled code takes a while to load, and longer to compile the first time.
@@ -263,7 +272,11 @@ class Separator:
             For audio without samples or with values that are not finite.
         """
         hop = self._length - self._overlap
-        chunks = split(self._checked(blocks), self._length, hop)
+        meters = self._networks.meters() if self._level == "auto" else None
+        chunks = (
+            (start, chunk, None if meters is None else [meter.gain(chunk) for meter in meters])
+            for start, chunk in split(self._checked(blocks), self._length, hop)
+        )
         separated = prefetch(self._separate_at, chunks, workers=self._workers, ahead=self._workers)
         stems = blend(separated, hop, self._overlap)
         for piece in stems:
@@ -298,15 +311,15 @@ class Separator:
         if not samples:
             raise AudioError("the audio holds no samples")
 
-    def _separate_at(self, item: tuple[int, np.ndarray]) -> tuple[int, np.ndarray]:
-        start, chunk = item
-        return start, self._separate(chunk)
+    def _separate_at(self, item: tuple[int, np.ndarray, list[float] | None]) -> tuple[int, np.ndarray]:
+        start, chunk, gains = item
+        return start, self._separate(chunk, gains)
 
-    def _separate(self, mixture: np.ndarray) -> np.ndarray:
+    def _separate(self, mixture: np.ndarray, gains: list[float] | None) -> np.ndarray:
         """(samples, channels) of one chunk to (stems, samples, channels)."""
         size = self.config.n_fft, self.config.n_hop
         spectrogram = stft(mixture, *size, threads=self._threads)
-        estimate = self._networks(mixture, spectrogram)
+        estimate = self._networks(mixture, spectrogram, gains)
         # One chunk at a time, in memory that stays: the filter is short, and its result is the largest array.
         with self._filtering:
             size_of_all = len(self._estimated()) * spectrogram.size
