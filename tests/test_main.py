@@ -65,6 +65,11 @@ def test_the_short_help_and_the_whole(capfd):
     assert "xumx separate song.mp3" in text and "--help-all" in text
 
 
+def test_a_song_may_stand_behind_the_model(capfd):
+    code, _, err = said(capfd, "separate", "-n", "demo", "no song.mp3", "-o", "nowhere")
+    assert code == 1 and err == ["error: no song.mp3: no such file or folder"]
+
+
 def test_models_are_told_with_all_that_is_known(capfd):
     code, out, err = said(capfd, "models")
     assert (code, err) == (0, []) and max(map(len, out)) <= 80

@@ -36,7 +36,7 @@ class ExportOptions(Command):
     ABOUT: ClassVar[str] = "Write a network to one ONNX file, and try it beside the original."
     EXAMPLES: ClassVar[tuple[str, ...]] = ("-n x-umx -o x-umx.onnx --check song.mp3",)
 
-    model: str = like(SeparatorOptions, "model", group="", also=("-n",))
+    model: str = option("x-umx", "name of published weights, or their path", also=("-n",))
     model_dir: str | None = like(SeparatorOptions, "model_dir", group="")
     output: Path = option(None, "the file, .onnx", metavar="FILE", required=True, also=("-o",))
     fp16: bool = _precision(False, "half the size: matrices in half precision, computed in single")

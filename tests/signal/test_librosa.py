@@ -7,7 +7,9 @@ import pytest
 
 from xumx.signal.stft import istft, stft
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("librosa") is None, reason="librosa is not installed")
+HERE = importlib.util.find_spec("librosa") is not None
+
+pytestmark = pytest.mark.skipif(not HERE, reason="librosa is not installed")
 
 
 @pytest.mark.parametrize("sizes", [(256, 64), (4096, 1024)])

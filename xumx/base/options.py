@@ -219,12 +219,18 @@ class Command:
         for name, one in declared(cls).items():
             place = values.pop(name + _PLACE, None) if one.positional else None
             if place:
-                several = (*values.get(name, ()), *place) if one.nargs else place
-                values[name] = several
+                values[name] = (*values.get(name, ()), *place) if one.nargs else place
+        values = cls.arranged(values)
+        for name, one in declared(cls).items():
             if one.positional and one.required and name not in values:
                 several = [name for name in values if declared(cls)[name].nargs == "+"]
                 hint = f"; after {flag(several[-1])}, which takes several, write -- first" if several else ""
                 parser.error(f"the following arguments are required: {one.metavar}{hint}")
+        return values
+
+    @classmethod
+    def arranged(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Put what was given where it is meant, if that can be told better than by its place."""
         return values
 
     @classmethod

@@ -66,6 +66,12 @@ class _Scored(Command):
     compare: tuple[str, ...] | None = _scored(
         None, "no scoring: scores of two runs or more, side by side", metavar="SCORES"
     )
+    fit_weights: str | None = _scored(
+        None,
+        "no scoring: write to this file how much each of several networks should count (--weights), "
+        "from tracks that are not those to score",
+        metavar="FILE",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +99,21 @@ class EvalOptions(SeparatorOptions, _Scored):
 
     def validate(self, given: Collection[str]) -> None:
         """Refuse options that would do nothing, with their default value too."""
-        others = ("estimates", "oracle", "baseline", "compare")
+        others = ("estimates", "oracle", "baseline", "compare", "fit_weights")
         chosen = next((name for name in others if name in given), None)
         useless: set[str] = set()
         if self.compare is not None:
             if len(self.compare) < 2:
                 raise UsageError("`compare` needs the scores of two runs or more")
             useless = set(given) - {"compare"}
+        elif chosen == "fit_weights":
+            if len(self.model) < 2:
+                raise UsageError("`fit_weights` needs two networks or more in `model`")
+            useless = {*self.separator(), "weights", "umx_infer", "evaldir", "save_estimates", "outdir"}
+            useless |= {"fast", "force", "cores"}
+            useless -= {"model", "model_dir", "engine", "context", "device_id"}
         elif chosen:
-            useless = {*self.separator(), "umx_infer"}
+            useless = {*self.separator(), "weights", "umx_infer"}
             useless |= {"save_estimates", "outdir"} if chosen == "estimates" else set()
         for name in given:
             if name in useless:
@@ -130,7 +142,10 @@ def settings(options: EvalOptions) -> dict[str, Any]:
         return {"estimates": options.oracle or options.baseline, **shared}
     where = ("engine", "context", "device_id", "model_dir")
     separation = {name: value for name, value in options.separator().items() if name not in where}
-    return {**separation, "weights": _digest(resolve(options.model, model_dir=options.model_dir)), **shared}
+    digests = [_digest(resolve(model, model_dir=options.model_dir)) for model in options.model]
+    if len(digests) > 1:
+        separation |= {"model": list(options.model), "shares": separation.pop("weights", None)}
+    return {**separation, "weights": digests[0] if len(digests) == 1 else digests, **shared}
 
 
 def _digest(weights: Path) -> str:
@@ -182,4 +197,6 @@ def run_name(options: EvalOptions) -> str:
     """What tables call the run."""
     if options.oracle:
         return f"oracle {options.oracle}"
-    return options.baseline or Path(options.estimates or options.model).name
+    if options.baseline or options.estimates:
+        return options.baseline or Path(options.estimates or "").name
+    return "+".join(Path(model).name for model in options.model)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import glob
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from xumx.base import jsonfile
 from xumx.base.errors import UsageError
 from xumx.base.options import Command, option
+from xumx.network.catalogue import SUFFIXES, find
 
 STEM_FILE = "stem.mp4"
 """The format of one file that holds a song and its stems."""
@@ -50,6 +54,22 @@ def _gain(text: str) -> tuple[str, float]:
     return stem, gain
 
 
+def _is_network(text: str) -> bool:
+    """Whether a word is meant as a network: a name, a file of weights, or a folder of them."""
+    return (
+        find(text) is not None
+        or text.endswith((".h5", *SUFFIXES))
+        or any(glob.iglob(os.path.join(glob.escape(text), "*.h5")))
+    )
+
+
+def _short(model: str) -> str:
+    known, path = find(model), os.path.abspath(model)
+    if known:
+        return known.name
+    return os.path.basename(path) if os.path.isdir(path) else Path(path).stem
+
+
 def _gains(text: str) -> tuple[tuple[str, float], ...]:
     return tuple(map(_gain, text.split()))
 
@@ -62,11 +82,19 @@ _LOUDEST = 100.0
 class SeparatorOptions(Command):
     """Options of every command that separates: what a :class:`~xumx.separation.separator.Separator` takes."""
 
-    model: str = _network(
-        "x-umx",
-        "name of published weights, a weights file (.h5), or a folder of UMX files (<source>.h5)",
+    model: tuple[str, ...] = _network(
+        ("x-umx",),
+        "name of published weights, a weights file (.h5), or a folder of UMX files (<source>.h5); of several "
+        "networks, the mean estimate counts",
+        metavar="MODEL",
         also=("-n",),
         basic=True,
+    )
+    weights: tuple[str, ...] | None = _network(
+        None,
+        "how much each of several networks counts: MODEL=NUMBER each, or a file that xumx.eval --fit-weights "
+        "wrote (default: all the same)",
+        metavar="WEIGHT",
     )
     model_dir: str | None = _network(None, "folder of downloaded weights; also XUMX_HOME", metavar="DIR")
     umx_infer: bool = _network(False, "insist on UMX weights (xumx tells UMX from X-UMX by itself)")
@@ -90,6 +118,11 @@ class SeparatorOptions(Command):
     niter: int = _separation(1, "iterations of the EM Wiener filter")
     softmask: bool = _separation(False, "start the filter from a ratio mask")
     alpha: float = _separation(1.0, "exponent of the magnitudes in the ratio mask")
+    level: str = _separation(
+        "auto",
+        "whether networks see songs that are much quieter than what they were trained on at its level",
+        choices=("auto", "as-is"),
+    )
     chunk_dur: float = _separation(10.0, "length of a chunk; 0: the whole song at once", metavar="SECONDS")
     overlap: float | None = _separation(
         None, "of a chunk, shared with the next (default: 0.05)", metavar="FRACTION"
@@ -98,7 +131,18 @@ class SeparatorOptions(Command):
     def separator(self) -> dict[str, Any]:
         """What a :class:`~xumx.separation.separator.Separator` takes of these options."""
         names = (field.name for field in dataclasses.fields(SeparatorOptions))
-        return {name: getattr(self, name) for name in names if name != "umx_infer"}
+        values = {name: getattr(self, name) for name in names if name not in ("umx_infer", "weights")}
+        values["model"] = self.model[0] if len(self.model) == 1 else self.model
+        if self.weights is not None:
+            from xumx.separation.blend import read_weights  # imports the numerics
+
+            values["weights"] = read_weights(self.weights)
+        return values
+
+    @property
+    def name(self) -> str:
+        """What folders and pages call the networks: ``x-umx+umxl``, or ``best`` of ``runs/a/best.h5``."""
+        return "+".join(map(_short, self.model))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +225,16 @@ class SongOptions(SeparatorOptions):
     report: bool = _output(
         False, "write a page to listen to a song and its stems, index.html, beside them", basic=True
     )
+
+    @classmethod
+    def arranged(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Take for a song what stands behind ``--model`` and is no network: ``-n demo song.mp3``."""
+        models = values.get("model", ())
+        count = next((i for i, text in enumerate(models) if i and not _is_network(text)), len(models))
+        if count < len(models):
+            songs = (*models[count:], *values.get("inputs", ()))
+            return {**values, "model": models[:count], "inputs": songs}
+        return values
 
     @property
     def gains(self) -> dict[str, float] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,7 +55,7 @@ def separate_songs(args: SongOptions, ranks: Communicator) -> int:
     separator = ranks.after_first(lambda: Separator(**args.separator(), show_download=shows))
     if args.umx_infer and not separator.config.independent:
         raise UsageError(
-            f"`umx_infer`: {args.model} is no UMX but {separator.config.arch}; leave the option out"
+            f"`umx_infer`: {args.model[0]} is no UMX but {separator.config.arch}; leave the option out"
         )
     output.check(separator.stems)
     with kept(found.songs) as (songs, problems):
@@ -97,14 +96,14 @@ class _Session:
     def __init__(self, args: SongOptions, separator: Separator, output: Output, ranks: Communicator) -> None:
         self._args, self._separator, self._output, self._ranks = args, separator, output, ranks
         self._quiet = args.quiet or ranks.rank > 0  # one bar for all
-        model = os.path.basename(os.path.abspath(args.model))
-        self._model = model if os.path.isdir(args.model) else Path(model).stem
+        self._model = args.name
         self._part: dict[str, Any] = {
             "start": args.start,
             "duration": args.duration,
             "stream": args.audio_track,
         }
-        self._weights = _digest_of(pretrained.resolve(args.model, model_dir=args.model_dir))
+        files = [pretrained.resolve(model, model_dir=args.model_dir) for model in args.model]
+        self._weights = [_digest_of(file) for file in files]
 
     def run(self, songs: Sequence[Song]) -> list[str]:
         """Separate songs, each apart; those that failed, of all processes."""

@@ -96,4 +96,4 @@ class StudyOptions(Command):
         From the ratio mask, as in the published study: what a network trained with cross entropy, SI-SDR or
         SNRPSA gives is no magnitude, but rises and falls with one, and the mask takes its scale off.
         """
-        return self.eval_options(model=model, softmask=True, niter=self.niter)
+        return self.eval_options(model=(model,), softmask=True, niter=self.niter)
