@@ -3,8 +3,8 @@
 
 Downloads the extension's wheel (125 MB) by pip and reads which libraries its own ask the linker for. Each
 must be in :data:`xumx.engines.cuda.LIBRARIES`, come with the system or NNabla, or be the driver. Where
-NVIDIA's wheels are installed, theirs are read too, and nothing must be loaded before what it needs. Prints a line
-a library, and ends with 1 if one is missing.
+NVIDIA's wheels are installed, theirs are read too, and nothing must be loaded before what it needs. Prints a
+line a library, and ends with 1 if one is missing.
 """
 
 from __future__ import annotations

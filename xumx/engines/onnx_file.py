@@ -22,7 +22,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.files import aside, replacing
-from xumx.engines.onnx import OnnxEngine, build
+from xumx.engines.folding import build
+from xumx.engines.onnx import OnnxEngine
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
 from xumx.signal.stft import stft

@@ -17,8 +17,8 @@ from xumx import engines
 from xumx.base import cores
 from xumx.base.errors import AudioError, UsageError
 from xumx.base.pools import prefetch
+from xumx.engines import Stored
 from xumx.network import pretrained
-from xumx.network import weights as weights_file
 from xumx.network.weights import Weights
 from xumx.separation.stems import chosen
 from xumx.signal.overlap_add import blend, split
@@ -49,6 +49,8 @@ class Options(TypedDict, total=False):
     engine: str
     context: str
     device_id: str | None
+    precision: str
+    provider_options: Mapping[str, str] | None
     model_dir: str | os.PathLike[str] | None
     threads: int | None
     show_download: bool
@@ -84,10 +86,10 @@ class Separator:
         Seconds a chunk; 0 takes the whole signal at once, in memory that grows with it.
     overlap : float, optional
         Fraction of a chunk that it shares with the next, 0 up to less than 1; 0.05 if not given.
-    engine, context, device_id
+    engine, context, device_id, precision, provider_options
         See :func:`xumx.engines.create`.
     model_dir : path, optional
-        Folder of downloaded weights.
+        Folder of downloaded weights, and of what is made of weights to start faster.
     threads : int, optional
         Cores to use; all by default.
     show_download : bool
@@ -123,6 +125,8 @@ class Separator:
         engine: str = "auto",
         context: str = "auto",
         device_id: str | None = None,
+        precision: str = "float32",
+        provider_options: Mapping[str, str] | None = None,
         model_dir: str | os.PathLike[str] | None = None,
         threads: int | None = None,
         show_download: bool = False,
@@ -141,9 +145,13 @@ class Separator:
             raise UsageError(f"threads must be at least 1, not {threads}")
         # The filter's compiled code takes a while to load, and longer to compile the first time.
         threading.Thread(target=_load_filter, daemon=True).start()
-        if not isinstance(model, Weights):
-            model = weights_file.load(pretrained.resolve(model, model_dir=model_dir, progress=show_download))
-        self.config = model.config
+        network: Weights | Stored
+        if isinstance(model, Weights):
+            network = model
+        else:
+            path = pretrained.resolve(model, model_dir=model_dir, progress=show_download)
+            network = Stored(path, model_dir)
+        self.config = network.config
         self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
         self._filter["residual"] = residual_model or len(self.config.sources) == 1
         self._outputs = chosen(self._estimated(), targets, two_stems, aggregate)
@@ -158,7 +166,15 @@ class Separator:
         self._threads = max(threads // self._workers, 1)
         self._filtering = threading.Lock()
         self._memory = np.empty(0, np.complex64)
-        self._engine = engines.create(model, engine, context, device_id=device_id, threads=self._threads)
+        self._engine = engines.create(
+            network,
+            engine,
+            context,
+            device_id=device_id,
+            threads=self._threads,
+            precision=precision,
+            provider_options=provider_options,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(type(self), **self._given), ()
