@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.log import hush_nnabla
@@ -15,9 +14,6 @@ from xumx.engines import cuda
 from xumx.engines.base import Engine
 from xumx.engines.graphs import Stored
 from xumx.network.weights import Weights
-
-if TYPE_CHECKING:
-    from xumx.engines.providers import Provider
 
 ENGINES = ("auto", "onnx", "nnabla")
 CONTEXTS = ("auto", "cpu", "cudnn")
@@ -87,11 +83,9 @@ def create(
         provider = Provider(context, device_id, given)
         return OnnxEngine(network, threads=threads, precision=precision, provider=provider)
     if context == "auto":
-        context, found = _automatic(network, engine, precision, device_id, given)
+        found, context = _automatic(network, engine, threads, precision, device_id, given)
         if found is not None:
-            from xumx.engines.onnx import OnnxEngine
-
-            return OnnxEngine(network, threads=threads, precision=precision, provider=found)
+            return found
     if context == "cpu":
         _check_cpu(device_id, precision, given)
     if context == "cpu" and engine != "nnabla":
@@ -149,23 +143,24 @@ def _check_cpu(device_id: str | None, precision: str, given: tuple[tuple[str, st
 def _automatic(
     network: Weights | Stored,
     engine: str,
+    threads: int,
     precision: str,
     device_id: str | None,
     given: tuple[tuple[str, str], ...],
-) -> tuple[str, Provider | None]:
-    """What context 'auto' is, and the provider if it is one of ONNX Runtime's."""
+) -> tuple[Engine | None, str]:
+    """The engine on a provider of ONNX Runtime that 'auto' comes to; else None, and 'cpu' or 'cudnn'."""
     if precision == "int8":
-        return "cpu", None
+        return None, "cpu"
     if engine != "nnabla":
         from xumx.engines.onnx import automatic
 
-        found = automatic(network, precision=precision, device_id=device_id, given=given)
+        found = automatic(network, threads=threads, precision=precision, device_id=device_id, given=given)
         if found is not None or engine == "onnx" or precision != "float32":
-            return "cpu", found
+            return found, "cpu"
     context, problem = automatic_context(device_id or "0")
     if problem:
         logger.warning("%s", problem)
-    return context, None
+    return None, context
 
 
 def default_context() -> tuple[str, str | None]:

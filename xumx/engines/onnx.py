@@ -53,6 +53,8 @@ class OnnxEngine:
     ) -> None:
         self.config: ModelConfig = network.config
         self.provider = provider
+        if provider is not None:
+            providers.check(provider)
         with graphs.graph(network, precision) as path:
             if provider is not None:
                 _accept(path, network, provider, precision)
@@ -82,26 +84,34 @@ class OnnxEngine:
 
 
 def automatic(
-    network: Weights | Stored, *, precision: str, device_id: str | None, given: tuple[tuple[str, str], ...]
-) -> Provider | None:
-    """The first provider that is right and faster than the CPU; None if the CPU is the best there is.
+    network: Weights | Stored,
+    *,
+    threads: int,
+    precision: str,
+    device_id: str | None,
+    given: tuple[tuple[str, str], ...],
+) -> OnnxEngine | None:
+    """The engine on the first provider that is right and faster than the CPU; None if the CPU is the best.
 
     What is wrong with the others is a warning each, that one is only slower is not.
     """
-    names = [name for name in providers.AUTOMATIC if name in providers.available()]
-    if not names:
+    found = list(providers.automatic(device_id, given))
+    if not found:
         return None
     with graphs.graph(network, precision) as path:
-        for name in names:
-            provider = Provider(name, device_id, given)
+        for provider in found:
             verdict = providers.judged(path, provider, network.config, _memory(network, path))
-            if problem := providers.verdict_line(provider, verdict, precision):
-                logger.warning("%s; the CPU is used", problem.removesuffix("; or use `context` cpu"))
-            elif verdict.seconds < verdict.cpu_seconds:
-                return provider
-            else:
+            problem = providers.verdict_line(provider, verdict, precision)
+            if not problem and verdict.seconds >= providers.FASTER * verdict.cpu_seconds:
                 times = f"{1000 * verdict.seconds:.0f} ms to {1000 * verdict.cpu_seconds:.0f} ms"
-                logger.info("%s is slower here than the CPU (%s), which is used", provider, times)
+                logger.info("%s is not faster here than the CPU (%s), which is used", provider, times)
+                continue
+            try:
+                if not problem:
+                    return OnnxEngine(network, threads=threads, precision=precision, provider=provider)
+            except XumxError as error:  # it was right once, and is gone
+                problem = str(error)
+            logger.warning("%s; the CPU is used", problem.removesuffix("; or use `context` cpu"))
     return None
 
 

@@ -49,7 +49,10 @@ NAMES = {
 
 AUTOMATIC = ("cuda", "migraphx", "rocm", "directml", "coreml", "webgpu", "openvino")
 """Those that are taken unasked, the first that is right and faster than the CPU. TensorRT is not among them:
-it takes minutes to build its engines."""
+it takes minutes to build its engines. OpenVINO is for its GPUs: on the CPU it gains nothing."""
+
+FASTER = 0.8
+"""Of the CPU's time, what a provider may take at most to be taken unasked."""
 
 EXTRAS = {"cuda": "cuda", "tensorrt": "cuda", "openvino": "openvino", "directml": "directml"}
 """Which extra of xumx brings a provider, where one does."""
@@ -114,6 +117,19 @@ def available() -> list[str]:
     """Common names of what the installed ONNX Runtime was built with, less the CPU."""
     found = onnxruntime.get_available_providers()
     return [name for name, provider in NAMES.items() if provider in found]
+
+
+def automatic(device_id: str | None, given: tuple[tuple[str, str], ...]) -> Iterator[Provider]:
+    """Those of `AUTOMATIC` that the installed ONNX Runtime has."""
+    for name in AUTOMATIC:
+        if name not in available():
+            continue
+        if name == "openvino" and device_id is None:
+            gpus = [device for device in _openvino_devices() if device.startswith("GPU")]
+            if gpus:
+                yield Provider(name, gpus[0], given)
+        else:
+            yield Provider(name, device_id, given)
 
 
 def check(provider: Provider) -> None:
