@@ -13,11 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from xumx.base.options import Command, Option, declared, flag  # noqa: E402
+from xumx.base.console import flag  # noqa: E402
+from xumx.base.options import Command, Option, declared  # noqa: E402
 from xumx.eval.options import EvalOptions  # noqa: E402
 from xumx.separation.options import SongOptions  # noqa: E402
 from xumx.study.options import PASSED, StudyOptions  # noqa: E402
-from xumx.train.options import Options  # noqa: E402
+from xumx.train.options import TrainOptions  # noqa: E402
 
 PAGE = ROOT / "docs" / "options.md"
 
@@ -33,9 +34,9 @@ says the same. `@FILE` takes options from a file, with `#` comments.
 def page() -> str:
     """All of it."""
     parts = [HEAD]
-    for command in (SongOptions, Options, EvalOptions, StudyOptions):
+    for command in (SongOptions, TrainOptions, EvalOptions, StudyOptions):
         parts += [f"\n## {command.PROG}\n\n{command.ABOUT}\n", *_tables(command)]
-        if command is Options:
+        if command is TrainOptions:
             parts.append("\nA run that goes on cannot change options that are marked *fixed*.\n")
     passed = ", ".join(f"`{flag(name)}`" for name in PASSED)
     return "".join([*parts, f"\nAs in xumx.train, with its defaults: {passed}.\n"])

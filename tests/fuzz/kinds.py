@@ -158,7 +158,7 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
     from xumx.graph.model import parameter_name
     from xumx.train import checkpoint
     from xumx.train.checkpoint import Position, State
-    from xumx.train.options import Options, fields
+    from xumx.train.options import TrainOptions, fields
     from xumx.train.resolve import new_run
     from xumx.train.schedule import EarlyStopping, Plateau
 
@@ -168,7 +168,7 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
     )
     for name, loss in (("plain", ["MSE"]), ("judged", ["L2freq", "LSGAN=0.01"])):
         argv = ["--arch", "umx", "--output", "run", "--nfft", "64", "--nhop", "16", "--hidden-size", "4"]
-        options = new_run(Options.given([*argv, "--loss", *loss]))
+        options = new_run(TrainOptions.given([*argv, "--loss", *loss]))
         network = random_weights(options.config)
         arrays = {
             parameter_name(options.config, s, n): a
@@ -199,11 +199,11 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
 def _resumed(path: Path) -> None:
     from xumx.train import checkpoint
     from xumx.train.checkpoint import State
-    from xumx.train.options import Options
+    from xumx.train.options import TrainOptions
     from xumx.train.resolve import resumed
 
     saved = checkpoint.load(path)
-    given = Options.given(["--model", str(path), "--output", "run"])
+    given = TrainOptions.given(["--model", str(path), "--output", "run"])
     State.resumed(saved, resumed(given, saved.progress["options"]), 0, 1)
 
 

@@ -359,16 +359,16 @@ def test_a_log_holds_lines_and_no_bars(song, tmp_path):
     "error", [ZeroDivisionError("of\ntwo lines"), MemoryError(), OSError(28, "No space left")]
 )
 def test_whatever_happens_to_a_song_the_others_are_done(song, tmp_path, monkeypatch, capfd, error):
-    import xumx.separation.song
+    import xumx.separation.work
 
-    real = xumx.separation.song.separate_song
+    real = xumx.separation.work.separate_song
 
     def broken(separator, file, *args, **options):
         if file.name == "bad.mp3":
             raise error
         return real(separator, file, *args, **options)
 
-    monkeypatch.setattr(xumx.separation.song, "separate_song", broken)
+    monkeypatch.setattr(xumx.separation.work, "separate_song", broken)
     bad = song.with_name("bad.mp3")
     bad.write_bytes(song.read_bytes())
     assert main(["--inputs", str(bad), str(song), *MODEL, "--outdir", str(tmp_path / "o")]) == 1

@@ -224,9 +224,9 @@ def test_changed_weights_are_loaded_again(tmp_path: Path, loads: list[Path]) -> 
         ({"model": None}, UsageError, "model"),
         ({"model": "no/such.h5"}, WeightsError, "no/such.h5"),
         ({"targets": ["vocal"]}, UsageError, "vocal"),
-        ({"targets": []}, UsageError, "--targets"),
+        ({"targets": []}, UsageError, "`targets`"),
         ({"targets": "vocals"}, UsageError, "v"),
-        ({"niter": -1}, UsageError, "--niter"),
+        ({"niter": -1}, UsageError, "`niter`"),
     ],
     ids=str,
 )

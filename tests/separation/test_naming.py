@@ -93,7 +93,7 @@ def test_pages(output, songs, several, pages, entrance):
     ],
 )
 def test_templates_that_cannot_be(template, songs):
-    with pytest.raises(UsageError, match="--filename"):
+    with pytest.raises(UsageError, match="`filename`"):
         Output("out", template).paths([Path(s) for s in songs], ["vocals", "drums"], "m")
 
 

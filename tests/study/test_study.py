@@ -20,7 +20,7 @@ from xumx.study import work as training
 from xumx.study.__main__ import main
 from xumx.study.options import StudyOptions
 from xumx.train import checkpoint
-from xumx.train.options import Options
+from xumx.train.options import TrainOptions
 from xumx.train.resolve import new_run
 from xumx.train.trainer import Trainer
 
@@ -124,7 +124,7 @@ def test_a_loss_as_metric_is_what_validation_computes(finished: Path, root: Path
         folder = finished / "runs" / "x-umx" / loss
         network = weights.load(folder / "best.h5")
         argv = json.loads((folder / "run.json").read_text())["arguments"]
-        options = new_run(Options.given(["--output", "unused", "--valid-dur", str(argv["valid_dur"])]))
+        options = new_run(TrainOptions.given(["--output", "unused", "--valid-dur", str(argv["valid_dur"])]))
         found = measure(network, musdb_tracks(tmp_path / "set", "test", is_wav=True), options)
         assert list(found) == measured(network.config)
         (history,) = checkpoint.load(folder / "checkpoint.h5").progress["position"]["history"]

@@ -69,11 +69,8 @@ def save(path: Path, weights: Weights, precision: str = "float32") -> None:
         model = _quantised(model)
     _describe(model, weights.config)
     onnx.checker.check_model(model, full_check=True)
-    try:
-        with replacing(path) as new:
-            new.write_bytes(model.SerializeToString())
-    except OSError as error:
-        raise XumxError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with replacing(path) as new:
+        new.write_bytes(model.SerializeToString())
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def _compare(folders: Sequence[str]) -> int:
     if len(set(names)) < len(names):
         names = list(folders)
     if len(set(names)) < len(names):
-        raise UsageError("--compare: the same scores are given twice")
+        raise UsageError("`compare`: the same scores are given twice")
     for line in comparison({n: read_table(Path(f)) for n, f in zip(names, folders)}).splitlines():
         say(line)
     return 0
@@ -168,7 +168,7 @@ def _members(args: EvalOptions, tracks: list[Track]) -> dict[str, tuple[str, ...
         separator = Separator(**args.separator(), show_download=not args.quiet)
         if args.umx_infer and not separator.config.independent:
             raise UsageError(
-                f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
+                f"`umx_infer`: {args.model} is no UMX but {separator.config.arch}; leave the option out"
             )
         members = session.network_members(separator.config.sources, separator.stems, args.aggregate, sources)
         others = [stem for stem in separator.stems if stem not in members]

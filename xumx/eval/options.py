@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xumx.base.cli import extension
 from xumx.base.errors import UsageError
-from xumx.base.options import AT_LEAST_ONE, Command, flag, like, option
+from xumx.base.options import AT_LEAST_ONE, Command, like, option
 from xumx.network.config import SOURCES
 from xumx.network.pretrained import resolve
 from xumx.separation.options import SeparatorOptions
@@ -91,24 +91,24 @@ class EvalOptions(SeparatorOptions, _Scored):
     cores: int = _output(1, "tracks at the same time", metavar="N", range=AT_LEAST_ONE)
     quiet: bool = _output(False, "print errors only", also=("-q",))
 
-    def check(self, given: Collection[str]) -> None:
+    def validate(self, given: Collection[str]) -> None:
         """Refuse options that would do nothing, with their default value too."""
         others = ("estimates", "oracle", "baseline", "compare")
         chosen = next((name for name in others if name in given), None)
         useless: set[str] = set()
         if self.compare is not None:
             if len(self.compare) < 2:
-                raise UsageError("--compare needs the scores of two runs or more")
+                raise UsageError("`compare` needs the scores of two runs or more")
             useless = set(given) - {"compare"}
         elif chosen:
             useless = {*self.separator(), "umx_infer"}
             useless |= {"save_estimates", "outdir"} if chosen == "estimates" else set()
         for name in given:
             if name in useless:
-                raise UsageError(f"{flag(name)} does nothing with --{chosen}: leave it out")
+                raise UsageError(f"`{name}` does nothing with `{chosen}`: leave it out")
         if not self.compare and not self.root:
             raise UsageError(
-                "--root: give the folder of MUSDB18 or of your own data, which holds train and test"
+                "`root`: give the folder of MUSDB18 or of your own data, which holds train and test"
             )
         self.check_kind(given, self.dataset)
 
@@ -156,7 +156,7 @@ def _own_tracks(root: Path, options: EvalOptions) -> list[Track]:
 
     folder = root / options.subset
     if not folder.is_dir():
-        raise UsageError(f"--root {root} has no folder {options.subset!r}; --subset names another")
+        raise UsageError(f"`root` {root} has no folder {options.subset!r}; `subset` names another")
     extensions = options.ext or [".wav"]
     names = {source: [source + ext for ext in extensions] for source in options.sources or SOURCES}
     found = folders.trackfolder_fix(folder, names, extensions)

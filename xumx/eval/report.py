@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xumx.base.errors import XumxError
 from xumx.base.files import replacing
 from xumx.eval.tables import METRICS, Published, by_track, markdown, ranking, summary
 
@@ -35,13 +34,10 @@ def write_report(folder: Path, table: pd.DataFrame, name: str, others: Published
     XumxError
         If they cannot be written.
     """
-    try:
-        with replacing(folder / PICTURE) as aside:
-            box_plots(table).savefig(aside, dpi=100)
-        with replacing(folder / PAGE) as aside:
-            aside.write_text(page(table, name, others), encoding="utf-8")
-    except OSError as error:
-        raise XumxError(f"{folder}: the report cannot be written ({error.strerror})") from None
+    with replacing(folder / PICTURE) as aside:
+        box_plots(table).savefig(aside, dpi=100)
+    with replacing(folder / PAGE) as aside:
+        aside.write_text(page(table, name, others), encoding="utf-8")
 
 
 def page(table: pd.DataFrame, name: str, others: Published | None = None) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from xumx.base.console import Bar
-from xumx.base.errors import UsageError, WeightsError, XumxError
+from xumx.base.errors import UsageError, WeightsError, WriteError, XumxError
 from xumx.base.files import aside, replacing
 
 TIMEOUT = (10.0, 30.0)
@@ -232,7 +232,7 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
     except (OSError, ValueError) as error:  # the errors of requests are OSErrors
         raise WeightsError(
             f"cannot download the weights: {_reason(error)}; fetch {file.name} from {file.page} yourself and "
-            f"save it as {folder / file.name} (--model-dir or XUMX_HOME moves this folder)"
+            f"save it as {folder / file.name} (`model_dir` or XUMX_HOME moves this folder)"
         ) from error
 
 
@@ -250,7 +250,7 @@ def _verify(file: RemoteFile, path: Path) -> None:
     WeightsError
         If it is something else.
     """
-    remedy = "delete it, and it is fetched again (--model takes weights of your own by their path)"
+    remedy = "delete it, and it is fetched again (`model` takes weights of your own by their path)"
     try:
         status, known = path.stat(), _remembered(file, path)
         if known is None and file.for_pytorch:
@@ -272,7 +272,7 @@ def _verify(file: RemoteFile, path: Path) -> None:
 def _remember(file: RemoteFile, path: Path, digest: str, status: os.stat_result) -> None:
     """Write beside a file that is right what it is made of, and what it is when it is still the same."""
     line = f"{file.checksum} {digest} {status.st_size} {status.st_mtime_ns}\n"
-    with contextlib.suppress(OSError), replacing(_note(path)) as aside:  # a cache that may only be read
+    with contextlib.suppress(WriteError), replacing(_note(path)) as aside:  # a cache that may only be read
         aside.write_text(line, encoding="ascii")
 
 

@@ -328,13 +328,10 @@ def _check_values(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _write(path: Path, config: ModelConfig, named: dict[str, np.ndarray], dtype: Any) -> None:
-    try:
-        with writing(path) as file:
-            for index, (name, array) in enumerate(named.items()):
-                dataset = file.create_dataset(name, data=array.astype(dtype))
-                dataset.attrs["index"] = index
-                dataset.attrs["need_grad"] = not name.endswith(_FIXED)
-            for field in dataclasses.fields(config):
-                file.attrs[field.name] = getattr(config, field.name)
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with writing(path) as file:
+        for index, (name, array) in enumerate(named.items()):
+            dataset = file.create_dataset(name, data=array.astype(dtype))
+            dataset.attrs["index"] = index
+            dataset.attrs["need_grad"] = not name.endswith(_FIXED)
+        for field in dataclasses.fields(config):
+            file.attrs[field.name] = getattr(config, field.name)

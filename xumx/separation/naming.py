@@ -92,15 +92,15 @@ class Output:
         for path in (path for plan in plans for path in plan.values()):
             if path.resolve() in inputs:
                 raise UsageError(
-                    f"{path} is a song, and a stem would be written over it: use another --outdir"
+                    f"{path} is a song, and a stem would be written over it: use another `outdir`"
                 )
             if path.resolve() in taken:
                 raise UsageError(
-                    f"--filename {template!r}: {path} would be written twice; add {{stem}} or {{song}}"
+                    f"`filename` {template!r}: {path} would be written twice; add {{stem}} or {{song}}"
                 )
             if path.suffix != f".{self.format}":
                 raise UsageError(
-                    f"--filename {template!r}: end it in .{{ext}}, since {path} is {self.format}"
+                    f"`filename` {template!r}: end it in .{{ext}}, since {path} is {self.format}"
                 )
             taken.add(path.resolve())
         return plans
@@ -133,11 +133,11 @@ def _check_template(template: str) -> None:
     try:
         fields = [field for field in string.Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
-        raise UsageError(f"--filename {template!r}: {error}") from None
+        raise UsageError(f"`filename` {template!r}: {error}") from None
     for _, name, spec, conversion in fields:
         if name not in ("song", "stem", "model", "ext") or spec or conversion:
             raise UsageError(
-                f"--filename {template!r}: use {{song}}, {{stem}}, {{model}} and {{ext}} as they are"
+                f"`filename` {template!r}: use {{song}}, {{stem}}, {{model}} and {{ext}} as they are"
             )
 
 

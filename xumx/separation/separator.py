@@ -134,12 +134,12 @@ class Separator:
         given = locals()
         self._given = {name: given[name] for name in inspect.signature(Separator).parameters}
         if not 0 <= chunk_dur < float("inf"):
-            raise UsageError(f"--chunk-dur must be 0 (the whole song) or more seconds, not {chunk_dur}")
+            raise UsageError(f"`chunk_dur` must be 0 (the whole song) or more seconds, not {chunk_dur}")
         if overlap is not None and not chunk_dur:
-            raise UsageError("--overlap is between chunks, and --chunk-dur 0 makes one of the whole song")
+            raise UsageError("`overlap` is between chunks, and `chunk_dur` 0 makes one of the whole song")
         overlap = OVERLAP if overlap is None else overlap
         if not 0 <= overlap < 1:
-            raise UsageError(f"--overlap must be at least 0 and below 1, not {overlap}")
+            raise UsageError(f"`overlap` must be at least 0 and below 1, not {overlap}")
         check_filter(niter, softmask, alpha)
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")

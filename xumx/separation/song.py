@@ -15,7 +15,7 @@ import numpy as np
 
 from xumx.audio import Resampler, Writer, decode, probe, resampled
 from xumx.base.errors import AudioError
-from xumx.base.files import aside
+from xumx.base.files import aside, writing_to
 from xumx.separation.naming import MAKER, Output, Song
 from xumx.separation.separator import Separator
 
@@ -147,9 +147,7 @@ def _separated(
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal samples
-        for block in decode(
-            song, channels=config.nb_channels, start=start, duration=duration, stream=stream
-        ):
+        for block in decode(song, channels=config.nb_channels, start=start, duration=duration, stream=stream):
             samples += len(block)
             yield block
 
@@ -214,7 +212,7 @@ class _Spool:
     def _failed(self, error: OSError) -> AudioError:
         return AudioError(
             f"{self._folder}: cannot hold the stems until their peak is known ({error.strerror}); "
-            "--clip-mode clamp writes them at once"
+            "`clip_mode` clamp writes them at once"
         )
 
 
@@ -225,11 +223,9 @@ def _write(threads: ThreadPoolExecutor, writers: Sequence[Writer], piece: Iterab
 
 def _make_folder(folder: Path) -> list[Path]:
     """Make a folder and return those that were not there, the outermost first."""
-    try:
+    with writing_to(folder):
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()][::-1]
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioError(f"{folder}: the folder of the stems cannot be made ({error.strerror})") from None
     return missing
 
 

@@ -51,7 +51,7 @@ def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> li
         test = musdb_tracks(args.root, "test", is_wav=args.is_wav)
         whole = plan.joined(folder, plan.settings(args, test), args.epochs, wanted, notes)
         plan.check(wanted, args)
-        check_room("--output", folder, plan.room(wanted, args, test))
+        check_room("`output`", folder, plan.room(wanted, args, test))
         plan.save(folder, whole)
         return wanted, test, whole
 
@@ -64,7 +64,7 @@ def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> li
             bar.note(str(item))
             found = _do(item, args, test, interrupts)
             if found:  # of a full disk, the others would say the same
-                check_room("--output", folder, plan.room(wanted, args, test))
+                check_room("`output`", folder, plan.room(wanted, args, test))
             for line in found:
                 logger.error("%s", line)
             if not found and isinstance(item, Configuration) and not args.quiet:
@@ -170,14 +170,11 @@ def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: lis
 
 def _write(folder: Path, figures: Mapping[str, Any], text: str) -> None:
     """Write the pictures and the page."""
-    try:
-        for name, figure in figures.items():
-            with replacing(folder / f"{name}.png") as aside:
-                figure.savefig(aside, dpi=110)
-        with replacing(folder / page.NAME) as aside:
-            aside.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise XumxError(f"--output {folder}: cannot be written ({error.strerror or error})") from None
+    for name, figure in figures.items():
+        with replacing(folder / f"{name}.png") as aside:
+            figure.savefig(aside, dpi=110)
+    with replacing(folder / page.NAME) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def _row(

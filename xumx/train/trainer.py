@@ -32,7 +32,7 @@ from xumx.train.adversary import Adversary
 from xumx.train.checkpoint import Checkpoint, State, restore_solver, solver_arrays
 from xumx.train.datasets import Datasets
 from xumx.train.iterator import StreamIterator
-from xumx.train.options import Options, fields
+from xumx.train.options import TrainOptions, fields
 from xumx.train.record import Record, line_of, results, setting
 from xumx.train.schedule import scale, warmth
 from xumx.train.validation import Validation
@@ -45,7 +45,7 @@ class Trainer:
 
     Parameters
     ----------
-    options : Options
+    options : TrainOptions
         Those of the resumed run if there is one.
     data : Datasets
     communicator : Communicator
@@ -68,7 +68,7 @@ class Trainer:
 
     def __init__(
         self,
-        options: Options,
+        options: TrainOptions,
         data: Datasets,
         communicator: Communicator,
         context: str,
@@ -156,9 +156,9 @@ class Trainer:
         ranks, self.stopped = self._communicator, 0
         self._stop = stop or self._stop
         if at.epoch >= options.epochs:
-            raise UsageError(f"--epochs {options.epochs}: the run has trained {at.epoch} already; give more")
+            raise UsageError(f"`epochs` {options.epochs}: the run has trained {at.epoch} already; give more")
         if stopping.over:
-            raise UsageError(f"--patience {options.patience}: the run was stopped by it; give more")
+            raise UsageError(f"`patience` {options.patience}: the run was stopped by it; give more")
         stream = StreamIterator(
             self._data.stream,
             options.batch_size,
@@ -321,7 +321,7 @@ class Trainer:
 
     def _diverged(self, what: str) -> NoReturn:
         path = self._output / checkpoint.NAME
-        advice = f"resume {path} with a smaller --lr" if path.exists() else "try a smaller --lr"
+        advice = f"resume {path} with a smaller `lr`" if path.exists() else "try a smaller `lr`"
         raise XumxError(f"training diverged in epoch {self.position.epoch + 1}: {what}; {advice}")
 
     @contextlib.contextmanager

@@ -14,7 +14,7 @@ SUFFIXES = (".pth", ".pt")
 
 __all__ = ["SUFFIXES", "asteroid", "load", "openunmix", "pytorch"]
 
-_OURS = "xumx's weights already; --to openunmix writes PyTorch's from them"
+_OURS = "xumx's weights already; `to` openunmix writes PyTorch's from them"
 
 
 def load(path: Path) -> Weights:

@@ -84,35 +84,32 @@ def save(folder: Path, weights: Weights) -> None:
         Without PyTorch.
     UsageError
         For a network or names that openunmix does not load.
-    WeightsError
+    WriteError
         If a file cannot be written.
     """
     torch, config = pytorch(), weights.config
     _check(config)
     sizes = {"nfft": config.n_fft, "nhop": config.n_hop, "nb_channels": config.nb_channels}
-    try:
-        for target, parameters in weights.parameters.items():
-            state = {key: torch.from_numpy(a.copy()) for key, a in layout.give(parameters, config).items()}
-            with replacing(folder / f"{target}.pth") as aside:
-                torch.save(state, aside)
-            _write(folder / f"{target}.json", {"args": {**sizes, "hidden_size": config.hidden_size}})
-        _write(folder / "separator.json", {**sizes, "sample_rate": config.sample_rate})
-    except OSError as error:
-        raise WeightsError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    for target, parameters in weights.parameters.items():
+        state = {key: torch.from_numpy(a.copy()) for key, a in layout.give(parameters, config).items()}
+        with replacing(folder / f"{target}.pth") as aside:
+            torch.save(state, aside)
+        _write(folder / f"{target}.json", {"args": {**sizes, "hidden_size": config.hidden_size}})
+    _write(folder / "separator.json", {**sizes, "sample_rate": config.sample_rate})
 
 
 def _check(config: ModelConfig) -> None:
     if config.crossing:
-        raise UsageError(f"--to openunmix takes UMX or joint: Open-Unmix has no {config.arch} network")
+        raise UsageError(f"`to` openunmix takes UMX or joint: Open-Unmix has no {config.arch} network")
     if config.unidirectional or config.nb_layers != 3:
-        raise UsageError("--to openunmix: openunmix builds bidirectional networks of 3 LSTM layers only")
+        raise UsageError("`to` openunmix: openunmix builds bidirectional networks of 3 LSTM layers only")
     if "separator" in config.sources:
-        raise UsageError("--to openunmix: separator.json is of all targets, so that none can be called so")
+        raise UsageError("`to` openunmix: separator.json is of all targets, so that none can be called so")
     for target in config.sources:
         longer = [s for s in config.sources if s != target and s.startswith(target)]
         if longer:
             raise UsageError(
-                f"--to openunmix: openunmix looks for {target}*.pth and would take {longer[0]} for {target}; "
+                f"`to` openunmix: openunmix looks for {target}*.pth and would take {longer[0]} for {target}; "
                 "convert them one by one"
             )
 
