@@ -59,7 +59,7 @@ def test_other_weights_and_other_makers_have_other_graphs(
     found = estimates(OnnxEngine(Stored(network, tmp_path)))
     np.testing.assert_array_equal(found, estimates(OnnxEngine(other)))
     assert not np.array_equal(found, before)
-    monkeypatch.setattr(graphs, "_version", lambda package: "99")
+    monkeypatch.setattr(graphs, "_version", lambda: "99")
     OnnxEngine(Stored(network, tmp_path))
     assert len(list((tmp_path / "graphs").glob("*-*-*"))) == 3
 

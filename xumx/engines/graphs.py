@@ -2,8 +2,8 @@
 
 Reading, checking and folding the published weights takes longer than all else at a start. So the graph is
 kept in the cache, in a folder whose name is the digest of the weights, the precision, and what made it:
-another file, another version of xumx or, for int8, of ONNX Runtime finds another folder. What has not been
-used for the longest goes when they take more than `LARGEST` together.
+another file or another version of xumx finds another folder. What has not been used for the longest goes when
+they take more than `LARGEST` together.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from xumx.base import jsonfile
-from xumx.base.errors import XumxError
+from xumx.base.errors import WriteError, XumxError
 from xumx.base.files import aside, replacing
 from xumx.network import pretrained
 from xumx.network import weights as weights_file
@@ -39,8 +38,6 @@ LARGEST = 2_000_000_000
 
 ROOM = 1_000_000_000
 """Bytes that a disk must have left for a graph to be kept."""
-
-logger = logging.getLogger(__name__)
 
 
 class Stored:
@@ -96,7 +93,7 @@ class Stored:
                     while block := content.read(1 << 20):
                         sha.update(block)
             digest = sha.hexdigest()[:32]
-            with contextlib.suppress(OSError), replacing(note) as new:
+            with contextlib.suppress(WriteError), replacing(note) as new:
                 new.write_text(digest, encoding="ascii")
             return digest
         except OSError:
@@ -104,7 +101,7 @@ class Stored:
 
     def place(self, precision: str) -> Path | None:
         """The folder of its graph in a precision, whether it is there or not; None if it has no digest."""
-        return self._folder / f"{self.digest}-{precision}-{_maker(precision)}" if self.digest else None
+        return self._folder / f"{self.digest}-{precision}-{_maker()}" if self.digest else None
 
     def kept(self, precision: str) -> Path | None:
         """Its graph in the cache, made if it is not there; None where it cannot be kept."""
@@ -179,16 +176,12 @@ def _keep(folder: Path, weights: Weights, precision: str) -> None:
 
 
 def _write(path: Path, weights: Weights, precision: str) -> None:
-    from xumx.engines import folding  # which imports onnx: later starts do without
+    from xumx.engines import folding, quantising  # which import onnx: later starts do without
 
-    if precision == "int8":
-        from xumx.engines import onnx_file
-
-        logger.info("quantising the network to 8 bits, once")
-        onnx_file.save(path, weights, precision)
-        return
     model, tensors = folding.build(weights)
-    if precision == "float16":
+    if precision == "int8":
+        quantising.quantise(model, tensors)
+    elif precision == "float16":
         folding.compute_in_half(model, tensors)
     folding.write(path, model, tensors)
 
@@ -207,19 +200,14 @@ def _tidy(parent: Path, newest: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)  # on Windows not while it is used
 
 
-def _maker(precision: str) -> str:
+def _maker() -> str:
     """What a graph depends on besides the weights, in a few letters."""
     here = Path(__file__).parent
-    sources = b"".join((here / name).read_bytes() for name in ("folding.py", "onnx_file.py"))
-    packages = ["xumx", *(["onnxruntime"] if precision == "int8" else [])]
-    return hashlib.sha256(sources + repr([_version(name) for name in packages]).encode()).hexdigest()[:12]
+    sources = b"".join((here / name).read_bytes() for name in ("folding.py", "quantising.py"))
+    return hashlib.sha256(sources + _version().encode()).hexdigest()[:12]
 
 
-def _version(package: str) -> str:
-    if package == "onnxruntime":  # its wheels have several names
-        import onnxruntime
-
-        return str(onnxruntime.__version__)
+def _version() -> str:
     with contextlib.suppress(metadata.PackageNotFoundError):
-        return metadata.version(package)
+        return metadata.version("xumx")
     return ""

@@ -1,16 +1,13 @@
 """The network as one ONNX file, for programs that have ONNX Runtime and nothing of xumx.
 
 float16 keeps the matrices in half precision and computes in single precision: half the size, and the same
-speed. int8 is ONNX Runtime's dynamic quantisation of the LSTMs and of all matrices but the first, which reads
-the spectrogram itself: eight bits do not span the range of a spectrum, and the estimates would lose 15 dB.
+speed. int8 is :mod:`xumx.engines.quantising`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import logging
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +18,10 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.files import aside, replacing
+from xumx.base.files import replacing
 from xumx.engines.folding import build
 from xumx.engines.onnx import OnnxEngine
+from xumx.engines.quantising import quantise
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
 from xumx.signal.stft import stft
@@ -60,13 +58,13 @@ def save(path: Path, weights: Weights, precision: str = "float32") -> None:
     model, tensors = build(weights)
     if precision == "float16":
         _halve(model, tensors)
+    elif precision == "int8":
+        quantise(model, tensors)
     size = sum(array.nbytes for array in tensors.values())
     if size > _LIMIT:
         raise XumxError(f"{path}: {size / 1e9:.1f} GB of weights; one file of ONNX holds less than 2.1")
     for initializer in model.graph.initializer:
         initializer.CopyFrom(numpy_helper.from_array(tensors[initializer.name], initializer.name))
-    if precision == "int8":
-        model = _quantised(model)
     _describe(model, weights.config)
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as new:
@@ -140,30 +138,6 @@ def _halve(model: onnx.ModelProto, tensors: dict[str, np.ndarray]) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    for node in model.graph.node:
-        node.name = node.output[0]
-    first = next(node.name for node in model.graph.node if node.op_type == "MatMul")
-    with aside(tempfile.gettempdir()) as folder:
-        source, result = folder / "float32.onnx", folder / "int8.onnx"
-        source.write_bytes(model.SerializeToString())
-        logging.disable(logging.WARNING)  # it recommends steps that this graph has no use for
-        try:
-            quantize_dynamic(
-                source,
-                result,
-                op_types_to_quantize=["MatMul", "LSTM"],
-                nodes_to_exclude=[first],
-                per_channel=True,
-                weight_type=QuantType.QUInt8,  # signed ones overflow on x86 without VNNI
-            )
-        finally:
-            logging.disable(logging.NOTSET)
-        return onnx.load(str(result))
 
 
 def _describe(model: onnx.ModelProto, config: ModelConfig) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 
 from xumx.base import jsonfile
-from xumx.base.errors import UsageError, XumxError, install, listing
+from xumx.base.errors import UsageError, WriteError, XumxError, install, listing
 from xumx.base.files import aside, replacing
 from xumx.engines import cuda
 from xumx.network.config import ModelConfig
@@ -298,7 +298,7 @@ def judged(path: Path, provider: Provider, config: ModelConfig, memory: Path | N
     # What keeps a provider from starting may be mended at any time; so it is looked at each time.
     if memory is not None and not verdict.problem:
         written = {name: asdict(one) for name, one in {**known, key: verdict}.items()}
-        with contextlib.suppress(OSError), replacing(memory) as new:
+        with contextlib.suppress(WriteError), replacing(memory) as new:
             new.write_text(json.dumps(written), encoding="utf-8")
     return verdict
 
