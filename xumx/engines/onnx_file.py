@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from xumx.engines.onnx import OnnxEngine
 from xumx.engines.quantising import quantise
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
-from xumx.signal.stft import stft
+from xumx.signal.stft import istft, stft
+from xumx.signal.wiener import wiener
 
 PRECISIONS = ("float32", "float16", "int8")
 
@@ -82,15 +84,37 @@ class Comparison:
         Infinite where there is none.
     seconds, float32_seconds : float
         Time of one call.
+    truth : dict of str to (float, float)
+        Where the truth is known, the SDR in dB of each source's stem after the filter, that of the file and
+        that of the float32 network.
     """
 
     sdr: dict[str, float]
     seconds: float
     float32_seconds: float
+    truth: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def compare(path: Path, weights: Weights, audio: np.ndarray, *, repeats: int = 3) -> Comparison:
-    """Run a file that `save` wrote against ``weights`` on ``audio``, (samples, channels) float32.
+def compare(
+    path: Path,
+    weights: Weights,
+    audio: np.ndarray,
+    truth: Mapping[str, np.ndarray] | None = None,
+    *,
+    repeats: int = 3,
+) -> Comparison:
+    """Run a file that `save` wrote against ``weights``.
+
+    Parameters
+    ----------
+    path : Path
+    weights : Weights
+    audio : float32 array (samples, channels)
+        The mixture.
+    truth : mapping of str to float32 array (samples, channels), optional
+        The true stems, by source.
+    repeats : int
+        The fastest of so many calls counts.
 
     Raises
     ------
@@ -116,7 +140,27 @@ def compare(path: Path, weights: Weights, audio: np.ndarray, *, repeats: int = 3
         expected = engine(magnitude)
         times["engine"].append(time.perf_counter() - began)
     sdr = {source: _sdr(a, b) for source, a, b in zip(config.sources, expected, found, strict=True)}
-    return Comparison(sdr, min(times["file"]), min(times["engine"]))
+    stems: dict[str, tuple[float, float]] = {}
+    if truth:
+        both = [
+            _stems(np.stack(list(estimate)), spectrogram, len(audio), config)
+            for estimate in (found, expected)
+        ]
+        stems = {
+            source: (_sdr(truth[source], a), _sdr(truth[source], b))
+            for source, a, b in zip(config.sources, *both, strict=True)
+        }
+    return Comparison(sdr, min(times["file"]), min(times["engine"]), stems)
+
+
+def _stems(
+    estimates: np.ndarray, spectrogram: np.ndarray, samples: int, config: ModelConfig
+) -> Iterator[np.ndarray]:
+    """What separating makes of the network's estimates, by its defaults."""
+    residual = len(config.sources) == 1
+    spectra = wiener(np.ascontiguousarray(estimates[:, :, 0]), spectrogram, residual=residual)
+    for spectrum in spectra[: len(config.sources)]:
+        yield istft(spectrum, samples, config.n_fft, config.n_hop)
 
 
 def _sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
