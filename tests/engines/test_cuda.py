@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from tests.test_frame import PROJECT
 from tools.gpu_pins import missing, read_elf
+from xumx.base.errors import XumxError
 from xumx.engines import cuda
 
 CUDA = "cuda.so.1 cudart.so.12 cublas.so.12 cusolver.so.11 curand.so.10 cufft.so.11 cudnn.so.8"
@@ -56,6 +58,7 @@ print("a greeting that nobody shall see")
 """
 
 PROGRAM = """
+from xumx.base.errors import XumxError
 from xumx.engines import cuda
 try:
     cuda.import_extension()
@@ -122,3 +125,56 @@ def test_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         else:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", text)
         assert cuda.visible_devices() == count, text
+
+
+class Ranks:
+    """The processes of some machines, as `Communicator.gather` shows them, each with its variable."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, rank: int, machines: list[list[str | None]]) -> None:
+        everyone = [(f"m{m}", i, text) for m, texts in enumerate(machines) for i, text in enumerate(texts)]
+        node, self.local_rank, text = everyone[rank]
+        self.size, self.gather = len(everyone), lambda value: everyone
+        monkeypatch.setattr("platform.node", lambda: node)
+        if text is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", text)
+
+
+@pytest.mark.parametrize(
+    ("machines", "rank", "device", "visible"),
+    [
+        ([[None, None]], 1, "1", None),
+        ([["0,1", "0,1"]], 1, "1", "0,1"),
+        ([["2", "0", "1"]], 1, "1", "2,0,1"),  # a GPU a task: all see all, each the one that it had
+        ([["0", "1"], ["3", "2"]], 3, "1", "3,2"),
+        ([["GPU-a", "GPU-b"]], 0, "0", "GPU-a,GPU-b"),
+        ([["5"], ["5"]], 1, "0", "5"),
+    ],
+)
+def test_each_process_of_a_machine_has_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+    machines: list[list[str | None]],
+    rank: int,
+    device: str,
+    visible: str | None,
+) -> None:
+    assert cuda.own_device(Ranks(monkeypatch, rank, machines), True) == device  # type: ignore[arg-type]
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["0", "0"], "sees one GPU, and calls it 0: .*--gpu-bind=none"),
+        (["0,1", "0,1", "0,1"], "3 processes on this machine, .*=0,1 leaves them 2 GPUs"),
+        (["", "", ""], "3 processes on this machine, .*= leaves them 0 GPUs"),
+    ],
+)
+def test_fewer_gpus_than_processes(
+    monkeypatch: pytest.MonkeyPatch, texts: list[str | None], said: str
+) -> None:
+    ranks = Ranks(monkeypatch, len(texts) - 1, [texts])
+    with pytest.raises(XumxError, match=said):
+        cuda.own_device(ranks, True)  # type: ignore[arg-type]
+    assert cuda.own_device(ranks, False) == str(len(texts) - 1)  # type: ignore[arg-type]

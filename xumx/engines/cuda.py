@@ -14,13 +14,16 @@ import importlib
 import importlib.util
 import io
 import os
+import platform
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from xumx.base.errors import install
+from xumx.base.errors import XumxError, install
+
+if TYPE_CHECKING:
+    from xumx.parallel.communicator import Communicator
 
 DRIVER = "libcuda.so.1"
 """What the driver brings, and no wheel."""
@@ -190,6 +193,50 @@ def visible_devices() -> int | None:
     return count
 
 
-def supported() -> bool:
-    """Whether NNabla's extension has a wheel for this Python and system."""
-    return sys.version_info < (3, 11) and sys.platform != "darwin"
+def rounds() -> bool:
+    """Whether NNabla rounds products on a GPU to 10 bits (TF32), which it does only if it is told to.
+
+    >>> rounds()
+    False
+    """
+    return os.environ.get("NNABLA_CUDA_ALLOW_TF32", "0") != "0"
+
+
+def own_device(ranks: Communicator, wanted: bool) -> str:
+    """The number of the GPU that this process takes among those of its machine: its place there.
+
+    NNabla's communicator takes that one whatever it is told. So launchers that let each process see but a GPU
+    of its own, by a ``CUDA_VISIBLE_DEVICES`` for each, are undone: each sees those of all, in their order.
+
+    Parameters
+    ----------
+    ranks : Communicator
+        All processes; all call this.
+    wanted : bool
+        Whether a GPU is to be used; else nothing is wrong.
+
+    Raises
+    ------
+    XumxError
+        If the processes of this machine cannot have a GPU each.
+    """
+    mine = (platform.node(), ranks.local_rank, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    here = sorted(one[1:] for one in ranks.gather(mine) if one[0] == mine[0])
+    texts = [text for _, text in here if text is not None]
+    visible = visible_devices()
+    if not wanted or visible is None:
+        return str(ranks.local_rank)
+    if len(texts) == len(here) > 1 and visible == 1:
+        if len(set(texts)) == len(texts):
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(texts)
+            return str(ranks.local_rank)
+        raise XumxError(
+            f"each of {len(here)} processes on this machine sees one GPU, and calls it {mine[2]}: NNabla has "
+            "to see all of them; under Slurm add --gpu-bind=none, or leave CUDA_VISIBLE_DEVICES out"
+        )
+    if ranks.local_rank >= visible:
+        raise XumxError(
+            f"there are {len(here)} processes on this machine, but CUDA_VISIBLE_DEVICES={mine[2]} leaves "
+            f"them {visible} GPU{'s' * (visible != 1)}; start as many as GPUs, or use `context` cpu"
+        )
+    return str(ranks.local_rank)
