@@ -66,6 +66,9 @@ test-310: setup-310 setup-programs ## the whole suite on Python 3.10; ARGS="-k w
 gpu-pins: setup-310 ## whether the extra gpu brings all that NNabla's extension is linked to (125 MB)
 	$(PY310) tools/gpu_pins.py
 
+gpu-check: setup-310 ## what a GPU computes and how fast, against the CPU; ARGS=--dry says what it would check
+	$(PY310) bench/gpu.py $(ARGS)
+
 bench: setup-310 ## separation against Sony's code and Open-Unmix: bench/separate.py
 	$(PY310) bench/separate.py $(ARGS)
 

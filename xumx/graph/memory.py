@@ -61,5 +61,7 @@ def _kept(function: Any) -> int:
     """Numbers that an LSTM keeps for its backward; its bias is (layers, directions, 4, hidden)."""
     if function.info.type_name != "LSTM":
         return 0
-    (layers,) = (v.shape[0] for v in function.inputs if len(v.shape) == 4 and v.shape[2] == 4)
-    return int(_GATES * layers * function.outputs[0].size)
+    out = function.outputs[0]
+    four = [v.shape for v in function.inputs if v.need_grad and len(v.shape) == 4]
+    (layers,) = (s[0] for s in four if s[2] == 4 and s[1] * s[3] == out.shape[-1])
+    return int(_GATES * layers * out.size)
