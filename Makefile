@@ -57,8 +57,8 @@ test: ## lint, separation on the newest Python, conversion, then all on 3.10
 test-new: setup-new ## the separation path on the newest Python, without NNabla
 	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)
 
-test-torch: setup-torch ## weights from and to PyTorch
-	$(TEST_ENV) $(TORCH) $(PYTEST) tests/network/pytorch tests/fuzz $(ARGS)
+test-torch: setup-torch ## weights and STFT against PyTorch's
+	$(TEST_ENV) $(TORCH) $(PYTEST) tests/network/pytorch tests/signal/test_stft.py $(ARGS)
 
 test-310: setup-310 setup-programs ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
 	$(TEST_ENV) $(PY310) $(PYTEST) $(ARGS)

@@ -21,7 +21,7 @@ class ConvertOptions(Command):
     PROG: ClassVar[str] = "python -m xumx.convert"
     ABOUT: ClassVar[str] = (
         "Convert Open-Unmix's checkpoints and asteroid's X-UMX to .h5 weights, and UMX or joint\n"
-        f"weights to Open-Unmix's. Needs PyTorch: {install('torch')}."
+        f"weights to Open-Unmix's, which alone needs PyTorch: {install('torch')}."
     )
     USAGE: ClassVar[str] = "[options] INPUT OUTPUT"
     EXAMPLES: ClassVar[tuple[str, ...]] = ("x-umxl.pth x-umxl.h5", "--to openunmix run1/best.h5 unmix/")
@@ -42,7 +42,7 @@ class ConvertOptions(Command):
         required=True,
     )
     to: str | None = option(
-        None, "write a folder that Open-Unmix loads; .h5 weights if not given", choices=("openunmix",)
+        None, "write a folder that Open-Unmix loads (default: .h5 weights)", choices=("openunmix",)
     )
 
 

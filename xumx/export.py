@@ -44,7 +44,7 @@ class ExportOptions(Command):
     check: str | None = option(
         None,
         f"song to try it on, {SECONDS:g} s from its middle, or a folder of its true stems, <source>.wav, "
-        "to tell what is lost of the truth; noise if not given",
+        "to tell what is lost of the truth (default: noise)",
         metavar="AUDIO",
     )
     quiet: bool = option(False, "print errors only", also=("-q",))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tests import pth
 from tests.networks import music, random_weights, small_config
 from xumx.audio import Writer, decode, probe
 from xumx.base.errors import XumxError
@@ -363,11 +364,11 @@ def _statistics(path: Path) -> None:
 
 
 def _pth_seeds(folder: Path, canary: Path) -> Seeds:
-    from xumx.network.pytorch import openunmix
-
     sizes: Mapping[str, Any] = {"n_fft": 64, "n_hop": 16, "hidden_size": 4, "max_bin": 20}
-    openunmix.save(folder, random_weights(small_config(arch="umx", sources=("vocals",), **sizes)))
-    return {"vocals.pth": (folder / "vocals.pth").read_bytes()}
+    state = pth.state_of(random_weights(small_config(arch="umx", sources=("vocals",), **sizes)), "vocals")
+    pth.save(folder / "zip.pth", state)
+    pth.save(folder / "legacy.pth", state, zipped=False)
+    return {name: (folder / name).read_bytes() for name in ("zip.pth", "legacy.pth")}
 
 
 def _pth(path: Path) -> None:
@@ -403,6 +404,6 @@ KINDS = {
         Kind("arguments", _argument_seeds, _argument_file, reaches=True),
         Kind("cache", _array_seeds, _cached, ["soundfile"]),
         Kind("statistics", _statistics_seeds, _statistics, ["nnabla"]),
-        Kind("pth", _pth_seeds, _pth, ["torch"]),
+        Kind("pth", _pth_seeds, _pth),
     )
 }

@@ -25,8 +25,8 @@ def make_song(path, seconds=1.5, rate=44100, channels=2, gain=1.0, **options):
 def run(separator, song, folder, **output):
     output = Output(str(folder), **output)
     (paths,) = output.paths([song], separator.stems, "net")
-    seconds = separate_song(separator, song, paths, output)
-    return paths, seconds
+    found = separate_song(separator, song, paths, output)
+    return paths, found.seconds
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from tests.eval.alone import in_this_process
 from tests.study.studies import study
 from tests.train.runs import assert_same, best
 from xumx.base.errors import XumxError
 from xumx.eval.scores import read_scores
-from xumx.study import plan
+from xumx.study import pictures, plan
 from xumx.study import work as training
 from xumx.study.__main__ import main
 from xumx.study.options import StudyOptions
@@ -26,7 +28,10 @@ from xumx.train.trainer import Trainer
 
 
 @pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> Path:
+def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """To be changed, without its pictures, which `finished` has: they would take most of the time."""
+    for name in ("boxes", "curves", "heat_map"):
+        monkeypatch.setattr(pictures, name, lambda *_: Figure((1, 1)))
     return Path(shutil.copytree(finished, tmp_path / "study"))
 
 
@@ -70,6 +75,7 @@ def test_scores_are_those_of_the_command_that_the_page_prints(
     printed = [line.strip() for line in page.splitlines() if "-m xumx.eval " in line]
     assert len(printed) == 2, "one an architecture"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("xumx.eval.work.evaluate_all", in_this_process)
     for command in printed:
         argv = shlex.split(command)[3:]
         assert evaluate([*argv, "--quiet"]) == 0

@@ -46,7 +46,7 @@ class _HelpAll(argparse.Action):
     """Show the help of the whole parser."""
 
     def __init__(self, parser: Callable[[], Parser], **said: Any) -> None:
-        super().__init__(nargs=0, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, **said)
+        super().__init__(nargs=0, default=argparse.SUPPRESS, **said)
         self._whole = parser
 
     def __call__(self, parser: Any, *_: Any) -> None:
@@ -117,7 +117,12 @@ class Option:
         if not self.positional:
             said["required"] = self.required
         else:
-            place = {"metavar": self.metavar, "help": told, "nargs": "*" if self.nargs else "?"}
+            place: dict[str, Any] = {
+                "metavar": self.metavar,
+                "help": told,
+                "nargs": "*" if self.nargs else "?",
+            }
+            place |= {"choices": self.choices} if self.choices else {}
             group.add_argument(self.name + _PLACE, type=self.type or self.kind, **place)
             said["help"] = argparse.SUPPRESS
         if self.kind is bool:
@@ -217,7 +222,9 @@ class Command:
                 several = (*values.get(name, ()), *place) if one.nargs else place
                 values[name] = several
             if one.positional and one.required and name not in values:
-                parser.error(f"the following arguments are required: {one.metavar}")
+                several = [name for name in values if declared(cls)[name].nargs == "+"]
+                hint = f"; after {flag(several[-1])}, which takes several, write -- first" if several else ""
+                parser.error(f"the following arguments are required: {one.metavar}{hint}")
         return values
 
     @classmethod

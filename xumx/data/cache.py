@@ -13,7 +13,6 @@ import hashlib
 import logging
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -34,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 """Part of the names: a change of the format makes all old files stale."""
-
-LEFTOVER_AGE = 3600.0
-"""Seconds after which an unfinished file must be from a run that was killed."""
 
 
 def cached(
@@ -135,15 +131,12 @@ def _missing(folder: Path, copies: Mapping[Recording, Recording]) -> list[Record
 
 
 def _prepare(folder: Path, missing: Sequence[Recording]) -> None:
-    """Make room: remove stale and unfinished files, then see that the rest will do."""
+    """Make room: remove stale files, then see that the rest will do."""
     folder.mkdir(parents=True, exist_ok=True)
     for copy in missing:
         which = copy.path.name.rpartition("-")[0]
         for stale in copy.path.parent.glob(f"{which}-*{ARRAY_SUFFIX}"):
             stale.unlink(missing_ok=True)
-    for leftover in folder.glob(f"*/.*{ARRAY_SUFFIX}"):
-        if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE:
-            leftover.unlink(missing_ok=True)
     check_room("`cache_dir`", folder, sum(2 * copy.channels * copy.samples for copy in missing))
 
 

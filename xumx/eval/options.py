@@ -81,7 +81,7 @@ class EvalOptions(SeparatorOptions, _Scored):
         "scores", "score files, scores.csv and report; what is there is kept", metavar="DIR"
     )
     save_estimates: bool = _output(False, "keep the estimates, as musdb lays them out")
-    outdir: str | None = _output(None, f"folder to keep them in; {ESTIMATES} if not given", metavar="DIR")
+    outdir: str | None = _output(None, f"folder to keep them in (default: {ESTIMATES})", metavar="DIR")
     fast: bool = _output(
         False,
         "score in blocks and not by museval: ten times faster, in a third of the memory; SIR, ISR and SAR of "

@@ -74,7 +74,9 @@ def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> li
         told = ranks.gather(errors)
     if ranks.rank:  # the first answers for all
         return []
-    report(folder, whole, args, test)
+    for line in report(folder, whole, args, test):
+        if not args.quiet:
+            say(line)
     return [line for lines in told for line in lines]
 
 
@@ -99,8 +101,13 @@ def _do(
     return [f"{item}: {line}" for line in errors]
 
 
-def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: list[Track]) -> None:
+def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: list[Track]) -> list[str]:
     """Write the tables, the pictures and the page of everything that has been done.
+
+    Returns
+    -------
+    list of str
+        Lines of a table of the SDR, the best loss first, for each architecture.
 
     Raises
     ------
@@ -144,10 +151,12 @@ def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: lis
         (tables.CORRELATIONS, correlations),
     ):
         write_table(folder / name, table)
-    wide = {}
-    figures = {}
+    lines, wide, figures = [], {}, {}
     for arch in dict.fromkeys(arch for arch, _ in histories):
-        order = list(tables.sdr_table(scores, arch).index)
+        sdr = tables.sdr_table(scores, arch)
+        order = list(sdr.index)
+        told = sdr.rename_axis(f"{arch}, SDR in dB").rename_axis(None, axis=1)
+        lines += ["", *told.to_string(float_format="%.2f", na_rep="–", index_names=True).splitlines()]
         if any(key[0] == arch for key in found):
             figures[f"boxes-{arch}"] = pictures.boxes(tracks, arch, order)
         past_of = {loss: histories[arch, loss] for loss in order if histories.get((arch, loss))}
@@ -166,6 +175,7 @@ def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: lis
         {**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures, others
     )
     _write(folder, figures, text)
+    return lines
 
 
 def _write(folder: Path, figures: Mapping[str, Any], text: str) -> None:

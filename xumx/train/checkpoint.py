@@ -173,12 +173,6 @@ def find(model: str) -> Path | None:
     return path if path.name == NAME else None
 
 
-def tidy(folder: Path) -> None:
-    """Remove the unfinished files that a killed process left in a run's folder."""
-    for path in folder.glob(".*-" + 8 * "[0-9a-f]" + ".*"):  # as xumx.base.files.replacing names them
-        path.unlink(missing_ok=True)
-
-
 def _write(file: h5py.File, group: str, arrays: dict[str, np.ndarray]) -> None:
     target = file.require_group(group)
     for name, array in arrays.items():

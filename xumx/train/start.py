@@ -177,7 +177,6 @@ def _claim(output: Path, resumed_from: Path | None, stack: ExitStack) -> None:
         )
     make_folder(output, "output")
     stack.enter_context(locked(output))
-    checkpoint.tidy(output)
     if resumed_from is not None and not same and (best := resumed_from.with_name(BEST)).exists():
         with replacing(output / BEST) as aside:
             shutil.copyfile(best, aside)
