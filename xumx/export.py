@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from xumx.base.cli import run
 from xumx.base.console import say
-from xumx.base.errors import UsageError
+from xumx.base.errors import UsageError, listing
 from xumx.base.options import Command, like, option
 from xumx.separation.options import SeparatorOptions
 
@@ -42,7 +42,10 @@ class ExportOptions(Command):
     fp16: bool = _precision(False, "half the size: matrices in half precision, computed in single")
     int8: bool = _precision(False, "smaller and faster: LSTMs and matrices quantised to 8 bits")
     check: str | None = option(
-        None, f"song to try the file on, {SECONDS:g} s from its middle (default: noise)", metavar="AUDIO"
+        None,
+        f"song to try it on, {SECONDS:g} s from its middle, or a folder of its true stems, <source>.wav, "
+        "to tell what is lost of the truth (default: noise)",
+        metavar="AUDIO",
     )
     quiet: bool = option(False, "print errors only", also=("-q",))
 
@@ -66,7 +69,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
     network = weights.load(pretrained.resolve(args.model, model_dir=args.model_dir, progress=not args.quiet))
     config = network.config
-    audio = _excerpt(args.check, config) if args.check is not None else None
+    audio, truth = (None, {}) if args.check is None else _excerpts(args.check, config)
     precision = "float16" if args.fp16 else "int8" if args.int8 else "float32"
     onnx_file.save(args.output, network, precision)
     if args.quiet:
@@ -74,14 +77,34 @@ def _main(argv: Sequence[str] | None) -> int:
     if audio is None:
         audio, name = _noise(config), f"{SECONDS:g} s of noise"
     else:
-        name = f"{len(audio) / config.sample_rate:.3g} s of {os.path.basename(args.check or '')}"
-    found = onnx_file.compare(args.output, network, audio)
+        song = os.path.basename(os.path.abspath(args.check or ""))
+        name = f"{len(audio) / config.sample_rate:.3g} s of {song}"
+    found = onnx_file.compare(args.output, network, audio, truth)
     size = args.output.stat().st_size
     say(f"{args.output}: {config.arch} of {', '.join(config.sources)} in {precision}, {size / 1e6:.1f} MB")
     say(f"on {name}: {1000 * found.seconds:.0f} ms; float32 in xumx: {1000 * found.float32_seconds:.0f} ms")
     sdr = {s: f"{value:.1f} dB" if isfinite(value) else "equal" for s, value in found.sdr.items()}
     say(f"SDR against the estimates in float32: {', '.join(f'{s} {value}' for s, value in sdr.items())}")
+    if found.truth:
+        lost = {s: file - single for s, (file, single) in found.truth.items()}
+        each = ", ".join(f"{s} {found.truth[s][0]:.2f} dB ({lost[s]:+.3f})" for s in lost)
+        mean = sum(lost.values()) / len(lost)
+        say(f"SDR against the truth, and what of it is not float32's: {each}; on average {mean:+.3f} dB")
     return 0
+
+
+def _excerpts(path: str, config: ModelConfig) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A stretch of a song and, from a folder of its stems, of each of them, whose sum is then the song."""
+    if not os.path.isdir(path):
+        return _excerpt(path, config), {}
+    stems = {source: Path(path, f"{source}.wav") for source in config.sources}
+    if missing := [file.name for file in stems.values() if not file.is_file()]:
+        raise UsageError(f"`check` {path}: the folder lacks {listing(missing)}, true stems of this network")
+    truth = {source: _excerpt(str(file), config) for source, file in stems.items()}
+    if len({len(samples) for samples in truth.values()}) > 1:
+        raise UsageError(f"`check` {path}: its stems are not of one length")
+    first, *others = truth.values()
+    return sum(others, start=first), truth
 
 
 def _excerpt(song: str, config: ModelConfig) -> np.ndarray:

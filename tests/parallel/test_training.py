@@ -237,7 +237,7 @@ from xumx.parallel.nccl import NcclCommunicator
 calls = []
 
 class Fake:
-    rank, size = 0, 1
+    rank, size, local_rank = 0, 1, 0
     def __init__(self, context): calls.append(("made for", context.device_id))
     def init(self): calls.append("init")
     def all_reduce(self, arrays, division=False, inplace=True):
@@ -284,8 +284,8 @@ for loss in (once, often, often):
         assert calls == [("callback", 1, True)], calls
 assert ranks.gather(3) == [3] and ranks.broadcast("a") == "a"
 
-for size, said in ((2, "another MPI"), (None, "NCCL_HOME")):
-    Fake.size = size if size else property(lambda self: [][0])
+for size, local, said in ((1, 1, "number 1 of its machine"), (2, 0, "another MPI"), (None, 0, "NCCL_HOME")):
+    Fake.size, Fake.local_rank = size if size else property(lambda self: [][0]), local
     try:
         NcclCommunicator(MPI.COMM_WORLD, nn.Context(["cudnn:float"], "CudaCachedArray", "0"))
     except XumxError as error:

@@ -19,6 +19,7 @@ from tests.engines.test_onnx import golden
 from tests.networks import DATA, music, random_weights, small_config
 from xumx import Separator
 from xumx.base.errors import UsageError, WeightsError
+from xumx.engines import Stored
 from xumx.network import weights
 from xumx.separation import compat
 from xumx.separation import separator as separator_module
@@ -30,16 +31,15 @@ RATE = 44100
 
 @pytest.fixture(autouse=True)
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
-    """An empty cache; the weights that were loaded since."""
+    """An empty cache; the networks that were loaded since."""
     compat._separator.cache_clear()
     paths: list[Path] = []
-    load = weights.load
 
-    def counted(path: Any) -> weights.Weights:
+    def counted(path: Any, model_dir: Any) -> Stored:
         paths.append(Path(path))
-        return load(path)
+        return Stored(path, model_dir)
 
-    monkeypatch.setattr(separator_module.weights_file, "load", counted)
+    monkeypatch.setattr(separator_module, "Stored", counted)
     yield paths
     compat._separator.cache_clear()
 

@@ -12,7 +12,7 @@ from tests.networks import random_weights, small_config
 from xumx import Separator
 from xumx.base.errors import UsageError
 from xumx.network.weights import Weights
-from xumx.separation.level import Meter, gain_for, trained_level
+from xumx.separation.level import Meter, gain_for
 from xumx.separation.separator import Separator as Whole
 from xumx.signal.stft import stft
 
@@ -67,10 +67,10 @@ def test_a_stream_gives_the_same_whatever_its_blocks() -> None:
 
 
 def test_the_meter() -> None:
-    meter = Meter(trained().config, trained_level(trained()))
+    meter = Meter(trained().config, trained().level)
     assert meter.gain(np.zeros((20_000, 2), np.float32)) == 1 and meter.level == np.inf
     quiet = np.float32(0.01) * AUDIO
-    once = Meter(trained().config, trained_level(trained()))
+    once = Meter(trained().config, trained().level)
     expected = once.gain(quiet)
     assert expected == pytest.approx(10 ** (gain_for(once.level) / 20)) and once.level == pytest.approx(
         -40, abs=3

@@ -347,7 +347,8 @@ def test_quiet(wav_root, tmp_path, capfd):
     options = [o for o in arguments(wav_root, tmp_path / "loud", "--epochs", 2) if o != "--quiet"]
     assert main(options) == 0
     out, err = capfd.readouterr()
-    first, *lines = out.splitlines()
+    first, memory, *lines = out.splitlines()
+    assert memory.startswith("a step takes about ")
     assert first.startswith("computing on the CPU") and err == "", "no bars where there is no terminal"
     assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2", "best"]
     assert str(tmp_path / "loud" / "best.h5") in out

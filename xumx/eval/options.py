@@ -140,7 +140,7 @@ def settings(options: EvalOptions) -> dict[str, Any]:
         return {"estimates": str(Path(options.estimates).resolve()), **shared}
     if options.oracle or options.baseline:
         return {"estimates": options.oracle or options.baseline, **shared}
-    where = ("engine", "context", "device_id", "model_dir")
+    where = ("engine", "context", "device_id", "provider_options", "model_dir")
     separation = {name: value for name, value in options.separator().items() if name not in where}
     digests = [_digest(resolve(model, model_dir=options.model_dir)) for model in options.model]
     if len(digests) > 1:

@@ -45,6 +45,15 @@ class Weights:
     config: ModelConfig
     parameters: dict[str, dict[str, np.ndarray]]
 
+    @property
+    def level(self) -> float:
+        """Mean magnitude of a frame that the network has learnt from, summed over the bins that it sees.
+
+        It stands in the weights: their first parameter takes the mean of each bin off. 0 if nothing is.
+        """
+        means = [np.maximum(-p["input_mean"].astype(float), 0).sum() for p in self.parameters.values()]
+        return float(np.mean(means))
+
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the plain name and shape of every parameter of one source, in the official order of creation.

@@ -19,10 +19,11 @@ import numpy as np
 
 from xumx.base import jsonfile
 from xumx.base.errors import UsageError
+from xumx.engines import Stored
 from xumx.engines.base import Engine
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
-from xumx.separation.level import Meter, trained_level
+from xumx.separation.level import Meter
 from xumx.signal.stft import istft, stft
 
 Model: TypeAlias = Union[str, "os.PathLike[str]", Weights]
@@ -38,7 +39,7 @@ class _Member(NamedTuple):
     order: list[int] | None
     """Where the sources of the first network stand in this one; None where they stand alike."""
     level: float
-    """See :func:`xumx.separation.level.trained_level`."""
+    """See :attr:`xumx.network.weights.Weights.level`."""
 
 
 class Blend:
@@ -51,8 +52,8 @@ class Blend:
     ----------
     names : sequence of str
         What the networks are called, in messages and in `weights`.
-    networks : iterable of Weights
-        Loaded one after the other; not kept.
+    networks : iterable of Weights or Stored
+        Used one after the other; not kept.
     make : callable
         What makes an engine of a network.
     weights : mapping, optional
@@ -77,8 +78,8 @@ class Blend:
     def __init__(
         self,
         names: Sequence[str],
-        networks: Iterable[Weights],
-        make: Callable[[Weights], Engine],
+        networks: Iterable[Weights | Stored],
+        make: Callable[[Weights | Stored], Engine],
         weights: Shares | None = None,
         *,
         threads: int = 1,
@@ -93,7 +94,7 @@ class Blend:
                 self.config = network.config
                 self.shares = shares(names, self.config.sources, weights)
             order = _order(names[0], self.config, name, network.config)
-            self._members.append(_Member(name, make(network), order, trained_level(network)))
+            self._members.append(_Member(name, make(network), order, network.level))
 
     def __len__(self) -> int:
         return len(self._members)

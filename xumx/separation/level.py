@@ -14,7 +14,6 @@ import math
 import numpy as np
 
 from xumx.network.config import ModelConfig
-from xumx.network.weights import Weights
 from xumx.signal.stft import stft
 
 LEVELS = ("auto", "as-is")
@@ -35,15 +34,6 @@ _GATE = -20.0  # dB below the mean: frames of silence, or nearly
 _LOWEST, _HIGHEST = -90, 60
 
 
-def trained_level(network: Weights) -> float:
-    """Return the mean magnitude of a frame that a network has learnt from, summed over the bins that it sees.
-
-    0 for a network that does not tell, whose input has no mean taken off.
-    """
-    means = [np.maximum(-p["input_mean"].astype(np.float64), 0).sum() for p in network.parameters.values()]
-    return float(np.mean(means))
-
-
 def gain_for(level: float) -> float:
     """Return the gain in dB for a song whose level is ``level`` dB above the trained one.
 
@@ -61,7 +51,7 @@ class Meter:
     config : ModelConfig
         Of the network.
     reference : float
-        Its :func:`trained_level`.
+        Its :attr:`xumx.network.weights.Weights.level`.
     """
 
     def __init__(self, config: ModelConfig, reference: float) -> None:

@@ -33,6 +33,12 @@ def _aggregate(text: str) -> dict[str, list[str]]:
         raise argparse.ArgumentTypeError(f"{error}; {needs}") from None
 
 
+def _assignment(text: str) -> str:
+    if not text.partition("=")[0] or "=" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE")
+    return text
+
+
 def _bitrate(text: str) -> int:
     digits, scale = (text[:-1], 1000) if text[-1:].lower() == "k" else (text, 1)
     if not digits.isdecimal() or not int(digits):
@@ -99,8 +105,25 @@ class SeparatorOptions(Command):
     model_dir: str | None = _network(None, "folder of downloaded weights; also XUMX_HOME", metavar="DIR")
     umx_infer: bool = _network(False, "insist on UMX weights (xumx tells UMX from X-UMX by itself)")
     engine: str = _network("auto", "what runs the network", choices=("auto", "onnx", "nnabla"))
-    context: str = _network("auto", "where to compute", also=("-c",), choices=("auto", "cpu", "cudnn"))
-    device_id: str | None = _network(None, "the GPU, for cudnn (default: 0)", also=("-d",))
+    context: str = _network(
+        "auto",
+        "where to compute: auto, cpu, cudnn (by NNabla), or what ONNX Runtime has: cuda, tensorrt, openvino, "
+        "directml, coreml, webgpu, ...",
+        also=("-c",),
+    )
+    device_id: str | None = _network(
+        None,
+        "which GPU, from 0 on, or which device of OpenVINO: GPU, NPU, ... (default: the first)",
+        also=("-d",),
+    )
+    precision: str = _network(
+        "float32",
+        "of the network: int8 takes half the time on a CPU, float16 is for GPUs",
+        choices=("float32", "float16", "int8"),
+    )
+    provider_option: tuple[str, ...] = _network(
+        (), "of ONNX Runtime's provider, such as use_tf32=1 for cuda", type=_assignment, metavar="NAME=VALUE"
+    )
 
     targets: tuple[str, ...] | None = _separation(
         None, "stems to write (default: all)", metavar="STEM", basic=True
@@ -131,7 +154,9 @@ class SeparatorOptions(Command):
     def separator(self) -> dict[str, Any]:
         """What a :class:`~xumx.separation.separator.Separator` takes of these options."""
         names = (field.name for field in dataclasses.fields(SeparatorOptions))
-        values = {name: getattr(self, name) for name in names if name not in ("umx_infer", "weights")}
+        elsewhere = ("umx_infer", "weights", "provider_option")
+        values = {name: getattr(self, name) for name in names if name not in elsewhere}
+        values["provider_options"] = dict(text.split("=", 1) for text in self.provider_option)
         values["model"] = self.model[0] if len(self.model) == 1 else self.model
         if self.weights is not None:
             from xumx.separation.blend import read_weights  # imports the numerics

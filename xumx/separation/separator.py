@@ -17,8 +17,8 @@ from xumx import engines
 from xumx.base import cores
 from xumx.base.errors import AudioError, UsageError
 from xumx.base.pools import prefetch
+from xumx.engines import Stored
 from xumx.network import pretrained
-from xumx.network import weights as weights_file
 from xumx.network.weights import Weights
 from xumx.separation.blend import Blend, Model, Shares
 from xumx.separation.level import LEVELS
@@ -53,6 +53,8 @@ class Options(TypedDict, total=False):
     engine: str
     context: str
     device_id: str | None
+    precision: str
+    provider_options: Mapping[str, str] | None
     model_dir: str | os.PathLike[str] | None
     threads: int | None
     show_download: bool
@@ -96,10 +98,10 @@ class Separator:
         How much each of several networks counts, by its name or path: a number, or one a source, see
         :func:`xumx.separation.blend.shares`. Loaded weights are called ``network 1`` and so on, by their
         place. All count the same if not given.
-    engine, context, device_id
+    engine, context, device_id, precision, provider_options
         See :func:`xumx.engines.create`.
     model_dir : path, optional
-        Folder of downloaded weights.
+        Folder of downloaded weights, and of what is made of weights to start faster.
     threads : int, optional
         Cores to use; all by default.
     show_download : bool
@@ -140,6 +142,8 @@ class Separator:
         engine: str = "auto",
         context: str = "auto",
         device_id: str | None = None,
+        precision: str = "float32",
+        provider_options: Mapping[str, str] | None = None,
         model_dir: str | os.PathLike[str] | None = None,
         threads: int | None = None,
         show_download: bool = False,
@@ -166,20 +170,21 @@ class Separator:
         self._workers = min(threads, 2) if chunk_dur else 1
         self._threads = max(threads // self._workers, 1)
         make = functools.partial(
-            engines.create, engine=engine, context=context, device_id=device_id, threads=self._threads
+            engines.create,
+            engine=engine,
+            context=context,
+            device_id=device_id,
+            threads=self._threads,
+            precision=precision,
+            provider_options=provider_options,
         )
-        fetch = functools.partial(pretrained.resolve, model_dir=model_dir, progress=show_download)
         models = _models(model)
         if weights is not None and len(models) == 1:
-            raise UsageError("weights are for several networks, and there is one: leave them out")
-        found = [one if isinstance(one, Weights) else fetch(one) for one in models]
-        self._networks = Blend(
-            [_name(one, place) for place, one in enumerate(models, 1)],
-            (one if isinstance(one, Weights) else weights_file.load(one) for one in found),
-            make,
-            weights,
-            threads=self._threads,
-        )
+            raise UsageError("`weights` are for several networks, and there is one: leave them out")
+        fetch = functools.partial(pretrained.resolve, model_dir=model_dir, progress=show_download)
+        found = [one if isinstance(one, Weights) else Stored(fetch(one), model_dir) for one in models]
+        names = [_name(one, place) for place, one in enumerate(models, 1)]
+        self._networks = Blend(names, found, make, weights, threads=self._threads)
         self.config, self.networks = self._networks.config, self._networks.names
         self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
         self._filter["residual"] = residual_model or len(self.config.sources) == 1

@@ -207,7 +207,7 @@ class _Session:
         return whole if self._args.duration is None else min(whole, self._args.duration)
 
 
-_ELSEWHERE = {"model", "model_dir", "engine", "context", "device_id"}
+_ELSEWHERE = {"model", "model_dir", "engine", "context", "device_id", "provider_options"}
 """Options that say where a network is, or is computed, and not what it gives."""
 
 

@@ -15,7 +15,7 @@ from nnabla.ext_utils import get_extension_context
 
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.files import locked, make_folder, replacing
-from xumx.engines import automatic_context
+from xumx.engines import automatic_context, cuda
 from xumx.engines.nnabla import open_context
 from xumx.graph import ops_for
 from xumx.graph.losses.features import Encoders, frozen_encoders
@@ -90,7 +90,8 @@ def _decide(given: Mapping[str, Any], world: Any) -> Plan:
     if ranks.size > 1:
         if "device_id" in given:
             raise UsageError("`device_id` is for one process; of several each takes a GPU of its own")
-        options = replace(options, device_id=str(ranks.local_rank))
+        wanted = options.context == "cudnn" or (options.context == "auto" and cuda.installed())
+        options = replace(options, device_id=cuda.own_device(ranks, wanted))
         if others := ranks.differing({**fields(options), "device_id": None}):
             raise UsageError(f"{others} were started with other options than rank 0; give all the same")
     device = _device(options, given)
@@ -159,6 +160,10 @@ def _device(options: TrainOptions, given: Collection[str]) -> str:
     if context == "cudnn" and options.stock_ops:
         raise UsageError("`stock_ops` is for `context` cpu; a GPU has no other functions than NNabla's own")
     open_context(context, options.device_id)
+    if context == "cudnn" and cuda.rounds():
+        logger.warning(
+            "NNABLA_CUDA_ALLOW_TF32 rounds products to 10 bits; other machines will find other losses"
+        )
     return context
 
 
