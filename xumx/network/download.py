@@ -97,14 +97,14 @@ def _place(file: RemoteFile, network: str) -> tuple[str, str]:
 
 
 def _transfer(url: str, path: Path, progress: bool) -> None:
-    import pooch
+    from pooch.downloaders import REQUESTS_HEADERS, HTTPDownloader  # Zenodo limits those without a name
 
     with (
         open(path, "wb") as out,
         # pooch sets the total from the server's answer.
         Bar(None, path.name, unit="B", scale=True, leave=False, quiet=not progress) as bar,
     ):
-        pooch.HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT)(url, out, None)
+        HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT, headers=REQUESTS_HEADERS)(url, out, None)
         out.flush()
         os.fsync(out.fileno())  # a power cut must not leave the name without the bytes
 
