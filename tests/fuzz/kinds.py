@@ -298,6 +298,7 @@ def _synth_seeds(folder: Path, canary: Path) -> Seeds:
 def _openunmix(path: Path) -> None:
     from xumx.network.pytorch import openunmix
 
+    path.with_name("vocals.pth").touch()
     openunmix.weights(path.with_name("vocals.pth"), {})
 
 

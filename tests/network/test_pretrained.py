@@ -286,7 +286,7 @@ def test_all_files_that_lack_are_named_at_once(
         WeightsError, match=r"fetch b\.h5, c\.h5 from https://doi\.org/\S+ yourself"
     ) as raised:
         resolve("tiny", progress=False)
-    assert f"save them in {home / 'tiny'} " in str(raised.value) and "--model demo" in str(raised.value)
+    assert f"save them in {home / 'tiny'} " in str(raised.value) and "`model` demo" in str(raised.value)
 
 
 def test_a_doi_without_a_network_names_its_page(

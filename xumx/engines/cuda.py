@@ -232,7 +232,7 @@ def own_device(ranks: Communicator, wanted: bool) -> str:
             return str(ranks.local_rank)
         raise XumxError(
             f"each of {len(here)} processes on this machine sees one GPU, and calls it {mine[2]}: NNabla has "
-            "to see all of them; under Slurm add `gpu_bind`=none, or leave CUDA_VISIBLE_DEVICES out"
+            "to see all of them; under Slurm add --gpu-bind=none, or leave CUDA_VISIBLE_DEVICES out"
         )
     if ranks.local_rank >= visible:
         raise XumxError(

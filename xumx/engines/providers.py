@@ -167,7 +167,7 @@ def _absence(name: str) -> str:
         wanted = next((w for w in wheels if name in w or (name == "cuda" and "gpu" in w)), wheels[-1])
         return (
             f"{' and '.join(wheels)} are installed over each other, and ONNX Runtime has no {name}: "
-            f"pip uninstall -y {' '.join(wheels)} && pip install `no_deps` {wanted}"
+            f"pip uninstall -y {' '.join(wheels)} && pip install --no-deps {wanted}"
         )
     has = ", ".join(available()) or "nothing but the CPU"
     how = f"; {install(EXTRAS[name])}" if name in EXTRAS else ""
