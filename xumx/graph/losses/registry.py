@@ -165,7 +165,7 @@ def check(weights: Mapping[str, float], sources: Sequence[str]) -> None:
     --------
     >>> check({"Dissimilarity": 1.0}, ["vocals"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    xumx.base.errors.UsageError: --loss Dissimilarity compares estimates of several sources, ...
+    xumx.base.errors.UsageError: `loss` Dissimilarity compares estimates of several sources, ...
     """
     if not weights:
         raise UsageError("`loss` names no loss")
