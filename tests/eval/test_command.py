@@ -201,11 +201,12 @@ def deadly(threads):
     return estimate
 
 
-def test_a_killed_process_costs_no_other_track(root, tmp_path):
+@pytest.mark.parametrize("processes", [1, 3])
+def test_a_killed_process_costs_no_other_track(root, tmp_path, processes):
     tracks = musdb_tracks(str(root), "test", is_wav=True)
     tasks = session.tasks_of(tracks, tmp_path, "test", None, True)
     members = {source: (source,) for source in SOURCES}
-    outcomes = list(evaluate_all(iter(tasks), deadly, members, processes=1, threads=1))
+    outcomes = list(evaluate_all(iter(tasks), deadly, members, processes=processes, threads=1))
     assert sorted(o.task.track.name for o in outcomes) == NAMES
     (failed,) = (outcome.error for outcome in outcomes if outcome.error)
     assert failed.startswith(f"{NAMES[1]}: its process was killed; is memory short?")
