@@ -142,6 +142,19 @@ def test_a_network_and_its_folder(root, tmp_path, capfd):
     assert "| vocals SDR |" in capfd.readouterr().out
 
 
+def test_forced_scores_leave_none_of_other_settings(root, floor, tmp_path, monkeypatch):
+    """An interrupted run with --force is gone on with without it, and finds no score of before."""
+    scores = shutil.copytree(floor, tmp_path / "scores")
+    assert len(list(scores.glob("test/*.json"))) == 3
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "evaluate_all", interrupted)
+    assert main([*data(root), "--oracle", "irm", "--evaldir", str(scores), "--force"]) == 130
+    assert not list(scores.glob("test/*.json"))
+
+
 def test_tracks_that_fail_are_named_and_the_others_scored(root, tmp_path, capfd):
     estimates = tmp_path / "estimates"
     for track in NAMES:

@@ -117,10 +117,10 @@ def _plan(args: EvalOptions) -> _Plan:
         logger.error("%s", line)
     members = _members(args, tracks)
     folder, kept = Path(args.evaldir), kept_estimates(args)
-    session.begin(folder, settings(args), force=args.force)
     tasks = session.tasks_of(tracks, folder, args.subset, kept, args.fast)
-    session.check_room([] if args.force else tasks, members, folder, kept)
-    left = [task for task in tasks if args.force or not finished(task, members)]
+    session.begin(folder, settings(args), tasks, force=args.force)
+    session.check_room(tasks, members, folder, kept)
+    left = [task for task in tasks if not finished(task, members)]
     return _Plan(tracks, tasks, left, members, left_out)
 
 

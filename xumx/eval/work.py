@@ -21,7 +21,7 @@ from xumx.audio import Writer
 from xumx.base import files as room
 from xumx.base import jsonfile
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.files import make_folder, replacing
+from xumx.base.files import make_folder, replacing, writing_to
 from xumx.base.log import with_warnings
 from xumx.base.pools import process_pool
 from xumx.data.track import MIXTURE, Track
@@ -228,13 +228,14 @@ _REPORT = 500_000
 """Bytes of the report; less."""
 
 
-def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
+def begin(folder: Path, settings: Mapping[str, Any], tasks: Iterable[Task], *, force: bool) -> None:
     """Make the folder of scores, or see that what it holds was scored with the same settings.
 
     Raises
     ------
     UsageError
-        If it was not; ``force`` takes the folder over.
+        If it was not; ``force`` takes the folder over. The tasks' scores go first: if the run is interrupted,
+        none is there that would pass for one of these settings.
     XumxError
         If it cannot be written.
     """
@@ -254,6 +255,9 @@ def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
                     f"`evaldir` {folder} holds other scores ({changes}): give another or `force`"
                 )
             return
+        for task in tasks if force else ():
+            with writing_to(task.scores):
+                task.scores.unlink(missing_ok=True)
         with replacing(path) as aside:
             aside.write_text(text, encoding="utf-8")
     except jsonfile.JsonError as error:

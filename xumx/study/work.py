@@ -165,11 +165,9 @@ def _score(options: EvalOptions, folder: Path, tracks: list[Track], members: Any
     # The weights say which model it is, wherever the study has been moved to.
     wanted = {name: value for name, value in settings(options).items() if name != "model"}
     try:
-        session.begin(folder, wanted, force=False)
+        session.begin(folder, wanted, tasks, force=False)
     except UsageError:  # scores of a model that has been trained further since
-        for task in tasks:
-            task.scores.unlink(missing_ok=True)
-        session.begin(folder, wanted, force=True)
+        session.begin(folder, wanted, tasks, force=True)
     left = [task for task in tasks if not finished(task, members)]
     make, each = make_estimator(options), threads(cores)
     outcomes = evaluate_all(left, make, members, processes=cores, threads=each)
