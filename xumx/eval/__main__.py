@@ -107,6 +107,7 @@ def _score(args: EvalOptions, ranks: Communicator) -> int:
 
 
 def _plan(args: EvalOptions) -> _Plan:
+    from xumx.base.files import make_folder
     from xumx.base.log import with_warnings
     from xumx.eval import work as session
     from xumx.eval.options import find_tracks, kept_estimates, settings
@@ -118,6 +119,7 @@ def _plan(args: EvalOptions) -> _Plan:
     members = _members(args, tracks)
     folder, kept = Path(args.evaldir), kept_estimates(args)
     tasks = session.tasks_of(tracks, folder, args.subset, kept, args.fast)
+    make_folder(folder, "evaldir")
     session.begin(folder, settings(args), tasks, force=args.force)
     session.check_room(tasks, members, folder, kept)
     left = [task for task in tasks if not finished(task, members)]
