@@ -120,6 +120,7 @@ def test_a_network_and_its_folder(root, tmp_path, capfd):
     kept = sorted(path.name for path in (estimates / "test" / NAMES[0]).iterdir())
     assert kept == ["bass.wav", "drums.wav", "other.wav", "residual.wav", "vocals.wav"]
     assert main([*data(small), "--estimates", str(estimates), "--evaldir", str(two), "--quiet"]) == 0
+    assert capfd.readouterr() == ("", "")
     assert (one / "scores.csv").read_text() == (two / "scores.csv").read_text()
     score_file = two / "test" / f"{NAMES[0]}.json"
     written = score_file.stat().st_mtime_ns

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from xumx.base import log
 from xumx.base.cli import run
 from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, install
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = EvalOptions.parse(argv)
+    if args.quiet:
+        log.only_errors()
     if args.compare:
         with _packages():
             return _compare(args.compare) if speaks() else 0
