@@ -131,9 +131,15 @@ def _separate_one(
     job: _Job, separator: Separator, output: Output, args: SongOptions, model: str, bar: Bar
 ) -> bool:
     """Separate a song and say how it went; whether it went well."""
-    (name, file), before = job.song, bar.done
+    name, file = job.song
     bar.label(name.name)
-    began = time.perf_counter()
+    began, done = time.perf_counter(), 0.0
+
+    def advance(seconds: float) -> None:
+        nonlocal done  # of this song alone: other processes move the bar too
+        done += seconds
+        bar.update(seconds)
+
     try:
         seconds = separate_song(
             separator,
@@ -143,7 +149,7 @@ def _separate_one(
             start=args.start,
             duration=args.duration,
             stream=args.audio_track,
-            progress=bar.update,
+            progress=advance,
         )
         took = time.perf_counter() - began
         folder = next(iter(job.stems.values())).parent
@@ -160,7 +166,7 @@ def _separate_one(
         logger.error("%s", line_of(error, file))
         return False
     finally:
-        bar.correct(bar.done - before - job.seconds)
+        bar.correct(done - job.seconds)
     return True
 
 
