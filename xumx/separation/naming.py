@@ -282,10 +282,10 @@ def _names(songs: Sequence[Path]) -> list[str]:
     """The songs' names, told apart where two are the same."""
     names: list[str] = []
     for song in songs:
-        name = song.stem if song.stem.strip(".") else "song"
+        name = stem = song.stem if song.stem.strip(".") else "song"
         count = 2
         while name in names:
-            name = f"{song.stem}_{count}"
+            name = f"{stem}_{count}"
             count += 1
         names.append(name)
     return names
