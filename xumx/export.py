@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from xumx.base import log
 from xumx.base.cli import run
 from xumx.base.console import say
 from xumx.base.errors import UsageError, listing
@@ -64,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = ExportOptions.parse(argv)
+    if args.quiet:
+        log.only_errors()
     from xumx.engines import onnx_file
     from xumx.network import pretrained, weights
 

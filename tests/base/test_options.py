@@ -43,6 +43,15 @@ class Other(Cut):
     pieces: int = like(Cut, "pieces", default=7)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pasted(Command):
+    PROG: ClassVar[str] = "paste"
+    ABOUT: ClassVar[str] = "Paste songs."
+
+    old: str = option(None, "from", positional=True, required=True, metavar="OLD")
+    new: str = option(None, "to", positional=True, required=True, metavar="NEW")
+
+
 def test_values_are_of_the_field_s_type():
     assert Cut.given(["-n", "x", "y", "--pieces", "3", "--overlap", "0.5", "--loud"]) == {
         "names": ("x", "y"),
@@ -77,6 +86,13 @@ def test_options_of_other_kinds_are_refused():
     Cut.check_kind(["pieces", "loud"], "own")
     with pytest.raises(UsageError, match="`pieces` is for `dataset` own, not for musdb"):
         Cut.check_kind(["pieces", "loud"], "musdb")
+
+
+def test_an_argument_by_name_and_by_place_is_refused(capsys):
+    assert Pasted.given(["a", "b"]) == Pasted.given(["--old", "a", "--new", "b"]) == {"old": "a", "new": "b"}
+    with pytest.raises(SystemExit, match="2"):
+        Pasted.given(["--old", "a", "b", "c"])
+    assert "error: --old is given twice, by its name and as b" in capsys.readouterr().err
 
 
 def test_a_command_line_gives_the_options_again():

@@ -11,6 +11,7 @@ from tests.folder_sets import noise, write, write_track
 from tests.musdb_set import make_musdb
 from xumx.data.check import Problem, Report, check
 from xumx.data.folders import aligned, trackfolder_fix, tracks_of
+from xumx.data.headers import NAME
 from xumx.data.recording import recordings
 from xumx.data.track import MIXTURE, Track, track_at
 from xumx.train.__main__ import main
@@ -191,6 +192,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(arguments(root, "--check-data", str(tmp_path))) == 1
     assert "cannot be written" in capsys.readouterr().err
     assert not (tmp_path / "vocals.wav").exists()
+
+
+def test_what_is_left_out_is_told_from_headers_that_are_read_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for track, seconds in (("train/short", 1.0), ("train/song", 2.0), ("valid/song", 3.0)):
+        write_track(tmp_path / track, FILES, seconds, round(seconds))
+    assert main(arguments(tmp_path, "--check-data")) == 0
+    (tmp_path / NAME).write_text("damaged")
+    assert main(arguments(tmp_path, "--check-data")) == 0
+    assert main(arguments(tmp_path, "--check-data", "--min-chunk-duration", "1.5")) == 1
+    told = capsys.readouterr().out
+    assert "left out         shorter than --min-chunk-duration 1.5, left out: short" in told, told
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,7 @@ def test_a_network_and_its_folder(root, tmp_path, capfd):
     kept = sorted(path.name for path in (estimates / "test" / NAMES[0]).iterdir())
     assert kept == ["bass.wav", "drums.wav", "other.wav", "residual.wav", "vocals.wav"]
     assert main([*data(small), "--estimates", str(estimates), "--evaldir", str(two), "--quiet"]) == 0
+    assert capfd.readouterr() == ("", "")
     assert (one / "scores.csv").read_text() == (two / "scores.csv").read_text()
     score_file = two / "test" / f"{NAMES[0]}.json"
     written = score_file.stat().st_mtime_ns
@@ -142,6 +143,19 @@ def test_a_network_and_its_folder(root, tmp_path, capfd):
 
     assert main(["--compare", str(one), str(two)]) == 0
     assert "| vocals SDR |" in capfd.readouterr().out
+
+
+def test_forced_scores_leave_none_of_other_settings(root, floor, tmp_path, monkeypatch):
+    """An interrupted run with --force is gone on with without it, and finds no score of before."""
+    scores = shutil.copytree(floor, tmp_path / "scores")
+    assert len(list(scores.glob("test/*.json"))) == 3
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "evaluate_all", interrupted)
+    assert main([*data(root), "--oracle", "irm", "--evaldir", str(scores), "--force"]) == 130
+    assert not list(scores.glob("test/*.json"))
 
 
 @pytest.mark.usefixtures("alone")
@@ -216,11 +230,12 @@ def deadly(threads):
     return estimate
 
 
-def test_a_killed_process_costs_no_other_track(root, tmp_path):
+@pytest.mark.parametrize("processes", [1, 3])
+def test_a_killed_process_costs_no_other_track(root, tmp_path, processes):
     tracks = musdb_tracks(str(root), "test", is_wav=True)
     tasks = session.tasks_of(tracks, tmp_path, "test", None, True)
     members = {source: (source,) for source in SOURCES}
-    outcomes = list(evaluate_all(iter(tasks), deadly, members, processes=1, threads=1))
+    outcomes = list(evaluate_all(iter(tasks), deadly, members, processes=processes, threads=1))
     assert sorted(o.task.track.name for o in outcomes) == NAMES
     (failed,) = (outcome.error for outcome in outcomes if outcome.error)
     assert failed.startswith(f"{NAMES[1]}: its process was killed; is memory short?")

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from tests.networks import DATA, music
 from xumx.audio import Writer, probe, read
+from xumx.parallel.communicator import Communicator
+from xumx.separation.options import SongOptions
 from xumx.test import main
 
 MODEL = ["--model", str(DATA / "x-umx.h5"), "--chunk-dur", "0.5"]
@@ -327,6 +330,38 @@ def test_whatever_happens_to_a_song_the_others_are_done(song, tmp_path, monkeypa
     assert first.startswith(f"error: {bad}: ") and last == f"error: 1 of 2 failed: {bad}"
     assert "No space" in first if isinstance(error, OSError) else type(error).__name__ in first
     assert stems_in(tmp_path / "o" / "song") == STEMS
+
+
+def test_the_bar_counts_songs_of_other_processes_once(song, tmp_path, monkeypatch):
+    from xumx.separation import work
+
+    bars = []
+
+    class Watched(work.Bar):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            bars.append(self)
+
+    class First(Communicator):
+        """The first of two processes: while it is at the first song, the other is done with the second."""
+
+        def share(self, items, passed):
+            self.meanwhile = lambda: passed(items[1])
+            yield items[0]
+
+    def separate(*args, **options):
+        ranks.meanwhile()
+        return real(*args, **options)
+
+    ranks, real = First(), work.separate_song
+    monkeypatch.setattr(work, "Bar", Watched)
+    monkeypatch.setattr(work, "separate_song", separate)
+    shutil.copy(song, tmp_path / "second.mp3")
+    inputs = ["--inputs", str(song), str(tmp_path / "second.mp3")]
+    assert (
+        work.separate_songs(SongOptions.parse([*inputs, *MODEL, "--outdir", str(tmp_path / "o")]), ranks) == 0
+    )
+    assert bars[0].done == pytest.approx(2.4, abs=0.1) and bars[0].total == pytest.approx(bars[0].done)
 
 
 @pytest.mark.parametrize("how", ["-", "/dev/stdin", "fifo", "<( )"])

@@ -218,6 +218,8 @@ class Command:
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         for name, one in declared(cls).items():
             place = values.pop(name + _PLACE, None) if one.positional else None
+            if place and not one.nargs and name in values:
+                parser.error(f"{flag(name)} is given twice, by its name and as {place}")
             if place:
                 values[name] = (*values.get(name, ()), *place) if one.nargs else place
         values = cls.arranged(values)

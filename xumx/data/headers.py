@@ -117,7 +117,7 @@ def _load(folders: Sequence[Path]) -> dict[str, State]:
         except FileNotFoundError:
             continue
         except jsonfile.JsonError as error:
-            logger.warning("%s; it is made anew", error)
+            logger.info("%s; it is made anew", error)  # nothing is lost that a user could mend
     return {}
 
 

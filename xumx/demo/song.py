@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xumx.base import log
 from xumx.base.cli import run
 from xumx.base.console import Bar, say
 from xumx.base.files import check_room, make_folder
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = DemoSong.parse(argv)
+    if args.quiet:
+        log.only_errors()
     import numpy as np
 
     from xumx.report import check, write

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from xumx.base import log
 from xumx.base.cli import run
 from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, install
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     args = EvalOptions.parse(argv)
+    if args.quiet:
+        log.only_errors()
     if args.compare:
         with _packages():
             return _compare(args.compare) if speaks() else 0
@@ -136,6 +139,7 @@ def _score(args: EvalOptions, ranks: Communicator) -> int:
 
 
 def _plan(args: EvalOptions) -> _Plan:
+    from xumx.base.files import make_folder
     from xumx.base.log import with_warnings
     from xumx.eval import work as session
     from xumx.eval.options import find_tracks, kept_estimates, settings
@@ -146,10 +150,11 @@ def _plan(args: EvalOptions) -> _Plan:
         logger.error("%s", line)
     members = _members(args, tracks)
     folder, kept = Path(args.evaldir), kept_estimates(args)
-    session.begin(folder, settings(args), force=args.force)
     tasks = session.tasks_of(tracks, folder, args.subset, kept, args.fast)
-    session.check_room([] if args.force else tasks, members, folder, kept)
-    left = [task for task in tasks if args.force or not finished(task, members)]
+    make_folder(folder, "evaldir")
+    session.begin(folder, settings(args), tasks, force=args.force)
+    session.check_room(tasks, members, folder, kept)
+    left = [task for task in tasks if not finished(task, members)]
     return _Plan(tracks, tasks, left, members, left_out)
 
 

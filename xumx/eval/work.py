@@ -21,7 +21,7 @@ from xumx.audio import Writer
 from xumx.base import files as room
 from xumx.base import jsonfile
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.files import make_folder, replacing
+from xumx.base.files import make_folder, replacing, writing_to
 from xumx.base.log import with_warnings
 from xumx.base.pools import process_pool
 from xumx.data.track import MIXTURE, Track
@@ -125,27 +125,45 @@ def evaluate_all(
     """
     tasks = iter(tasks)
     settings = {**dict.fromkeys(_ONE_THREAD, "1"), "OMP_NUM_THREADS": str(threads)}
-    while first := list(islice(tasks, processes)):
+
+    def together(first: list[Task], others: Iterator[Task]) -> Generator[Outcome, None, list[Task]]:
         with (
             _environment(settings),
-            process_pool(processes, _Worker.start, (make, members, threads)) as pool,
+            process_pool(len(first), _Worker.start, (make, members, threads)) as pool,
         ):
-            yield from _evaluated(pool, first, tasks)  # till all is done, or a process was killed
+            return (yield from _evaluated(pool, first, others))
+
+    while first := list(islice(tasks, processes)):
+        killed = yield from together(first, tasks)
+        if len(killed) > 1:  # one process has ended all of the pool's: alone, each task answers for itself
+            suspects, killed = killed, []
+            for task in suspects:
+                killed += yield from together([task], iter(()))
+        for task in killed:
+            remedy = "is memory short? Use fewer `cores`, or `fast`"
+            yield Outcome(task, error=f"{task.track.name}: its process was killed; {remedy}")
 
 
-def _evaluated(pool: Executor, first: Iterable[Task], others: Iterator[Task]) -> Iterator[Outcome]:
-    """Outcomes of as many tasks at a time as there are first ones; of those alone if a process is killed."""
+def _evaluated(
+    pool: Executor, first: Iterable[Task], others: Iterator[Task]
+) -> Generator[Outcome, None, list[Task]]:
+    """Outcomes of as many tasks at a time as there are first ones, till all are done or a process is killed.
+
+    Returns the tasks that were under way then.
+    """
     running = {_submitted(pool, task): task for task in first}
+    lost: list[Task] = []
     while running:
         done = wait(running, return_when=FIRST_COMPLETED).done
-        killed = [isinstance(future.exception(), BrokenProcessPool) for future in done]
-        for future, broken in zip(done, killed):
+        for future in done:
             task = running.pop(future)
-            remedy = "is memory short? Use fewer `cores`, or `fast`"
-            error = f"{task.track.name}: its process was killed; {remedy}"
-            yield Outcome(task, error=error) if broken else future.result()
-        if not any(killed):
+            if isinstance(future.exception(), BrokenProcessPool):
+                lost.append(task)
+            else:
+                yield future.result()
+        if not lost:
             running |= {_submitted(pool, task): task for task in islice(others, len(done))}
+    return lost
 
 
 def _submitted(pool: Executor, task: Task) -> Future[Outcome]:
@@ -210,13 +228,14 @@ _REPORT = 500_000
 """Bytes of the report; less."""
 
 
-def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
+def begin(folder: Path, settings: Mapping[str, Any], tasks: Iterable[Task], *, force: bool) -> None:
     """Make the folder of scores, or see that what it holds was scored with the same settings.
 
     Raises
     ------
     UsageError
-        If it was not; ``force`` takes the folder over.
+        If it was not; ``force`` takes the folder over. The tasks' scores go first: if the run is interrupted,
+        none is there that would pass for one of these settings.
     XumxError
         If it cannot be written.
     """
@@ -236,6 +255,9 @@ def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
                     f"`evaldir` {folder} holds other scores ({changes}): give another or `force`"
                 )
             return
+        for task in tasks if force else ():
+            with writing_to(task.scores):
+                task.scores.unlink(missing_ok=True)
         with replacing(path) as aside:
             aside.write_text(text, encoding="utf-8")
     except jsonfile.JsonError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
@@ -169,7 +170,7 @@ class Mean:
     def __init__(self, world: Any, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
         self._world, self.loss = world, loss
         names = {hash(p.grad): name for name, p in parameters.items() if p.need_grad}
-        uses, depths = dict.fromkeys(names.values(), 0), dict.fromkeys(names.values(), 0)
+        uses, depths = dict.fromkeys(names.values(), 0), dict.fromkeys(names.values(), math.inf)
 
         # A parameter is known by the array of its gradient: the graph has variables of its own for it, which
         # share that array. `rank` is the place of a function in the graph, 0 at the inputs. Backward goes
@@ -180,7 +181,7 @@ class Mean:
                 name = names.get(hash(variable.grad))
                 if name is not None:
                     uses[name] += 1
-                    depths[name] = min(depths[name] or function.rank, function.rank)
+                    depths[name] = min(depths[name], function.rank)
 
         loss.visit(visit)
         # Bucket 0 counts as full from the beginning, so that the first gradient opens bucket 1. Equal depths

@@ -14,6 +14,7 @@ from xumx.audio import check_part, probe
 from xumx.base import console
 from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, line_of
+from xumx.engines import Stored
 from xumx.network import pretrained
 from xumx.parallel.communicator import Communicator
 from xumx.report import check, clock, overview, title_of, write
@@ -103,7 +104,7 @@ class _Session:
             "stream": args.audio_track,
         }
         files = [pretrained.resolve(model, model_dir=args.model_dir) for model in args.model]
-        self._weights = [_digest_of(file) for file in files]
+        self._weights = [Stored(file, args.model_dir).digest for file in files]
 
     def run(self, songs: Sequence[Song]) -> list[str]:
         """Separate songs, each apart; those that failed, of all processes."""
@@ -138,9 +139,15 @@ class _Session:
 
     def _separate(self, job: _Job, bar: Bar) -> bool:
         """Separate a song and say how it went; whether it went well."""
-        (name, file, _), before = job.song, bar.done
+        name, file, _ = job.song
         bar.label(name.name)
-        began = time.perf_counter()
+        began, done = time.perf_counter(), 0.0
+
+        def advance(seconds: float) -> None:
+            nonlocal done  # of this song alone: other processes move the bar too
+            done += seconds
+            bar.update(seconds)
+
         try:
             request = self._request(file)
             if self._args.skip_done and all(made_of(path) == request for path in job.files.values()):
@@ -148,7 +155,7 @@ class _Session:
                 return True
             found = separate_song(
                 self._separator, file, job.files, self._output, **self._part,
-                request=request, progress=bar.update,
+                request=request, progress=advance,
             )  # fmt: skip
             self._tell(job, found, time.perf_counter() - began)
             if self._args.report:
@@ -160,7 +167,7 @@ class _Session:
             logger.error("%s", line_of(error, file))
             return False
         finally:
-            bar.correct(bar.done - before - job.seconds)
+            bar.correct(done - job.seconds)
         return True
 
     def _tell(self, job: _Job, found: Separated, took: float) -> None:
@@ -215,11 +222,10 @@ def _folder(job: _Job) -> Path:
     return next(iter(job.files.values())).parent
 
 
-def _digest_of(path: Path) -> str:
-    """Of the content of a file, or of the files in a folder."""
+def _digest_of(file: Path) -> str:
+    """Of the content of a file."""
     digest = hashlib.blake2b(digest_size=16)
-    for file in sorted(path.glob("*.h5")) if path.is_dir() else [path]:
-        with open(file, "rb") as data:
-            while block := data.read(1 << 20):
-                digest.update(block)
+    with open(file, "rb") as data:
+        while block := data.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()

@@ -19,9 +19,7 @@ from xumx.eval import published
 from xumx.eval.scores import Scores
 from xumx.eval.tables import write_table
 from xumx.parallel.communicator import Communicator
-from xumx.study import page, pictures, plan, tables
-from xumx.study import work as scoring
-from xumx.study import work as training
+from xumx.study import page, pictures, plan, tables, work
 from xumx.study.options import StudyOptions
 from xumx.study.plan import Configuration
 from xumx.study.tables import REFERENCE, Key
@@ -56,7 +54,7 @@ def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> li
         return wanted, test, whole
 
     wanted, test, whole = ranks.broadcast(begun() if ranks.rank == 0 else None)
-    items: list[Configuration | str] = [*wanted, *scoring.REFERENCES]
+    items: list[Configuration | str] = [*wanted, *work.REFERENCES]
     errors = []
     quiet = args.quiet or ranks.rank > 0  # one bar for all
     with Bar(len(items), "study", unit="runs", quiet=quiet) as bar:
@@ -86,16 +84,16 @@ def _do(
     """All there is to do for a configuration, or a reference; what failed."""
     scores = Path(args.output) / "scores"
     if isinstance(item, str):
-        return scoring.score_reference(args, item, _folder(scores, (REFERENCE, item)), test)
+        return work.score_reference(args, item, _folder(scores, (REFERENCE, item)), test)
     runs = plan.runs(args, item)
     try:
         for run in runs:
-            training.train(run, interrupts)
-        model = training.model(runs)
+            work.train(run, interrupts)
+        model = work.model(runs)
         if model is None:
             return [f"{item}: no epoch has a validation loss that is a number"]
-        errors = scoring.score_model(args, model, scores / item.path, test)
-        scoring.measure_losses(runs, scores / item.path, test)
+        errors = work.score_model(args, model, scores / item.path, test)
+        work.measure_losses(runs, scores / item.path, test)
     except XumxError as error:
         return [f"{item}: {error}"]
     return [f"{item}: {line}" for line in errors]
@@ -121,24 +119,24 @@ def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: lis
     rows, notes = [], list(whole["notes"])
     for item in whole["configurations"]:
         key, runs = (item.arch, item.name), plan.runs(args, item)
-        failed = training.failure(runs)
-        past = {run.source or "": training.history(run) for run in runs}
+        failed = work.failure(runs)
+        past = {run.source or "": work.history(run) for run in runs}
         if failed:
             failures[key] = failed
         elif not all(past.values()):
             notes.append(f"{item}: not trained yet")
             continue
         histories[key] = {source: history for source, history in past.items() if history}
-        own = {} if failed else scoring.scores(folder / "scores" / item.path, test)
+        own = {} if failed else work.scores(folder / "scores" / item.path, test)
         if own:
             found[key] = own
-            measured[key] = scoring.measured_losses(folder / "scores" / item.path)
+            measured[key] = work.measured_losses(folder / "scores" / item.path)
         elif not failed:
             failures[key] = "has no scores: it was interrupted, or its estimates are silent"
         rows.append(_row(item, args, histories[key], len(own)))
     references: dict[Key, dict[str, Scores]] = {}
-    for name in scoring.REFERENCES:
-        if reference := scoring.scores(_folder(folder / "scores", (REFERENCE, name)), test):
+    for name in work.REFERENCES:
+        if reference := work.scores(_folder(folder / "scores", (REFERENCE, name)), test):
             references[REFERENCE, name] = reference
     tracks = tables.tracks_table({**found, **references})
     scores = tables.scores_table(tracks, list(failures))
@@ -200,7 +198,7 @@ def _row(
         "best": _range(best),
         "seconds": sum(epoch["seconds"] for history in histories.values() for epoch in history),
         "tracks": scored,
-        "command": scoring.command(args, plan.runs(args, item)),
+        "command": work.command(args, plan.runs(args, item)),
     }
 
 
@@ -222,8 +220,8 @@ def _folder(scores: Path, key: Key) -> Path:
 def _line(item: Configuration, args: StudyOptions, test: list[Track]) -> str:
     """A finished configuration in a line."""
     runs = plan.runs(args, item)
-    seconds = sum(epoch["seconds"] for run in runs for epoch in training.history(run))
-    scores = scoring.scores(Path(args.output) / "scores" / item.path, test)
+    seconds = sum(epoch["seconds"] for run in runs for epoch in work.history(run))
+    scores = work.scores(Path(args.output) / "scores" / item.path, test)
     table = tables.scores_table(tables.tracks_table({(item.arch, item.name): scores}))
     sdr = ", ".join(f"{s} {v:.2f}" for s, v in tables.sdr_table(table, item.arch).iloc[0].items())
     return f"{item}: SDR {sdr} dB; {seconds:.0f} s of training"

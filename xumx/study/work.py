@@ -1,4 +1,4 @@
-"""The runs of a study: trained as far as they are not."""
+"""The work of a study that is not done yet: runs to train, models to score, losses to measure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from xumx.eval.options import EvalOptions, make_estimator, settings
 from xumx.eval.scores import Scores, members_of
 from xumx.eval.work import evaluate_all, finished
 from xumx.separation.separator import Separator
-from xumx.study import work as training
 from xumx.study.options import StudyOptions
 from xumx.study.plan import Run
 from xumx.train import checkpoint
@@ -110,7 +109,7 @@ def model(runs: list[Run]) -> Path | None:
     return folder if len(runs) > 1 else folder / f"{runs[0].source}.h5"
 
 
-def digest(runs: list[Run]) -> str:
+def digest(runs: Sequence[Run]) -> str:
     """Of the weights."""
     content = b"".join((run.folder / BEST).read_bytes() for run in runs)
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
@@ -133,11 +132,11 @@ class _Measured(TypedDict):
 
 def command(args: StudyOptions, runs: list[Run]) -> str:
     """What scores the model of a configuration as the study does; empty if it has none."""
-    model = training.model(runs)
-    if model is None:
+    weights = model(runs)
+    if weights is None:
         return ""
     again = f"scores-{runs[0].configuration.path.replace('/', '-')}"
-    options = replace(args.network_options(str(model)), evaldir=again)
+    options = replace(args.network_options(str(weights)), evaldir=again)
     return shlex.join(["python", "-m", "xumx.eval", *options.argv()])
 
 
@@ -165,11 +164,9 @@ def _score(options: EvalOptions, folder: Path, tracks: list[Track], members: Any
     # The weights say which model it is, wherever the study has been moved to.
     wanted = {name: value for name, value in settings(options).items() if name != "model"}
     try:
-        session.begin(folder, wanted, force=False)
+        session.begin(folder, wanted, tasks, force=False)
     except UsageError:  # scores of a model that has been trained further since
-        for task in tasks:
-            task.scores.unlink(missing_ok=True)
-        session.begin(folder, wanted, force=True)
+        session.begin(folder, wanted, tasks, force=True)
     left = [task for task in tasks if not finished(task, members)]
     make, each = make_estimator(options), threads(cores)
     outcomes = evaluate_all(left, make, members, processes=cores, threads=each)
@@ -196,7 +193,7 @@ def measure_losses(runs: Sequence[Run], folder: Path, tracks: list[Track]) -> No
 
     path = folder / _METRICS
     models = [weights.load(run.folder / BEST) for run in runs]
-    key = {"weights": training.digest(list(runs)), "losses": measured(models[0].config)}
+    key = {"weights": digest(runs), "losses": measured(models[0].config)}
     if {name: _read(path).get(name) for name in key} == key:
         return
     began = time.monotonic()

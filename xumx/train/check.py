@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xumx.base.console import say
+from xumx.base.console import flags, say
 from xumx.base.errors import UsageError
 from xumx.base.files import replacing
 from xumx.base.log import with_warnings
@@ -51,7 +51,8 @@ def check_data(given: Mapping[str, Any]) -> int:
         workers=options.nb_workers,
         progress=progress,
     )
-    report = report._replace(problems=[*(Problem("left out", "", line) for line in lines), *report.problems])
+    left_out = [Problem("left out", "", flags(line)) for line in lines]
+    report = report._replace(problems=[*left_out, *report.problems])
     for line in text(report).splitlines():
         say(line)
     if given["check_data"]:

@@ -20,7 +20,6 @@ from xumx.data.source import SampleStream, augmentations
 from xumx.data.split import long_enough, split
 from xumx.data.track import Track
 from xumx.graph.objective import shortest
-from xumx.graph.ops.cpu.base import THREADS
 from xumx.network.config import ModelConfig
 from xumx.parallel.communicator import Communicator
 from xumx.train.options import TrainOptions
@@ -260,14 +259,12 @@ class Datasets:
         options, ranks = self._options, self._communicator
         if not options.cache_dir:
             return tracks
-        workers = None
         if ranks.size > 1:
-            workers = THREADS
             if share := tracks[ranks.rank :: ranks.size]:
                 with contextlib.suppress(XumxError):  # said below
-                    cached(share, options.cache_dir, workers=workers, progress=self._progress)
+                    cached(share, options.cache_dir, progress=self._progress)
             ranks.barrier()
-        return cached(tracks, options.cache_dir, workers=workers, progress=self._progress)
+        return cached(tracks, options.cache_dir, progress=self._progress)
 
     def _preview(self) -> None:
         """Downloaded by one process a machine."""
