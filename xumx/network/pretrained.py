@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -93,8 +93,15 @@ BUNDLED = {"demo": Path(__file__).parents[1] / "assets" / "demo.h5"}
 """Networks that come with the package: docs/demo-model.md is about the only one."""
 
 
+Watch = Callable[[float, "float | None"], None]
+"""Called with the bytes that a download has brought, and with how many there are, once that is known."""
+
+
 def resolve(
-    model: str | os.PathLike[str], *, model_dir: str | os.PathLike[str] | None = None, progress: bool = True
+    model: str | os.PathLike[str],
+    *,
+    model_dir: str | os.PathLike[str] | None = None,
+    progress: bool | Watch = True,
 ) -> Path:
     """Find the weights that a name or a path stands for, and download them once.
 
@@ -111,8 +118,8 @@ def resolve(
         Name of a published network, or path of a weights file or folder.
     model_dir : str or path, optional
         Cache folder, see `cache_folder`.
-    progress : bool
-        Show downloads as a bar on stderr.
+    progress : bool or callable
+        Show downloads as a bar on stderr, or tell them to a function, which may raise to end them.
 
     Returns
     -------
@@ -175,7 +182,7 @@ def cache_folder(model_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(os.path.expanduser(folder))
 
 
-def _convert(file: RemoteFile, folder: Path, progress: bool) -> None:
+def _convert(file: RemoteFile, folder: Path, progress: bool | Watch) -> None:
     """Put the weights of a checkpoint into `folder`."""
     from xumx.network import pytorch as conversion
     from xumx.network import weights
@@ -192,14 +199,14 @@ def _convert(file: RemoteFile, folder: Path, progress: bool) -> None:
             _remember(file, folder / file.kept, _digest(aside, "sha256"), aside.stat())
 
 
-def _download(file: RemoteFile, folder: Path, progress: bool) -> None:
+def _download(file: RemoteFile, folder: Path, progress: bool | Watch) -> None:
     """Put a file into `folder`, moved there in one step when it is whole."""
     with _fetched(file, folder, progress) as part:
         os.replace(part, folder / file.name)
 
 
 @contextlib.contextmanager
-def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
+def _fetched(file: RemoteFile, folder: Path, progress: bool | Watch) -> Iterator[Path]:
     """A download that is whole, in a folder beside its place that goes with the block.
 
     A checkpoint that somebody has put into `folder` by hand saves the download.
@@ -221,7 +228,9 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
             with (
                 open(part, "wb") as out,
                 # pooch sets the total from the server's answer.
-                Bar(None, file.name, unit="B", scale=True, leave=False, quiet=not progress) as bar,
+                _Watched(progress)
+                if callable(progress)
+                else Bar(None, file.name, unit="B", scale=True, leave=False, quiet=not progress) as bar,
             ):
                 kind = pooch.DOIDownloader if file.has_doi else pooch.HTTPDownloader
                 kind(bar, chunk_size=1 << 16, timeout=TIMEOUT)(file.url, out, None)
@@ -234,6 +243,18 @@ def _fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
             f"cannot download the weights: {_reason(error)}; fetch {file.name} from {file.page} yourself and "
             f"save it as {folder / file.name} (--model-dir or XUMX_HOME moves this folder)"
         ) from error
+
+
+class _Watched(Bar):
+    """A bar that nobody sees."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(None, quiet=True)
+        self._watch = watch
+
+    def update(self, step: float = 1) -> None:
+        super().update(step)
+        self._watch(self.done, self.total)
 
 
 def _check(file: RemoteFile, path: Path) -> None:

@@ -30,6 +30,7 @@ def separate_song(
     duration: float | None = None,
     stream: int | None = None,
     progress: Callable[[float], None] | None = None,
+    encoding: Callable[[float], None] | None = None,
 ) -> float:
     """Separate a file into files, in memory that does not grow with its length.
 
@@ -47,6 +48,9 @@ def separate_song(
         Which audio track of the file, as for :func:`xumx.audio.decode`.
     progress : callable (seconds), optional
         Called with the seconds that each step added.
+    encoding : callable (seconds), optional
+        Where stems are rescaled, and so encoded only when all are separated: called with the seconds that
+        each step of that added.
 
     Returns
     -------
@@ -102,6 +106,8 @@ def separate_song(
         if spool:
             for rescaled in spool.rescaled():
                 _write(threads, writers, rescaled)
+                if encoding:
+                    encoding(len(rescaled[0]) / rate)
     return done
 
 
@@ -147,9 +153,7 @@ def _separated(
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal samples
-        for block in decode(
-            song, channels=config.nb_channels, start=start, duration=duration, stream=stream
-        ):
+        for block in decode(song, channels=config.nb_channels, start=start, duration=duration, stream=stream):
             samples += len(block)
             yield block
 
