@@ -206,10 +206,12 @@ class Store:
         """Enter a job, whose folder is there."""
         with self._writing() as write:
             write(
-                "INSERT INTO jobs (id, name, file, options, digest, size, seconds, created, updated, revision)"
-                f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {_REVISION})",
-                (job.id, job.name, job.file, json.dumps(job.options), job.digest, job.size, job.seconds)
-                + (job.created, time.time()),
+                "INSERT INTO jobs (id, name, file, options, digest, size, seconds, created, updated,"
+                f" revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {_REVISION})",
+                (
+                    *(job.id, job.name, job.file, json.dumps(job.options), job.digest, job.size),
+                    *(job.seconds, job.created, time.time()),
+                ),
             )
 
     def remove(self, job: Job) -> bool:
