@@ -91,7 +91,7 @@ class App:
                 HTTPException: self._http_error, XumxError: self._error, Exception: self._fault
             },
         )  # fmt: skip
-        self.guard = Guard(self.app, names, token, open_paths)
+        self.guard = Guard(self.app, names, token, open_paths, options.patience)
 
     def _routes(self) -> list[Route]:
         job = "/api/jobs/{id:str}"
@@ -125,8 +125,8 @@ class App:
         finally:
             for task in tasks:
                 task.cancel()
-            self._looking.end()
-            self._mixing.end()
+            await self._looking.end()
+            await self._mixing.end()
 
     async def _look_at_models(self) -> None:
         """Find out which stems the networks give that are on this disk already."""
@@ -302,7 +302,7 @@ class App:
         part = SongOptions(**options)
         try:
             if not upload.size:
-                raise Refused(415, f"{upload.name} is empty")
+                raise Refused(415, f"{upload.name}: is empty")
             about = await self._looking.ask("probe", _PROBING, path=path, track=part.audio_track)
             self._check_length(upload.name, about["seconds"], part)
         except Refused as error:
@@ -329,7 +329,7 @@ class App:
             raise Refused(422, f"{name}: start {options.start:g} lies beyond its end at {seconds:.2f} s")
         rest = min(seconds - options.start, options.duration or seconds)
         if rest > longest:
-            raise Refused(413, f"{name} {too_long(rest, longest)}")
+            raise Refused(413, f"{name}: {too_long(rest, longest)}")
 
     # What became of them.
 

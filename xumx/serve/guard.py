@@ -24,14 +24,8 @@ from xumx.serve.upload import Refused
 
 COOKIE = "xumx-token"
 
-HEADERS_IN = 20.0
-"""Seconds in which the headers of a request must be there, and the rest of one that was refused."""
-
-SILENCE = 30.0
-"""Seconds for which a body may pause, and a reader may take nothing."""
-
 SLOWEST = 2000.0
-"""Bytes a second that a body must have, on average, after the first `SILENCE`."""
+"""Bytes a second that a body must have, on average, once the server's patience is over."""
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -60,12 +54,20 @@ class Guard:
         What who asks must know.
     open : collection of str
         Paths that need no token: what the page that asks for it is made of.
+    patience : float
+        Seconds for which a request may pause.
     """
 
     def __init__(
-        self, app: ASGIApp, names: Collection[str] = (), token: str | None = None, open: Collection[str] = ()
+        self,
+        app: ASGIApp,
+        names: Collection[str] = (),
+        token: str | None = None,
+        open: Collection[str] = (),
+        patience: float = 30.0,
     ) -> None:
         self._app, self._token, self._open = app, token, frozenset(open)
+        self._patience = patience
         self._names = {"localhost", *(name.lower() for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +91,7 @@ class Guard:
                 await _redirect(answer, *entering)
                 return
             self._check_token(scope, headers)
-            await self._app(scope, _timed(receive), answer)
+            await self._app(scope, _timed(receive, self._patience), answer)
         except Refused as error:
             if not begun:
                 await refuse(answer, error.status, str(error))
@@ -173,7 +175,7 @@ async def _redirect(send: Send, to: str, cookie: str, secure: bool) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _timed(receive: Receive) -> Receive:
+def _timed(receive: Receive, patience: float) -> Receive:
     """The same, but a body that drips or pauses is refused."""
     began, got, whole = time.monotonic(), 0, False
 
@@ -182,12 +184,12 @@ def _timed(receive: Receive) -> Receive:
         if whole:  # what comes now is the end of the connection
             return await receive()
         try:
-            message = await asyncio.wait_for(receive(), SILENCE)
+            message = await asyncio.wait_for(receive(), patience)
         except asyncio.TimeoutError:
             raise Refused(408, "the request has paused for too long") from None
         got += len(message.get("body", b""))
         whole = not message.get("more_body", False)
-        if not whole and got < SLOWEST * (time.monotonic() - began - SILENCE):
+        if not whole and got < SLOWEST * (time.monotonic() - began - patience):
             raise Refused(408, "the request comes too slowly")
         return message
 
@@ -199,8 +201,15 @@ def _digest(token: str) -> bytes:
 
 
 class Protocol(H11Protocol):
-    """uvicorn's, which by itself waits for ever for the headers of a request, and for who takes no answer."""
+    """uvicorn's, which by itself waits for ever for the headers of a request, and for who takes no answer.
 
+    Attributes
+    ----------
+    patience : float
+        Seconds that it waits, and for the rest of a request that was refused.
+    """
+
+    patience = 30.0
     _waiting: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
 
@@ -221,7 +230,7 @@ class Protocol(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(SILENCE, self.transport.abort)
+        self._stalled = self.loop.call_later(self.patience, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -237,4 +246,4 @@ class Protocol(H11Protocol):
     def _wait(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
-        self._waiting = self.loop.call_later(HEADERS_IN, self.transport.close)
+        self._waiting = self.loop.call_later(self.patience, self.transport.close)

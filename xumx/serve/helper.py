@@ -38,17 +38,19 @@ class Helper:
             try:
                 answer = json.loads(await asyncio.wait_for(self._asked({"do": what, **about}), timeout))
             except (asyncio.TimeoutError, OSError, ValueError):
-                self.end()
+                await self.end()
                 raise XumxError("the file cannot be read: it ends the program that looks into it") from None
         if "error" in answer:
             raise XumxError(answer["error"])
         return answer["found"]
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """End the process, if there is one."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-        self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
     async def _asked(self, question: dict[str, Any]) -> bytes:
         if self._process is None or self._process.returncode is not None:

@@ -78,6 +78,7 @@ class ServeOptions(FolderOptions):
     max_upload: int = _limits(500_000_000, "bytes of a song: 500M", type=_size, metavar="SIZE")
     max_duration: float = _limits(3600.0, "seconds of a song", range=POSITIVE, metavar="SECONDS")
     max_queue: int = _limits(200, "songs that may wait", range=AT_LEAST_ONE, metavar="N")
+    patience: float = _limits(30.0, "for which a request may pause", range=POSITIVE, metavar="SECONDS")
     keep: float | None = _limits(
         None, "remove songs so long after they are done; never if not given", range=POSITIVE, metavar="DAYS"
     )

@@ -181,7 +181,7 @@ def _run(app: App, options: ServeOptions, listening: socket.socket) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # of strangers' broken requests
     config = uvicorn.Config(
         app.guard,
-        http=Protocol,
+        http=type("Patient", (Protocol,), {"patience": options.patience}),
         ws="none",
         lifespan="on",
         log_config=None,

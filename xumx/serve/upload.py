@@ -204,7 +204,7 @@ class _Reader:
         upload = self._form.files[-1]
         upload.size += len(data)
         if upload.size > self._most:
-            raise Refused(413, f"{upload.name} is larger than the {size(self._most)} that this server takes")
+            raise Refused(413, f"{upload.name}: is larger than the {size(self._most)} that this server takes")
         self._blocks.append((upload, data))
         self.waiting += len(data)
 

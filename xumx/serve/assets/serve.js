@@ -33,6 +33,7 @@
     if (answer.status === 401) askForToken();
     throw new Error(sentence(error ?? `the server answers ${answer.status}`));
   };
+  const without = (name, text) => (text.startsWith(`${name}: `) ? text.slice(name.length + 2) : text);
   const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
   /* The token */
@@ -149,7 +150,7 @@
       try { found = JSON.parse(request.responseText); } catch { /* none came */ }
       if (request.status === 401) askForToken();
       if (!request.status) row.failed("It could not be sent: the connection broke off.", true);
-      else if (request.status >= 400) row.failed(sentence(found.error ?? `the server answers ${request.status}`), request.status >= 500 || request.status === 429);
+      else if (request.status >= 400) row.failed(sentence(without(file.name, found.error ?? `the server answers ${request.status}`)), request.status >= 500 || request.status === 429);
       else {
         element.remove();
         show(found);
@@ -234,10 +235,10 @@
         bar.hidden = status !== "running" && status !== "queued";
         if (status === "running" && job.stage === "downloading") job.total ? (bar.value = job.done / job.total) : bar.removeAttribute("value");
         else bar.value = job.progress;
-        text.textContent = { queued: "Waits for its turn", running: doing(job), done: about(job), failed: sentence(job.error || "it failed") }[status];
+        text.textContent = { queued: "Waits for its turn", running: doing(job), done: about(job), failed: sentence(without(name, job.error || "it failed")) }[status];
         more.textContent = status === "done" ? "" : about(job);
         if (before && before !== status && status === "done") say(`${name} is done.`);
-        if (before && before !== status && status === "failed") say(`${name}: ${job.error}`);
+        if (before && before !== status && status === "failed") say(`${name}: ${without(name, job.error)}`);
       },
       gone() {
         if (playing?.row === row) close();
