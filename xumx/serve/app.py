@@ -37,6 +37,7 @@ from xumx.serve.downloads import attachment, suggested, zipped
 from xumx.serve.events import Hub, record
 from xumx.serve.guard import Guard, cookie_header
 from xumx.serve.helper import Helper
+from xumx.serve.models import names_of
 from xumx.serve.options import ServeOptions
 from xumx.serve.perform import RESULT, too_long
 from xumx.serve.queues import Queue
@@ -210,7 +211,7 @@ class App:
         return JSONResponse({**limits, "keep": self.options.keep, "paths": folder, "choices": choices})
 
     async def models(self, request: Request) -> Response:
-        names = [*pretrained.REGISTRY, *pretrained.BUNDLED, *self._own]
+        names = names_of(self._own)
         default = self.options.model
         return JSONResponse(
             [{"name": n, "stems": self._stems.get(n, list(SOURCES)), "default": n == default} for n in names]
@@ -261,9 +262,10 @@ class App:
         """The options of a form, as far as they can be checked before a network is loaded."""
         options = parsed(fields, self.options.model)
         name = options["model"]
-        if name not in pretrained.REGISTRY and name not in pretrained.BUNDLED and name not in self._own:
-            known = ", ".join([*pretrained.REGISTRY, *pretrained.BUNDLED, *self._own])
-            raise UsageError(f"unknown model {name[:100]!r}: this server has {known}")
+        if name not in names_of(self._own):
+            raise UsageError(
+                f"unknown model {name[:100]!r}: this server has {', '.join(names_of(self._own))}"
+            )
         if name in self._stems:
             check_stems(SongOptions(**options), self._stems[name])
         return options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -25,7 +26,7 @@ class Cleaner:
     keep : float, optional
         Days after which a song that is done goes.
     max_disk : int, optional
-        Bytes that the folder may hold.
+        Bytes that songs and their stems may take.
     say : callable (text)
         Told of each song that goes.
     """
@@ -45,7 +46,7 @@ class Cleaner:
                 over.remove(job)
         if self._max is None:
             return True
-        used = _used(self._store.folder) + coming
+        used = _used(self._store.jobs) + _used(self._store.incoming) + coming
         while used > self._max and over:
             job = over.pop(0)
             used -= _used(self._store.place(job))
@@ -62,8 +63,6 @@ def _used(folder: Path) -> int:
     total = 0
     for place, _, files in os.walk(folder):
         for name in files:
-            try:
+            with contextlib.suppress(FileNotFoundError):  # it has just gone
                 total += os.lstat(os.path.join(place, name)).st_size
-            except FileNotFoundError:
-                pass  # it has just gone
     return total

@@ -1,6 +1,6 @@
-"""One job, from a song's file to its stems and what a page needs to play them. Servers never decode: this does.
+"""One job: a song's file becomes its stems, and what a page needs to play them.
 
-What an attempt makes lies in a folder of its own until it is whole, which then becomes ``result`` in one step.
+What an attempt makes lies in a folder of its own until it is whole, and then becomes ``result`` in one step.
 Whoever finds ``result`` has nothing left to do, so that a job may be done twice and is there once.
 """
 
@@ -98,6 +98,9 @@ def perform(task: Task, place: Path, tell: Tell) -> Result:
         raise
     except Exception as error:
         tell("", 0, None, 0, 0)  # where the folder was taken away, that is the reason
+        found = result_of(place)
+        if found is not None:  # of another attempt, which has tidied up
+            return found
         if not isinstance(error, (XumxError, OSError, MemoryError)):
             logger.error("%s: %s", task.id, line_of(error), exc_info=error)
             raise XumxError("something is wrong with the server; its log says what") from None
@@ -127,7 +130,7 @@ def _perform(task: Task, place: Path, tell: Tell) -> Result:
     seconds = max(length - options.start, 0.0) if length else 0.0
     seconds = min(seconds, options.duration) if options.duration else seconds
     separator = _ready(task, options, tell)
-    steps = _Steps(tell, seconds, task.longest)
+    steps = _Steps(tell, seconds, task)
 
     work = place / f".work-{task.attempt}"
     shutil.rmtree(work, ignore_errors=True)
@@ -162,6 +165,8 @@ def _put(work: Path, target: Path, result: Result) -> Result:
         if found is None:
             raise
         return found
+    for other in target.parent.glob(".work-*"):  # of attempts that were killed
+        shutil.rmtree(other, ignore_errors=True)
     return result
 
 
@@ -193,15 +198,15 @@ def _separator(options: str) -> Separator:
 class _Steps:
     """Progress of one song; ends one that goes on for longer than it may."""
 
-    def __init__(self, tell: Tell, seconds: float, longest: float) -> None:
-        self._tell, self._seconds, self._longest = tell, seconds, longest
+    def __init__(self, tell: Tell, seconds: float, task: Task) -> None:
+        self._tell, self._seconds, self._task = tell, seconds, task
         self._done = {"separating": 0.0, "encoding": 0.0, "drawing": 0.0}
         tell("separating", 0, seconds or None, 0, seconds)
 
     def separated(self, seconds: float) -> None:
         done = self._add("separating", seconds)
-        if done > self._longest + 1:
-            raise AudioError(too_long(None, self._longest))
+        if done > self._task.longest + 1:
+            raise AudioError(f"{self._task.name}: {too_long(None, self._task.longest)}")
         self._seconds = max(self._seconds, done)
         self._say("separating", done, _SEPARATED * done / self._seconds)
 

@@ -12,7 +12,6 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -20,10 +19,10 @@ from xumx.base import log
 from xumx.base.console import say
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.files import check_room, locked
-from xumx.network import pretrained
 from xumx.serve.app import App
 from xumx.serve.guard import Protocol
-from xumx.serve.options import FolderOptions, ServeOptions
+from xumx.serve.models import names_of, order, own_models
+from xumx.serve.options import ServeOptions
 from xumx.serve.queues import Queue
 from xumx.serve.store import Store
 from xumx.serve.supervisor import Supervisor
@@ -38,7 +37,7 @@ def serve(options: ServeOptions) -> int:
     if options.quiet:
         log.only_errors()
     models = own_models(options)
-    names = [*pretrained.REGISTRY, *pretrained.BUNDLED, *models]
+    names = names_of(models)
     if options.model not in names:
         raise UsageError(f"model {options.model!r}: give one of {', '.join(names)}; models adds your own")
     if options.music_dir is not None and not Path(options.music_dir).expanduser().is_dir():
@@ -53,35 +52,6 @@ def serve(options: ServeOptions) -> int:
             _announce(options, listening, token)
             _run(app, options, listening)
     return 0
-
-
-def own_models(options: FolderOptions) -> dict[str, str]:
-    """Weights of the user's own, by the names of their files.
-
-    Raises
-    ------
-    UsageError
-    """
-    found: dict[str, str] = {}
-    for path in options.models:
-        real = Path(path).expanduser().resolve()
-        if not real.exists():
-            raise UsageError(f"models {path}: there is no such file or folder")
-        name = real.name if real.is_dir() else real.stem
-        if name in found or name in pretrained.REGISTRY or name in pretrained.BUNDLED:
-            raise UsageError(f"models {path}: there is another model {name}; rename the file")
-        found[name] = str(real)
-    return found
-
-
-def order(options: FolderOptions, models: dict[str, str], longest: float) -> dict[str, Any]:
-    """What a worker has to know."""
-    return {
-        "folder": str(options.place.resolve()),
-        "longest": longest,
-        "models": models,
-        "model_dir": options.model_dir,
-    }
 
 
 def token_of(options: ServeOptions) -> str | None:
