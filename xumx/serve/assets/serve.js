@@ -214,7 +214,7 @@
     const path = `api/jobs/${id}`;
     const text = make("p"), more = make("p"), bar = make("progress", { max: 1, ariaLabel: `Progress of ${name}` });
     const listen = make("button", { type: "button", className: "go", textContent: "Listen", ariaLabel: `Listen to ${name}`, ariaExpanded: "false" });
-    const all = make("a", { href: `${path}/zip`, textContent: "All as zip", ariaLabel: `Download all stems of ${name}` });
+    const all = make("a", { href: `${path}/zip`, textContent: "All as zip", ariaLabel: `All as zip, ${name}` });
     const remove = make("button", { type: "button", textContent: "Remove", ariaLabel: `Remove ${name}` });
     all.setAttribute("download", "");
     const place = make("div", { className: "open", hidden: true });
