@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 from xumx.base.options import Command, Option, declared, flag  # noqa: E402
 from xumx.eval.options import EvalOptions  # noqa: E402
 from xumx.separation.options import SongOptions  # noqa: E402
+from xumx.serve.options import ServeOptions, WorkerOptions  # noqa: E402
 from xumx.study.options import PASSED, StudyOptions  # noqa: E402
 from xumx.train.options import Options  # noqa: E402
 
@@ -25,15 +26,15 @@ HEAD = """\
 # Options
 
 Written by `python tools/options.py` from the classes that declare them: `xumx/separation/options.py`,
-`xumx/train/options.py`, `xumx/eval/options.py` and `xumx/study/options.py`. A command's `--help`
-says the same. `@FILE` takes options from a file, with `#` comments.
+`xumx/train/options.py`, `xumx/eval/options.py`, `xumx/serve/options.py` and `xumx/study/options.py`. A
+command's `--help` says the same. `@FILE` takes options from a file, with `#` comments.
 """
 
 
 def page() -> str:
     """All of it."""
     parts = [HEAD]
-    for command in (SongOptions, Options, EvalOptions, StudyOptions):
+    for command in (SongOptions, Options, EvalOptions, ServeOptions, WorkerOptions, StudyOptions):
         parts += [f"\n## {command.PROG}\n\n{command.ABOUT}\n", *_tables(command)]
         if command is Options:
             parts.append("\nA run that goes on cannot change options that are marked *fixed*.\n")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import logging
 import mimetypes
-import os
 import re
 import shutil
 import tempfile
@@ -29,27 +27,27 @@ from xumx.base.errors import UsageError, XumxError, line_of
 from xumx.network import pretrained
 from xumx.network.config import SOURCES
 from xumx.report.page import asset
-from xumx.separation.options import SongOptions
 from xumx.serve import openapi
-from xumx.serve.choices import check_stems, display_name, options_of, parsed, plain, stored_name
+from xumx.serve.choices import options_of, plain
 from xumx.serve.cleaner import Cleaner
 from xumx.serve.downloads import attachment, suggested, zipped
+from xumx.serve.entrance import Entrance
 from xumx.serve.events import Hub, record
 from xumx.serve.guard import Guard, cookie_header
 from xumx.serve.helper import Helper
 from xumx.serve.models import names_of
 from xumx.serve.options import ServeOptions
-from xumx.serve.perform import RESULT, too_long
+from xumx.serve.perform import RESULT
 from xumx.serve.queues import Queue
-from xumx.serve.store import Job, Store, new_id
-from xumx.serve.upload import FULL, Form, Refused, Upload, no_room, receive
+from xumx.serve.store import Job, Store
+from xumx.serve.upload import Form, Refused, no_room, receive
 
 logger = logging.getLogger(__name__)
 
 _OURS = ("index.html", "serve.css", "serve.js")
 _PLAYERS = ("page.css", "player.js", "controls.js")
 _TIDY = 30.0  # seconds from one look for old songs to the next
-_PROBING, _MIXING = 20.0, 600.0  # seconds that looking into a file, and a mixdown, may take
+_MIXING = 600.0  # seconds that a mixdown may take
 
 
 class App:
@@ -80,7 +78,7 @@ class App:
         self._own = models
         self._stems: dict[str, list[str]] = {name: list(SOURCES) for name in pretrained.REGISTRY}
         self._looking, self._mixing = Helper(), Helper()
-        self._adding = asyncio.Lock()
+        self.entrance = Entrance(store, options, queue, self._looking, models, self._stems)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._assets = _assets()
         names = (*options.allow_host, options.host)
@@ -240,11 +238,11 @@ class App:
             kind = request.headers.get("content-type", "")
             await receive(request.stream(), kind, form, self.store.incoming, self.options.max_upload)
             for path in form.fields.pop("path", []):
-                form.files.append(await asyncio.to_thread(self._from_folder, path))
-            options = self._options(form.fields)
+                form.files.append(await asyncio.to_thread(self.entrance.from_folder, path))
+            options = self.entrance.choices(form.fields)
             if not form.files:
                 raise Refused(422, "send a song, in the field file")
-            answers = [await self._add(upload, options) for upload in form.files]
+            answers = [await self.entrance.add(upload, options) for upload in form.files]
         good = [answer for answer in answers if answer[0] < 400]
         if len(answers) == 1 and not good:
             raise Refused(answers[0][0], answers[0][1]["error"])
@@ -257,81 +255,6 @@ class App:
             raise no_room()
         if self.options.max_disk is not None and not await asyncio.to_thread(self.cleaner.clean, coming):
             raise no_room()
-
-    def _options(self, fields: dict[str, list[str]]) -> dict[str, Any]:
-        """The options of a form, as far as they can be checked before a network is loaded."""
-        options = parsed(fields, self.options.model)
-        name = options["model"]
-        if name not in names_of(self._own):
-            raise UsageError(
-                f"unknown model {name[:100]!r}: this server has {', '.join(names_of(self._own))}"
-            )
-        if name in self._stems:
-            check_stems(SongOptions(**options), self._stems[name])
-        return options
-
-    def _from_folder(self, path: str) -> Upload:
-        """A copy of a song below ``--music-dir``, which may change or go while its turn has not come."""
-        if self.options.music_dir is None:
-            raise Refused(422, "path: this server was started without --music-dir; send the file itself")
-        top = Path(self.options.music_dir).expanduser().resolve()
-        lost = Refused(422, f"path: there is no song {path[:200]!r} in the music folder")
-        try:
-            song = (top / path).resolve(strict=True)
-            size = song.stat().st_size
-        except (OSError, ValueError, RuntimeError):
-            raise lost from None
-        if not song.is_relative_to(top) or not song.is_file():
-            raise lost
-        if size > self.options.max_upload:
-            raise Refused(413, f"path: {song.name} is larger than this server takes")
-        folder = self.store.incoming / os.urandom(16).hex()
-        upload = Upload(display_name(song.name), folder, stored_name(song.name))
-        try:
-            folder.mkdir()
-            with open(song, "rb") as source, open(folder / upload.file, "wb") as target:
-                while block := source.read(1 << 20):
-                    upload.size += target.write(block)
-                    upload.digest.update(block)
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise no_room() if error.errno in FULL else lost from None
-        return upload
-
-    async def _add(self, upload: Upload, options: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Make a job of an upload: a status and a record, or why not."""
-        path = str(upload.folder / upload.file)
-        part = SongOptions(**options)
-        try:
-            if not upload.size:
-                raise Refused(415, f"{upload.name}: is empty")
-            about = await self._looking.ask("probe", _PROBING, path=path, track=part.audio_track)
-            self._check_length(upload.name, about["seconds"], part)
-        except Refused as error:
-            return error.status, {"name": upload.name, "error": str(error)}
-        except XumxError as error:
-            return 415, {"name": upload.name, "error": plain(str(error), {path: upload.name})}
-        upload.digest.update(json.dumps(options, sort_keys=True).encode())
-        digest = upload.digest.hexdigest()
-        async with self._adding:
-            same = await asyncio.to_thread(self.store.same, digest)
-            if same is not None:
-                return 200, {**record(same), "again": True}
-            job = Job(new_id(), upload.name, upload.file, options, digest, upload.size, about["seconds"])
-            upload.folder.rename(self.store.place(job))
-            await asyncio.to_thread(self.store.add, job)
-        await asyncio.to_thread(self.queue.send, job)
-        return 201, record(job)
-
-    def _check_length(self, name: str, seconds: float | None, options: SongOptions) -> None:
-        longest = self.options.max_duration
-        if seconds is None:
-            return
-        if options.start >= seconds:
-            raise Refused(422, f"{name}: start {options.start:g} lies beyond its end at {seconds:.2f} s")
-        rest = min(seconds - options.start, options.duration or seconds)
-        if rest > longest:
-            raise Refused(413, f"{name}: {too_long(rest, longest)}")
 
     # What became of them.
 
@@ -373,18 +296,16 @@ class App:
                 raise Refused(422, "gain is STEM:NUMBER, with a number from 0 to 4")
             gains[stem] = float(value)
         ending = job.stems[0].rpartition(".")[2]
-        how = {name: job.options[name] for name in ("bitrate", "subtype") if name in job.options}
+        how: dict[str, Any] = {
+            name: job.options[name] for name in ("bitrate", "subtype") if name in job.options
+        }
         folder = self.store.place(job) / RESULT / "stems"
         target = Path(tempfile.mkdtemp(dir=self.store.incoming)) / f"mix.{ending}"
-        away = BackgroundTask(shutil.rmtree, target.parent, ignore_errors=True)
+        away = BackgroundTask(shutil.rmtree, target.parent, True)
         try:
             stems = [str(folder / file) for file in job.stems]
-            given = {
-                "gains": list(gains.values()),
-                "target": str(target),
-                "options": {"format": ending, **how},
-            }
-            await self._mixing.ask("mix", _MIXING, stems=stems, **given)
+            given = {"gains": list(gains.values()), "options": {"format": ending, **how}}
+            await self._mixing.ask("mix", _MIXING, stems=stems, target=str(target), **given)
         except XumxError:
             await away()
             raise Refused(500, "the mixdown cannot be made") from None

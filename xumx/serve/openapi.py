@@ -40,7 +40,7 @@ def document() -> dict[str, Any]:
 
 def _paths() -> dict[str, Any]:
     job = "/api/jobs/{id}"
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "/api/enter": {"post": _enter()},
         "/api/server": {"get": _get("Limits and choices of this server", _json("Server"))},
         "/api/models": {"get": _get("Networks, and the stems they give", _json("Model", several=True))},

@@ -72,7 +72,9 @@ class ServeOptions(FolderOptions):
     allow_host: tuple[str, ...] = _web(
         (), "names by which the server may be called, as behind a proxy", metavar="NAME"
     )
-    root_path: str = _web("", "path of the page behind a proxy that leaves it in the requests: /stems")
+    root_path: str | None = _web(
+        None, "path of the page behind a proxy that leaves it in the requests: /stems"
+    )
     music_dir: str | None = _web(None, "folder whose songs may be asked for by their path", metavar="DIR")
 
     max_upload: int = _limits(500_000_000, "bytes of a song: 500M", type=_size, metavar="SIZE")

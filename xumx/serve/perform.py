@@ -124,7 +124,8 @@ def _perform(task: Task, place: Path, tell: Tell) -> Result:
     from xumx.audio import probe
     from xumx.separation.song import separate_song
 
-    options = SongOptions(**{k: tuple(v) if k == "targets" else v for k, v in task.options.items()})
+    given: dict[str, Any] = {k: tuple(v) if k == "targets" else v for k, v in task.options.items()}
+    options = SongOptions(**given)
     song = place / task.file
     length = probe(song, stream=options.audio_track).duration or 0.0
     seconds = max(length - options.start, 0.0) if length else 0.0

@@ -35,7 +35,7 @@ def main() -> None:
     with shown():
         broker = connect(order["broker"])
         worker = Worker(order, broker)
-        dramatiq.actor(worker.work, actor_name=ACTOR, queue_name=SONGS, broker=broker)
+        dramatiq.actor(actor_name=ACTOR, queue_name=SONGS, broker=broker)(worker.work)
         dramatiq.Worker(broker, queues={SONGS}, worker_threads=1).start()
         threading.Event().wait()
 
