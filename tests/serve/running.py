@@ -93,6 +93,12 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     raise AssertionError("never")
 
 
+def children(process: int) -> list[int]:
+    """Processes that a process, whichever of its threads, has started."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+
 def tiny_model(folder: Path) -> Path:
     """A network that is loaded at once."""
     path = folder / "tiny.h5"

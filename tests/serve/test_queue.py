@@ -13,14 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.running import Running, song, tiny_model, until
-from xumx.serve.store import CRASHED, Gone, Job, Store
-
-
-def children(process: int) -> list[int]:
-    """Processes that a process, whichever of its threads, has started."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+from tests.serve.running import Running, children, song, tiny_model, until
+from xumx.serve.store import CRASH, CRASHED, CRASHES, KILL, Gone, Job, Store
 
 
 def workers(process: int) -> list[int]:
@@ -81,7 +75,7 @@ def test_kills_lose_nothing(tmp_path, model):
 
 
 def test_a_song_that_kills_its_workers_fails(tmp_path):
-    """Three of them, and the song is given up; a server that is started anew has killed nobody."""
+    """Three crashes, and the song is given up; a server that is started anew, or a kill, is not its fault."""
     store = Store(tmp_path)
     store.add(Job("a", "song.wav", "song.wav", {}))
     for attempt in range(1, 4):
@@ -91,10 +85,15 @@ def test_a_song_that_kills_its_workers_fails(tmp_path):
         job = store.claim("worker")
         assert store.claim("another") is None
         store.tell(job, "separating", 1, 2, 0.5)
-        store.release("worker")
+        store.release("worker", CRASH)
         with pytest.raises(Gone):
             store.finish(job, ("vocals.wav",), 1)
     assert store.get("a").status == "failed" and store.get("a").error == CRASHED
+    store.add(Job("b", "song.wav", "song.wav", {}))
+    for _ in range(CRASHES // KILL - 1):
+        store.claim("worker")
+        store.release("worker", KILL)
+    assert store.get("b").status == "queued"
     store.close()
 
 

@@ -5,6 +5,7 @@ It may die at any moment, by a hostile file too: the server sees it, and queues 
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -24,6 +25,8 @@ OFTEN = 0.1
 def main() -> None:
     order, _ = begin()
     end_with_parent()
+    if hasattr(os, "nice"):
+        os.nice(5)  # so that the server answers while it separates
     store = Store(Path(order["folder"]))
     limits = {name: order[name] for name in ("longest", "models", "model_dir")}
     with shown():

@@ -16,11 +16,12 @@ from xumx.base.errors import XumxError
 from xumx.base.log import shown
 from xumx.serve.child import begin, end_with_parent
 from xumx.serve.perform import Task, perform
-from xumx.serve.store import CRASHED, CRASHES, Gone
+from xumx.serve.store import CRASHED, Gone
 
 logger = logging.getLogger(__name__)
 
 _OFTEN = 0.2  # seconds between two reports
+_TRIES = 6  # so often is a song begun whose workers die
 _LATER = 2000  # milliseconds until a song comes again that another has begun
 
 
@@ -73,7 +74,7 @@ class Worker:
         over = threading.Event()
         threading.Thread(target=self._hold, args=(lock, over), daemon=True).start()
         try:
-            if self._redis.incr(tries) > CRASHES:
+            if self._redis.incr(tries) > _TRIES:
                 self._report(id, run, "failed", CRASHED)
             else:
                 self._perform(Task(**song, attempt=run, **self._limits), run)

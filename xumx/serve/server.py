@@ -24,7 +24,7 @@ from xumx.serve.guard import Protocol
 from xumx.serve.models import names_of, order, own_models
 from xumx.serve.options import ServeOptions
 from xumx.serve.queues import Queue
-from xumx.serve.store import Store
+from xumx.serve.store import CRASH, KILL, Store
 from xumx.serve.supervisor import Supervisor
 
 _SHORTEST = 12  # characters of a token
@@ -103,7 +103,11 @@ def _working(store: Store, options: ServeOptions, models: dict[str, str]) -> Ite
         if not options.workers:
             raise UsageError("workers 0 leaves the work to others, to whom broker leads")
         told = order(options, models, options.max_duration)
-        with Supervisor("xumx.serve.local", told, options.workers, store.release, store.stuck):
+
+        def died(worker: str, crashed: bool) -> None:
+            store.release(worker, CRASH if crashed else KILL)
+
+        with Supervisor("xumx.serve.local", told, options.workers, died, store.stuck):
             yield Queue()
         return
     from xumx.serve.broker import BrokerQueue

@@ -25,8 +25,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-CRASHES = 3
-"""So often may a song end the process that separates it; then it has failed."""
+CRASHES = 12
+"""What counts against a song until it has failed: a crash of the process that separates it counts `CRASH`."""
+
+CRASH, KILL = 4, 1
+"""A process that was killed may be one that somebody has killed, or that took all memory; it counts less."""
 
 CRASHED = "separating it has ended the program that does it, again and again; is the file damaged?"
 
@@ -102,7 +105,7 @@ class Job:
     created, updated, finished : float
         In seconds since 1970.
     attempt, crashes : int
-        How often it was begun, and how often a process died of it.
+        How often it was begun, and what counts against it: see `CRASHES`.
     revision : int
         Grows with each change of any job.
     """
@@ -302,17 +305,17 @@ class Store:
         if self.get(job.id) is None:
             shutil.rmtree(self.place(job), ignore_errors=True)
 
-    def release(self, worker: str) -> None:
+    def release(self, worker: str, weight: int = CRASH) -> None:
         """Queue again what a worker had begun that has died of it; too often, and the song has failed."""
         for job in self._select("WHERE worker = ? AND status = 'running'", worker):
             with self._writing() as write:
-                if job.crashes + 1 >= CRASHES:
+                if job.crashes + weight >= CRASHES:
                     change = "status = 'failed', stage = '', error = ?, finished = ?"
                     values: tuple[Any, ...] = (CRASHED, time.time())
                 else:
                     change, values = f"status = 'queued', {_NOTHING_DONE}", ()
                 write(
-                    f"UPDATE jobs SET crashes = crashes + 1, {change} WHERE id = ? AND attempt = ?",
+                    f"UPDATE jobs SET crashes = crashes + {weight:d}, {change} WHERE id = ? AND attempt = ?",
                     (*values, job.id, job.attempt),
                 )
 

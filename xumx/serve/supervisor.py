@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,8 +36,8 @@ class Supervisor:
     order : dict
         What each gets as its first line on stdin, with ``worker``, its name.
     count : int
-    died : callable (worker)
-        Called with the name of one that has died.
+    died : callable (worker, crashed)
+        Called with the name of one that has died, and whether it did so by itself, not killed by another.
     stuck : callable (worker, since)
         Whether it has said nothing of its song since a time.
     """
@@ -46,7 +47,7 @@ class Supervisor:
         module: str,
         order: dict[str, Any],
         count: int,
-        died: Callable[[str], None] = lambda worker: None,
+        died: Callable[[str, bool], None] = lambda worker, crashed: None,
         stuck: Callable[[str, float], bool] = lambda worker, since: False,
     ) -> None:
         self._module, self._order, self._count = module, order, count
@@ -84,11 +85,12 @@ class Supervisor:
         if look and self._stuck(child.name, time.time() - STUCK):
             logger.warning("a worker that has done nothing for %.0f s is ended", STUCK)
             child.process.kill()
+            child.was_stuck = True
         code = child.process.poll()
         if code is not None:
             logger.warning("a worker has ended (%s); another takes its place", code)
             child.died(now)
-            self._died(child.name)
+            self._died(child.name, code != -signal.SIGKILL or child.was_stuck)
 
 
 class _Child:
@@ -96,10 +98,11 @@ class _Child:
         self.process: subprocess.Popen[str] | None = None
         self.name = ""
         self.due = 0.0
+        self.was_stuck = False
         self._began, self._pause = 0.0, 0.1
 
     def start(self, module: str, order: dict[str, Any], count: int) -> None:
-        self.name = uuid.uuid4().hex
+        self.name, self.was_stuck = uuid.uuid4().hex, False
         # A share of the cores for each.
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads(count))}
         self.process = subprocess.Popen(
