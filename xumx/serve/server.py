@@ -124,7 +124,7 @@ def _announce(options: ServeOptions, listening: socket.socket, token: str | None
     port = listening.getsockname()[1]
     host = f"[{options.host}]" if ":" in options.host else options.host
     if options.host in ("0.0.0.0", "::"):
-        host = socket.gethostname() if options.quiet else "127.0.0.1"
+        host = "127.0.0.1"
     address = f"http://{host}:{port}{_root(options)}/"
     link = f"{address}?token={token}" if token else address
     if not options.quiet:

@@ -25,10 +25,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-CRASHES = 12
+CRASHES = 24
 """What counts against a song until it has failed: a crash of the process that separates it counts `CRASH`."""
 
-CRASH, KILL = 4, 1
+CRASH, KILL = 8, 1
 """A process that was killed may be one that somebody has killed, or that took all memory; it counts less."""
 
 CRASHED = "separating it has ended the program that does it, again and again; is the file damaged?"
