@@ -158,8 +158,8 @@ class App:
 
     async def _error(self, request: Request, error: Exception) -> Response:
         if isinstance(error, Refused):
-            headers = {"connection": "close"} if error.status in (408, 413, 507) else None
-            return JSONResponse({"error": str(error)}, error.status, headers)
+            # The connection stays, for a while: who still sends would lose the answer by its end.
+            return JSONResponse({"error": str(error)}, error.status)
         status = 422 if isinstance(error, UsageError) else 500
         return JSONResponse({"error": plain(str(error), {})}, status)
 

@@ -40,7 +40,7 @@ BOUNDS = {
 _BOOLEANS = {"true": True, "1": True, "on": True, "yes": True}
 _BOOLEANS |= {"false": False, "0": False, "off": False, "no": False}
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-_PATH = re.compile(r"(?<![\w:./\\])(?:/[^\s/:;,'\"()]+)+/(?=[^\s/])")
+_PATH = re.compile(r"(?<![\w:./\\])(?:/[^\s/:;,'\"()]+)*/(?=[^\s/])")
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 
 
@@ -186,6 +186,8 @@ def plain(message: str, names: Mapping[str, str]) -> str:
     'my song.mp3: is no audio file'
     >>> plain("save it as /root/.cache/xumx/x-umx.h5 (--model-dir moves it)", {})
     'save it as x-umx.h5 (model_dir moves it)'
+    >>> plain("/tmp: is full; give 1/2 and/or https://example.org/a/b", {})
+    'tmp: is full; give 1/2 and/or https://example.org/a/b'
     """
     for path in sorted(names, key=len, reverse=True):
         message = message.replace(path, names[path])
