@@ -132,7 +132,7 @@ def test_workers_of_other_machines(tmp_path, model, redis):
         long = server.client.add(song(tmp_path, 30, name="long.wav"), chunk_dur=1, niter=0, format="flac")
         until(lambda: running(server) == long["id"])
         place = server.folder / "jobs" / long["id"]
-        at_it = next(other for other in others if holds(other.pid, place))
+        at_it = until(lambda: next((other for other in others if holds(other.pid, place)), None))
         (child,) = children(at_it.pid)
         at_it.kill()
         os.kill(child, signal.SIGKILL)

@@ -56,6 +56,8 @@ class App:
     Parameters
     ----------
     store : Store
+    hub : Hub
+        Looks at the same database by a connection of its own.
     options : ServeOptions
     queue : Queue
     models : dict of str to str
@@ -67,13 +69,14 @@ class App:
     def __init__(
         self,
         store: Store,
+        hub: Hub,
         options: ServeOptions,
         queue: Queue,
         models: dict[str, str],
         token: str | None = None,
     ) -> None:
         self.store, self.options, self.queue = store, options, queue
-        self.hub = Hub(Store(options.place))
+        self.hub = hub
         self.cleaner = Cleaner(store, options.keep, options.max_disk, self._say)
         self._own = models
         self._stems: dict[str, list[str]] = {name: list(SOURCES) for name in pretrained.REGISTRY}

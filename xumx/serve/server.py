@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import logging
 import os
@@ -11,6 +10,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +20,7 @@ from xumx.base.console import say
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.files import check_room, locked
 from xumx.serve.app import App
+from xumx.serve.events import Hub
 from xumx.serve.guard import Protocol
 from xumx.serve.models import names_of, order, own_models
 from xumx.serve.options import ServeOptions
@@ -45,12 +46,12 @@ def serve(options: ServeOptions) -> int:
     check_room("folder", options.place, 0)
     with locked(options.place, what="folder"), _listening(options) as listening:
         token = token_of(options)
-        store = Store(options.place)
-        store.restart()
-        with _working(store, options, models) as queue:
-            app = App(store, options, queue, models, token)
-            _announce(options, listening, token)
-            _run(app, options, listening)
+        with closing(Store(options.place)) as store, closing(Store(options.place)) as watched:
+            store.restart()
+            with _working(store, options, models) as queue:
+                app = App(store, Hub(watched), options, queue, models, token)
+                _announce(options, listening, token)
+                _run(app, options, listening)
     return 0
 
 
@@ -84,7 +85,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-@contextlib.contextmanager
+@contextmanager
 def _listening(options: ServeOptions) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
@@ -96,7 +97,7 @@ def _listening(options: ServeOptions) -> Iterator[socket.socket]:
         yield listening
 
 
-@contextlib.contextmanager
+@contextmanager
 def _working(store: Store, options: ServeOptions, models: dict[str, str]) -> Iterator[Queue]:
     """Workers, of this machine or others, while the block runs; and the way to them."""
     if options.broker is None:
