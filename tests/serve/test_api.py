@@ -45,7 +45,8 @@ def server(place):
 def guarded(place):
     """One for other machines, which asks for a token, and has room for little."""
     limits = ("--max-disk", "1M", "--host", "0.0.0.0", "--allow-host", "stems.example", "--max-queue", "1")
-    running = Running(place / "guarded", "--models", str(tiny_model(place)), "--model", "tiny", *limits)
+    network = ("--models", str(tiny_model(place)), "--model", "tiny")
+    running = Running(place / "guarded", *network, "--root-path", "stems/", *limits)
     yield running
     running.end()
 
@@ -307,6 +308,8 @@ def test_the_token(guarded):
             assert answer.status == 401 and "token" in answer.json["error"], (headers, path)
     assert guarded.ask("GET", "/").status == guarded.ask("GET", "/assets/serve.js").status == 200
     assert guarded.ask("GET", "/api/jobs", authorization=f"Bearer {token}").json == []
+    assert guarded.address.endswith("/stems/") and guarded.client.jobs() == []  # as behind a proxy
+    assert guarded.ask("GET", "/stems/api/jobs").status == 401
     assert guarded.ask("POST", "/api/enter", "wrong").status == 401
     entered = guarded.ask("POST", "/api/enter", token)
     linked = guarded.ask("GET", f"/?token={token}")

@@ -93,7 +93,7 @@ class App:
                 HTTPException: self._http_error, XumxError: self._error, Exception: self._fault
             },
         )  # fmt: skip
-        self.guard = Guard(self.app, names, token, open_paths, options.patience)
+        self.guard = Guard(self.app, names, token, open_paths, options.patience, options.root)
 
     def _routes(self) -> list[Route]:
         job = "/api/jobs/{id:str}"

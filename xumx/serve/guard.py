@@ -56,6 +56,8 @@ class Guard:
         Paths that need no token: what the page that asks for it is made of.
     patience : float
         Seconds for which a request may pause.
+    root : str
+        What the paths of requests may begin with, as a proxy leaves it there: ``/stems``.
     """
 
     def __init__(
@@ -65,15 +67,18 @@ class Guard:
         token: str | None = None,
         open: Collection[str] = (),
         patience: float = 30.0,
+        root: str = "",
     ) -> None:
         self._app, self._token, self._open = app, token, frozenset(open)
-        self._patience = patience
+        self._patience, self._root = patience, root
         self._names = {"localhost", *(name.lower() for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._root and scope["path"].startswith(f"{self._root}/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self._root)}
         begun = False
 
         async def answer(message: Message) -> None:
@@ -129,8 +134,7 @@ class Guard:
         return f"?{rest}" if rest else "./", self.cookie(), scope["scheme"] == "https"
 
     def _check_token(self, scope: Scope, headers: dict[bytes, str]) -> None:
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if self._token is None or path in self._open:
+        if self._token is None or scope["path"] in self._open:
             return
         kind, _, bearer = headers.get(b"authorization", "").partition(" ")
         if kind.lower() == "bearer" and self.is_right(bearer.strip()):

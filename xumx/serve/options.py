@@ -88,6 +88,12 @@ class ServeOptions(FolderOptions):
         None, "remove the oldest songs that are done beyond this: 20G", type=_size, metavar="SIZE"
     )
 
+    @property
+    def root(self) -> str:
+        """The path of the page, without the last slash."""
+        path = (self.root_path or "").strip("/")
+        return f"/{path}" if path else ""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions(FolderOptions):

@@ -126,19 +126,13 @@ def _announce(options: ServeOptions, listening: socket.socket, token: str | None
     host = f"[{options.host}]" if ":" in options.host else options.host
     if options.host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
-    address = f"http://{host}:{port}{_root(options)}/"
+    address = f"http://{host}:{port}{options.root}/"
     link = f"{address}?token={token}" if token else address
     if not options.quiet:
         say(f"xumx listens on {link}")
         say(f"songs and stems are in {options.place}; Ctrl-C ends it")
     if not options.no_browser and _has_screen():
         webbrowser.open(link)
-
-
-def _root(options: ServeOptions) -> str:
-    """The path of the page, without the last slash."""
-    path = (options.root_path or "").strip("/")
-    return f"/{path}" if path else ""
 
 
 def _has_screen() -> bool:
@@ -168,7 +162,6 @@ def _run(app: App, options: ServeOptions, listening: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        root_path=_root(options),
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_FAREWELL,
         h11_max_incomplete_event_size=32_000,
