@@ -14,7 +14,7 @@ PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
 export PYTHON310 PYTHON_NEW PYTHON
 
-.PHONY: help demo setup setup-310 setup-new setup-torch setup-programs lint house test test-310 test-new test-torch bench clean
+.PHONY: help demo setup setup-310 setup-new setup-torch setup-programs lint house test test-310 test-new test-torch bench gpu-pins gpu-check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -58,11 +58,17 @@ test: ## lint, separation on the newest Python, conversion, then all on 3.10
 test-new: setup-new setup-programs ## separation and the web application on the newest Python, without NNabla
 	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)
 
-test-torch: setup-torch ## weights from and to PyTorch
-	$(TEST_ENV) $(TORCH) $(PYTEST) tests/network/pytorch tests/fuzz $(ARGS)
+test-torch: setup-torch ## weights and STFT against PyTorch's
+	$(TEST_ENV) $(TORCH) $(PYTEST) tests/network/pytorch tests/signal/test_stft.py $(ARGS)
 
 test-310: setup-310 setup-programs ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
 	$(TEST_ENV) $(PY310) $(PYTEST) $(ARGS)
+
+gpu-pins: setup-310 ## whether the extra gpu brings all that NNabla's extension is linked to (125 MB)
+	$(PY310) tools/gpu_pins.py
+
+gpu-check: setup-310 ## what a GPU computes and how fast, against the CPU; ARGS=--dry says what it would check
+	$(PY310) bench/gpu.py $(ARGS)
 
 bench: setup-310 ## separation against Sony's code and Open-Unmix: bench/separate.py
 	$(PY310) bench/separate.py $(ARGS)

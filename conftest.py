@@ -8,6 +8,9 @@ and serving need. So the server is tested by HTTP on the newest, by a browser on
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,13 @@ collect_ignore_glob = [
     if importlib.util.find_spec(package) is None
     for pattern in patterns
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what xumx keeps out of the user's cache: one for all workers of a run, which goes with it."""
+    if "XUMX_HOME" not in os.environ:
+        os.environ["XUMX_HOME"] = home = tempfile.mkdtemp(prefix="xumx-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         print(*rows[-1], flush=True)
     print(machine(["nnabla", "numpy", "scipy", "numba"]))
     print(f"hidden size {config.hidden_size}, batch {BATCH} of {SECONDS:g} s\n")
-    print( table(["loss", "CPU a step", "of the default's"], rows))
+    print(table(["loss", "CPU a step", "of the default's"], rows))
     return 0
 
 

@@ -125,9 +125,7 @@ def model(one: Steps, bandwidth: float, latency: float) -> None:
         "and validating free. Of each pair the first is with nothing hidden behind the backward pass, the",
         "second with all but the last bucket hidden as far as backward lasts.",
     )
-    reduce = {
-        n: ring_seconds(n, one.bytes, one.buckets, bandwidth * 1e9 / 8, latency * 1e-6) for n in RANKS
-    }
+    reduce = {n: ring_seconds(n, one.bytes, one.buckets, bandwidth * 1e9 / 8, latency * 1e-6) for n in RANKS}
     share = one.backward / one.step
     speeds = {"as measured here": 1, "a node 10 times as fast": 10, "a GPU 100 times as fast": 100}
     rows = [["all-reduce", "", *(f"{reduce[n]:.2f} s" for n in RANKS)]]

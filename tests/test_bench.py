@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import gpu
 from bench.common import BenchError, Run, measure, median, table
 from bench.ideal import flops_per_second
 from bench.scaling import efficiency, ring_seconds
@@ -125,3 +127,31 @@ def test_all_reduce_in_a_ring() -> None:
 
 def test_table() -> None:
     assert table(["a", "bb"], [["ccc", "1"]]).splitlines() == ["| a   | bb |", "| --- | -: |", "| ccc |  1 |"]
+
+
+def test_the_day_a_gpu_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Dry, each check says what it does, and whether it could here; with the CPU in its place, they work."""
+    assert gpu.main(["--dry"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(gpu.CHECKS)
+    for line, check in zip(lines, gpu.CHECKS, strict=True):
+        assert line.startswith(f"{check.kind}: {check.about}: {check.run.__doc__}"[:60])
+        assert line.endswith("Would run here.") or "Not here: " in line
+    assert gpu.main(["--rehearse", "--only", "onnx"]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [re.match(r"onnx: .*: ([\d.]+)", line) is not None for line in lines] == [True] * 3
+    assert last.startswith("rehearsed with the CPU")
+
+
+def test_what_fails_on_a_gpu_is_a_line() -> None:
+    def wrong() -> str:
+        raise gpu.Failed("the estimates differ by 1e-2 of the peak")
+
+    checks = [
+        gpu.Check("a", "first", wrong, gpu.nothing),
+        gpu.Check("a", "second", lambda: "right", gpu.nothing),
+    ]
+    assert list(gpu.rows(checks, dry=False)) == [
+        ("a: first", "FAILED: Failed: the estimates differ by 1e-2 of the peak", True),
+        ("a: second", "right", False),
+    ]

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.networks import random_weights, small_config
-from xumx import audio, demo
+from xumx import audio
+from xumx.demo import song
+from xumx.demo.__main__ import main
 from xumx.network import pretrained, weights
 from xumx.network.config import SOURCES
 
 
 def test_a_song_its_stems_their_scores_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert demo.main(["song", "--out", str(out), "--duration", "4", "--seed", "3", "--no-open"]) == 0
+    assert main(["song", "--out", str(out), "--duration", "4", "--seed", "3", "--no-open"]) == 0
 
     said = capsys.readouterr().out
     assert str(out / "index.html") in said
@@ -36,12 +38,12 @@ def test_a_song_its_stems_their_scores_and_a_page(tmp_path: Path, capsys: pytest
 
 
 def test_a_seed_is_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_scores", lambda *_: {})  # which takes most of the time
+    monkeypatch.setattr(song, "_scores", lambda *_: {})  # which takes most of the time
     weights.save(tmp_path / "small.h5", random_weights(small_config()))
     songs = []
     for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         options = ["--model", str(tmp_path / "small.h5"), "--out", str(tmp_path / out), "--seed", seed]
-        assert demo.main(["song", *options, "--duration", "3", "--quiet"]) == 0
+        assert main(["song", *options, "--duration", "3", "--quiet"]) == 0
         songs.append((tmp_path / out / f"song {seed}.flac").read_bytes())
     assert songs[0] == songs[1] != songs[2]
 
@@ -49,7 +51,7 @@ def test_a_seed_is_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
-        ([], "COMMAND"),
+        (["sing"], "did you mean song?"),
         (["song", "--seed", "-1"], "--seed"),
         (["song", "--duration", "1"], "--duration"),
         (["song", "--model", "demos"], "'demo'"),
@@ -57,7 +59,7 @@ def test_a_seed_is_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_bad_usage_is_one_line(argv: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
-        code = demo.main(argv)
+        code = main(argv)
     except SystemExit as stop:
         code = stop.code
     said = capsys.readouterr()
@@ -69,18 +71,18 @@ def test_a_folder_that_cannot_be_is_said_before_a_song_is_composed(
 ) -> None:
     monkeypatch.setattr("xumx.synth.song", lambda *_: pytest.fail("composes"))
     (tmp_path / "file").touch()
-    assert demo.main(["song", "--out", str(tmp_path / "file" / "below")]) == 1
+    assert main(["song", "--out", str(tmp_path / "file" / "below")]) == 1
     said = capsys.readouterr()
     assert said.err.startswith("error: --out ") and said.err.count("\n") == 1 and not said.out, said
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=10**6))
-    assert demo.main(["song", "--out", str(tmp_path / "new")]) == 1
+    assert main(["song", "--out", str(tmp_path / "new")]) == 1
     assert "more than are free" in capsys.readouterr().err
 
 
 def test_the_folder_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "index.html").write_text("mine")
-    assert demo.main(["song", "--out", str(tmp_path)]) == 1
+    assert main(["song", "--out", str(tmp_path)]) == 1
     assert (tmp_path / "index.html").read_text() == "mine" and "index.html" in capsys.readouterr().err
 
 

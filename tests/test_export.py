@@ -155,6 +155,31 @@ def test_check_takes_the_middle_of_a_song(tmp_path: Path, capsys: pytest.Capture
         assert f"on {used} of {name}: " in capsys.readouterr().out
 
 
+def test_check_takes_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scores of the file and of float32 are those of separating; what int8 loses is their difference."""
+    weights = load(MODEL)
+    stems = {source: music(1.5, seed) for seed, source in enumerate(weights.config.sources)}
+    for source, audio in stems.items():
+        with Writer(tmp_path / f"{source}.wav", 44100, 2, subtype="float32") as writer:
+            writer.write(audio)
+    output = tmp_path / "net.onnx"
+    assert main(["--model", MODEL, "--output", str(output), "--int8", "--check", str(tmp_path)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    scores = re.findall(r"(\w+) (-?[\d.]+) dB \(([-+][\d.]+)\)", line)
+    assert [name for name, _, _ in scores] == list(stems) and line.endswith(" dB")
+    mixture = sum(stems.values())
+    found = onnx_file.compare(output, weights, mixture, stems)
+    for (name, file, lost), estimate in zip(scores, Separator(weights, chunk_dur=0)(mixture).values()):
+        error = np.sum((stems[name] - estimate) ** 2)
+        np.testing.assert_allclose(
+            found.truth[name][1], 10 * np.log10(np.sum(stems[name] ** 2) / error), atol=1e-3
+        )
+        assert abs(float(file) - found.truth[name][0]) < 0.02 and abs(float(lost)) < 0.5
+    (tmp_path / "bass.wav").unlink()
+    assert main(["--model", MODEL, "--output", str(output), "--check", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith("the folder lacks bass.wav, true stems of this network\n")
+
+
 @pytest.mark.parametrize(
     "options, code, named",
     [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 import shlex
+import shutil
 from io import BytesIO
 from pathlib import Path
 
@@ -37,17 +38,17 @@ def only_this_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
 
 
-def executed(folder: Path, song: Path | None = None) -> dict[str, nbformat.NotebookNode]:
-    """The notebook's cells by their ids after a run in a folder, which raises the first error of a cell."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    cells = {cell.id: cell for cell in notebook.cells}
-    assert cells["song"].source.count("START, SECONDS = 0, 20 ") == 1, "where is SECONDS set?"
-    cells["song"].source = cells["song"].source.replace("SECONDS = 0, 20 ", f"SECONDS = 0, {SECONDS} ")
-    if song:
-        assert cells["song"].source.count("\nSONG = None ") == 1, "where is SONG set?"
-        cells["song"].source = cells["song"].source.replace("SONG = None", f"SONG = {str(song)!r}")
-    folder.mkdir()
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+Cells = dict[str, nbformat.NotebookNode]
+"""By their ids."""
+
+
+def executed(client: NotebookClient, first: str, before: str, after: str) -> Cells:
+    """The cells after a run with a line before and a change in the first; raises the first error of one."""
+    cells: Cells = {cell.id: cell for cell in client.nb.cells}
+    assert cells["song"].source.count(before) == 1, f"where is {before}?"
+    cells["song"].source = first + cells["song"].source.replace(before, after)
+    for index, cell in enumerate(client.nb.cells):
+        client.execute_cell(cell, index)
     return cells
 
 
@@ -77,11 +78,24 @@ def assert_listened_and_drawn(cells: dict[str, nbformat.NotebookNode], seconds: 
     assert 0.2 < (pixels[:, width // 2 :].max(axis=2) < 0.3).mean() < 0.9
 
 
-def test_a_song_that_it_makes(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    cells = executed(folder)
-    assert_listened_and_drawn(cells, SECONDS, 44100)
+def test_a_song_that_it_makes_and_then_a_file_of_ones_own(tmp_path: Path) -> None:
+    """In one kernel, as it is told to do at its end; the second run finds no name of the first."""
+    folder, song = tmp_path / "run", tmp_path / "my song.wav"
+    folder.mkdir()
+    with audio.Writer(song, 22050, 1) as writer:
+        writer.write(music(3, rate=22050, channels=1))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
+    with client.setup_kernel():
+        made = executed(client, "", "START, SECONDS = 0, 20 ", f"START, SECONDS = 0, {SECONDS} ")
+        assert_made(made, folder)
+        shutil.rmtree(folder / "stems")
+        own = executed(client, "%reset -f\n", "\nSONG = None ", f"\nSONG = {str(song)!r} ")
+        assert_own(own, folder)
 
+
+def assert_made(cells: Cells, folder: Path) -> None:
+    assert_listened_and_drawn(cells, SECONDS, 44100)
     (table,) = outputs(cells["score"], "text/plain")
     rows = [line.split() for line in table.splitlines()[1:]]
     assert [row[0] for row in rows] == list(SOURCES), table
@@ -97,17 +111,13 @@ def test_a_song_that_it_makes(tmp_path: Path) -> None:
     assert "href='stems/index.html'" in link
 
 
-def test_a_file_of_ones_own(tmp_path: Path) -> None:
-    path = tmp_path / "my song.wav"
-    with audio.Writer(path, 22050, 1) as writer:
-        writer.write(music(3, rate=22050, channels=1))
-    folder = tmp_path / "run"
-    cells = executed(folder, path)
+def assert_own(cells: Cells, folder: Path) -> None:
     assert_listened_and_drawn(cells, 3, 22050)
-
     assert outputs(cells["score"], "text/plain")[0].startswith("no scores")
-    assert "my song" in (folder / "stems" / "index.html").read_text(encoding="utf-8")
-    assert {file.name for file in folder.rglob("*.*")} == {"index.html", *(f"{s}.wav" for s in SOURCES)}
+    stems = folder / "stems"
+    assert "my song" in (stems / "index.html").read_text(encoding="utf-8")
+    assert {file.name for file in stems.iterdir()} == {"index.html", *(f"{s}.wav" for s in SOURCES)}
+    assert {file.name for file in folder.iterdir()} == {"stems", "song.flac"}, "of the run before"
 
 
 def test_what_is_stored() -> None:

@@ -22,10 +22,10 @@ from pathlib import Path
 PACKAGE = "xumx"
 
 FLOORS = (
-    ("__main__",),
+    ("__main__", "completion"),
     ("demo", "study", "serve"),
     ("test", "eval", "train"),
-    ("separation", "convert", "export"),
+    ("separation", "convert", "export", "models"),
     ("engines", "synth"),
     ("graph", "data", "report"),
     ("parallel", "network"),

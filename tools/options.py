@@ -13,33 +13,46 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from xumx.base.options import Command, Option, declared, flag  # noqa: E402
+from xumx.base.console import flag  # noqa: E402
+from xumx.base.options import Command, Option, declared  # noqa: E402
+from xumx.convert import ConvertOptions  # noqa: E402
+from xumx.demo.options import DemoDataset, DemoSong  # noqa: E402
 from xumx.eval.options import EvalOptions  # noqa: E402
+from xumx.export import ExportOptions  # noqa: E402
+from xumx.models import ModelsOptions  # noqa: E402
 from xumx.separation.options import SongOptions  # noqa: E402
 from xumx.serve.options import ServeOptions, WorkerOptions  # noqa: E402
 from xumx.study.options import PASSED, StudyOptions  # noqa: E402
-from xumx.train.options import Options  # noqa: E402
+from xumx.train.options import TrainOptions  # noqa: E402
+
+COMMANDS: tuple[type[Command], ...] = (
+    *(SongOptions, DemoSong, DemoDataset, ModelsOptions, TrainOptions, EvalOptions, StudyOptions),
+    *(ConvertOptions, ExportOptions, ServeOptions, WorkerOptions),
+)
 
 PAGE = ROOT / "docs" / "options.md"
 
 HEAD = """\
 # Options
 
-Written by `python tools/options.py` from the classes that declare them: `xumx/separation/options.py`,
-`xumx/train/options.py`, `xumx/eval/options.py`, `xumx/serve/options.py` and `xumx/study/options.py`. A
-command's `--help` says the same. `@FILE` takes options from a file, with `#` comments.
+Written by `python tools/options.py` from the classes that declare them, one a command. `--help-all`, or
+`--help` where a command has only that, says the same. `@FILE` takes options from a file, with `#` comments.
+`python -m xumx.test` is `xumx separate`; the others are called `xumx` and the last part of their names.
 """
 
 
 def page() -> str:
     """All of it."""
     parts = [HEAD]
-    for command in (SongOptions, Options, EvalOptions, ServeOptions, WorkerOptions, StudyOptions):
-        parts += [f"\n## {command.PROG}\n\n{command.ABOUT}\n", *_tables(command)]
-        if command is Options:
+    for command in COMMANDS:
+        about = " ".join(command.ABOUT.split())
+        parts += [f"\n## {command.PROG}\n\n{about}\n", *_tables(command)]
+        if command is TrainOptions:
             parts.append("\nA run that goes on cannot change options that are marked *fixed*.\n")
-    passed = ", ".join(f"`{flag(name)}`" for name in PASSED)
-    return "".join([*parts, f"\nAs in xumx.train, with its defaults: {passed}.\n"])
+        if command is StudyOptions:
+            passed = ", ".join(f"`{flag(name)}`" for name in PASSED)
+            parts.append(f"\nAs in xumx.train, with its defaults: {passed}.\n")
+    return "".join(parts)
 
 
 def _tables(command: type[Command]) -> Iterator[str]:
@@ -51,7 +64,8 @@ def _tables(command: type[Command]) -> Iterator[str]:
 
 def _row(one: Option) -> str:
     value = f" {one.metavar}" if one.metavar else ""
-    flags = ", ".join(f"`{spelling}`" for spelling in (flag(one.name) + value, *one.also))
+    named = (flag(one.name) + value, *one.also)
+    flags = ", ".join(f"`{spelling}`" for spelling in ((one.metavar, *named) if one.positional else named))
     told = [one.help.replace("|", "\\|").replace("<", "\\<")]
     if one.choices:
         told.append("one of " + ", ".join(f"`{choice}`" for choice in one.choices))

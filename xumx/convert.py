@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from xumx.base.cli import Parser, run
+from xumx.base.cli import run
 from xumx.base.console import say
 from xumx.base.errors import UsageError, install
+from xumx.base.options import Command, option
 
 
-def convert_parser() -> Parser:
-    """``python -m xumx.convert``."""
-    parser = Parser(
-        prog="python -m xumx.convert",
-        description="Convert Open-Unmix's checkpoints and asteroid's X-UMX to .h5 weights, and UMX or joint "
-        f"weights to Open-Unmix's. Needs PyTorch: {install('torch')}.",
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(Command):
+    """Options of ``python -m xumx.convert``."""
+
+    PROG: ClassVar[str] = "python -m xumx.convert"
+    ABOUT: ClassVar[str] = (
+        "Convert Open-Unmix's checkpoints and asteroid's X-UMX to .h5 weights, and UMX or joint\n"
+        f"weights to Open-Unmix's, which alone needs PyTorch: {install('torch')}."
     )
-    parser.add_argument(
-        "input",
-        type=Path,
-        metavar="INPUT",
-        help="a checkpoint, a folder of <target>.pth files, or, with --to openunmix, UMX or joint weights: "
+    USAGE: ClassVar[str] = "[options] INPUT OUTPUT"
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("x-umxl.pth x-umxl.h5", "--to openunmix run1/best.h5 unmix/")
+
+    input: Path = option(
+        None,
+        "a checkpoint, a folder of <target>.pth files, or, with --to openunmix, UMX or joint weights: "
         "<source>.h5 or a folder of them",
+        metavar="INPUT",
+        positional=True,
+        required=True,
     )
-    parser.add_argument(
-        "output",
-        type=Path,
+    output: Path = option(
+        None,
+        "an .h5 file for X-UMX and for UMX of one source, otherwise a folder",
         metavar="OUTPUT",
-        help="an .h5 file for X-UMX and for UMX of one source, otherwise a folder",
+        positional=True,
+        required=True,
     )
-    parser.add_argument(
-        "--to", choices=("openunmix",), help="write a folder that Open-Unmix loads; .h5 weights if not given"
+    to: str | None = option(
+        None, "write a folder that Open-Unmix loads (default: .h5 weights)", choices=("openunmix",)
     )
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    args = convert_parser().parse_args(argv)
+    args = ConvertOptions.parse(argv)
     from xumx.network import pytorch as conversion
     from xumx.network import weights
 
@@ -52,7 +61,7 @@ def _main(argv: Sequence[str] | None) -> int:
         if is_file:
             raise UsageError(f"{args.output}: Open-Unmix's weights are a folder")
         if args.input.suffix in conversion.SUFFIXES:
-            raise UsageError(f"{args.input} is PyTorch's already; --to openunmix starts from .h5 weights")
+            raise UsageError(f"{args.input} is PyTorch's already; `to` openunmix starts from .h5 weights")
         network = weights.load(args.input)
         conversion.openunmix.save(args.output, network)
     else:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from xumx.base.cli import Parser, run
+from xumx.base.cli import run
 from xumx.base.console import say
-from xumx.base.errors import UsageError
+from xumx.base.errors import UsageError, listing
+from xumx.base.options import Command, like, option
+from xumx.separation.options import SeparatorOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,34 +25,36 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 """How much audio the file is tried on."""
 
+_precision = partial(option, group="precision", exclusive=True)
 
-def export_parser() -> Parser:
-    """``python -m xumx.export``."""
-    parser = Parser(
-        prog="python -m xumx.export",
-        description="Write a network to one ONNX file, and try it beside the original.",
-    )
-    parser.add_argument(
-        "--model",
-        default="x-umx",
-        help="name of published weights, a weights file (.h5), or a folder of UMX files (<source>.h5)",
-    )
-    parser.add_argument("--model-dir", metavar="DIR", help="folder of downloaded weights; also XUMX_HOME")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file, .onnx")
-    precision = parser.add_mutually_exclusive_group()
-    precision.add_argument(
-        "--fp16", action="store_true", help="half the size: matrices in half precision, computed in single"
-    )
-    precision.add_argument(
-        "--int8", action="store_true", help="smaller and faster: LSTMs and matrices quantised to 8 bits"
-    )
-    parser.add_argument(
-        "--check",
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Command):
+    """Options of ``python -m xumx.export``."""
+
+    PROG: ClassVar[str] = "python -m xumx.export"
+    ABOUT: ClassVar[str] = "Write a network to one ONNX file, and try it beside the original."
+    EXAMPLES: ClassVar[tuple[str, ...]] = ("-n x-umx -o x-umx.onnx --check song.mp3",)
+
+    model: str = option("x-umx", "name of published weights, or their path", also=("-n",))
+    model_dir: str | None = like(SeparatorOptions, "model_dir", group="")
+    output: Path = option(None, "the file, .onnx", metavar="FILE", required=True, also=("-o",))
+    fp16: bool = _precision(False, "half the size: matrices in half precision, computed in single")
+    int8: bool = _precision(False, "smaller and faster: LSTMs and matrices quantised to 8 bits")
+    check: str | None = option(
+        None,
+        f"song to try it on, {SECONDS:g} s from its middle, or a folder of its true stems, <source>.wav, "
+        "to tell what is lost of the truth (default: noise)",
         metavar="AUDIO",
-        help=f"song to try the file on, {SECONDS:g} s from its middle; noise if not given",
     )
-    parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
-    return parser
+    quiet: bool = option(False, "print errors only", also=("-q",))
+
+    def validate(self, given: Collection[str]) -> None:
+        """Refuse what makes no file, or says nothing."""
+        if self.output.suffix != ".onnx":
+            raise UsageError(f"`output` {self.output}: give a name that ends in .onnx")
+        if self.quiet and self.check is not None:
+            raise UsageError("`check` prints what it finds, and `quiet` nothing: give one of them")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,17 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    args = export_parser().parse_args(argv)
-    if args.output.suffix != ".onnx":
-        raise UsageError(f"--output {args.output}: give a name that ends in .onnx")
-    if args.quiet and args.check is not None:
-        raise UsageError("--check prints what it finds, and --quiet nothing: give one of them")
+    args = ExportOptions.parse(argv)
     from xumx.engines import onnx_file
     from xumx.network import pretrained, weights
 
     network = weights.load(pretrained.resolve(args.model, model_dir=args.model_dir, progress=not args.quiet))
     config = network.config
-    audio = _excerpt(args.check, config) if args.check is not None else None
+    audio, truth = (None, {}) if args.check is None else _excerpts(args.check, config)
     precision = "float16" if args.fp16 else "int8" if args.int8 else "float32"
     onnx_file.save(args.output, network, precision)
     if args.quiet:
@@ -74,14 +77,34 @@ def _main(argv: Sequence[str] | None) -> int:
     if audio is None:
         audio, name = _noise(config), f"{SECONDS:g} s of noise"
     else:
-        name = f"{len(audio) / config.sample_rate:.3g} s of {Path(args.check).name}"
-    found = onnx_file.compare(args.output, network, audio)
+        song = os.path.basename(os.path.abspath(args.check or ""))
+        name = f"{len(audio) / config.sample_rate:.3g} s of {song}"
+    found = onnx_file.compare(args.output, network, audio, truth)
     size = args.output.stat().st_size
     say(f"{args.output}: {config.arch} of {', '.join(config.sources)} in {precision}, {size / 1e6:.1f} MB")
     say(f"on {name}: {1000 * found.seconds:.0f} ms; float32 in xumx: {1000 * found.float32_seconds:.0f} ms")
     sdr = {s: f"{value:.1f} dB" if isfinite(value) else "equal" for s, value in found.sdr.items()}
     say(f"SDR against the estimates in float32: {', '.join(f'{s} {value}' for s, value in sdr.items())}")
+    if found.truth:
+        lost = {s: file - single for s, (file, single) in found.truth.items()}
+        each = ", ".join(f"{s} {found.truth[s][0]:.2f} dB ({lost[s]:+.3f})" for s in lost)
+        mean = sum(lost.values()) / len(lost)
+        say(f"SDR against the truth, and what of it is not float32's: {each}; on average {mean:+.3f} dB")
     return 0
+
+
+def _excerpts(path: str, config: ModelConfig) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A stretch of a song and, from a folder of its stems, of each of them, whose sum is then the song."""
+    if not os.path.isdir(path):
+        return _excerpt(path, config), {}
+    stems = {source: Path(path, f"{source}.wav") for source in config.sources}
+    if missing := [file.name for file in stems.values() if not file.is_file()]:
+        raise UsageError(f"`check` {path}: the folder lacks {listing(missing)}, true stems of this network")
+    truth = {source: _excerpt(str(file), config) for source, file in stems.items()}
+    if len({len(samples) for samples in truth.values()}) > 1:
+        raise UsageError(f"`check` {path}: its stems are not of one length")
+    first, *others = truth.values()
+    return sum(others, start=first), truth
 
 
 def _excerpt(song: str, config: ModelConfig) -> np.ndarray:

@@ -324,7 +324,7 @@ def test_a_file_cut_short(tmp_path: Path, song: dict[str, Path], suffix: str) ->
     np.testing.assert_array_equal(
         silent(lambda: read(path, start=2, duration=1)[0]), whole[2 * RATE : 3 * RATE]
     )
-    with pytest.raises(AudioError, match=r"--start 11 lies beyond its end"):
+    with pytest.raises(AudioError, match=r"`start` 11 lies beyond its end"):
         read(path, start=11)
 
 
@@ -381,7 +381,7 @@ def test_start_beyond_the_end(song: dict[str, Path]) -> None:
         for start in (12.5, 100.0, 1e6):
             with pytest.raises(AudioError) as error:
                 read(path, start=start)
-            assert str(error.value).startswith(f"{path}: --start {start:g} lies beyond its end at 12.3"), (
+            assert str(error.value).startswith(f"{path}: `start` {start:g} lies beyond its end at 12.3"), (
                 suffix
             )
 
@@ -389,13 +389,13 @@ def test_start_beyond_the_end(song: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"start": -1}, "--start"),
-        ({"start": np.nan}, "--start"),
-        ({"start": np.inf}, "--start"),
-        ({"duration": 0}, "--duration"),
-        ({"duration": -2}, "--duration"),
-        ({"duration": np.nan}, "--duration"),
-        ({"sample_rate": 0}, "--sample-rate"),
+        ({"start": -1}, "`start`"),
+        ({"start": np.nan}, "`start`"),
+        ({"start": np.inf}, "`start`"),
+        ({"duration": 0}, "`duration`"),
+        ({"duration": -2}, "`duration`"),
+        ({"duration": np.nan}, "`duration`"),
+        ({"sample_rate": 0}, "`sample_rate`"),
         ({"channels": 3}, "channels"),
         ({"stream": -1}, "stream"),
     ],

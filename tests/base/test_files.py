@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from xumx.audio import Writer
-from xumx.base.errors import UsageError
+from xumx.base.errors import UsageError, WriteError
 from xumx.base.files import ASIDE, aside, locked, replacing
 
 HOLD = """
@@ -77,7 +77,7 @@ def test_file_systems_without_locks_let_everyone_in(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_not_taken_for_one_without_locks(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError), locked(tmp_path / "file"):
+    with pytest.raises(WriteError, match="cannot be written"), locked(tmp_path / "file"):
         pass
 
 

@@ -63,19 +63,19 @@ def test_help_has_headings_and_defaults():
 
 def test_one_option_is_like_another():
     assert Other().pieces == 7 and "how many (default: 7)" in Other.parser().format_help()
-    with pytest.raises(UsageError, match="--pieces must be 1 or more, not 0"):
+    with pytest.raises(UsageError, match="`pieces` must be 1 or more, not 0"):
         Other(pieces=0)
 
 
 @pytest.mark.parametrize("value", ["0", "1", "nan"])
 def test_ranges(value):
-    with pytest.raises(UsageError, match=f"--overlap must be between 0 and 1, not {float(value)}"):
+    with pytest.raises(UsageError, match=f"`overlap` must be between 0 and 1, not {float(value)}"):
         Cut.parse(["--overlap", value])
 
 
 def test_options_of_other_kinds_are_refused():
     Cut.check_kind(["pieces", "loud"], "own")
-    with pytest.raises(UsageError, match="--pieces is for --dataset own, not for musdb"):
+    with pytest.raises(UsageError, match="`pieces` is for `dataset` own, not for musdb"):
         Cut.check_kind(["pieces", "loud"], "musdb")
 
 

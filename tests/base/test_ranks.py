@@ -36,7 +36,7 @@ def test_variables_of_no_rank_are_one_line(rank, size, tmp_path, monkeypatch, ca
     assert f"PMI_RANK={rank!r}, PMI_SIZE={size!r}" in line
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
-    assert ended.value.code == 0 and "--inputs" in capsys.readouterr().out
+    assert ended.value.code == 0 and "--outdir" in capsys.readouterr().out
 
 
 def test_processes_that_no_launcher_has_brought_together_do_not_wait(tmp_path):

@@ -37,7 +37,7 @@ def coded_tracks(tmp_path: Path) -> CodedTracks:
                 first = (place * 10 + number) * 10_000
                 left = np.arange(first, first + length, dtype=np.float32) + 1
                 path = tmp_path / f"{name}{number}-{source}.npy"
-                np.save(path, np.stack([left, -left]))
+                np.save(path, np.stack([left, -left], axis=1))
                 recordings[source] = Recording(path, 0, length, 2, 44100)
             tracks.append(Track(f"{name}{number}", recordings))
         return tracks

@@ -184,7 +184,7 @@ def test_if_nothing_can_be_read_the_reader_is_told(coded_tracks: CodedTracks, wo
 
 
 def test_silent_stems_are_fine(tmp_path: Path) -> None:
-    np.save(tmp_path / "silence.npy", np.zeros((2, 300), np.int16))
+    np.save(tmp_path / "silence.npy", np.zeros((300, 2), np.int16))
     recording = Recording(tmp_path / "silence.npy", 0, 300, 2, 44100)
     sample = SampleStream([Track("quiet", dict.fromkeys(NAMES, recording))], SOURCES, 100).sample(0, 0)
     assert not sample.mixture.any() and not sample.targets.any()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from xumx.data.musdb import configuration, musdb_tracks
-from xumx.demo import main
+from xumx.demo.__main__ import main
 
 
 @pytest.fixture(scope="module", params=["stems", "wav"])

@@ -130,9 +130,9 @@ def test_a_full_temporary_folder_is_said(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "engine, context, error, text",
     [
-        ("torch", "auto", UsageError, "--engine 'torch'"),
-        ("auto", "gpu", UsageError, "--context 'gpu'"),
-        ("onnx", "cudnn", UsageError, "--engine onnx runs on the CPU"),
+        ("torch", "auto", UsageError, "`engine` 'torch'"),
+        ("auto", "gpu", UsageError, "`context` 'gpu'"),
+        ("onnx", "cudnn", UsageError, "cudnn is for `engine` nnabla"),
         ("auto", "cudnn", XumxError, "cudnn|NNabla is not installed"),
     ],
 )

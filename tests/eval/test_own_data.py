@@ -17,6 +17,7 @@ from xumx.eval.scores import read_scores
 from xumx.network.weights import save
 
 SOURCES = ("speech", "rain", "café")
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tests import pth
 from tests.networks import music, random_weights, small_config
 from xumx.audio import Writer, decode, probe
 from xumx.base.errors import XumxError
@@ -158,7 +159,7 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
     from xumx.graph.model import parameter_name
     from xumx.train import checkpoint
     from xumx.train.checkpoint import Position, State
-    from xumx.train.options import Options, fields
+    from xumx.train.options import TrainOptions, fields
     from xumx.train.resolve import new_run
     from xumx.train.schedule import EarlyStopping, Plateau
 
@@ -168,7 +169,7 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
     )
     for name, loss in (("plain", ["MSE"]), ("judged", ["L2freq", "LSGAN=0.01"])):
         argv = ["--arch", "umx", "--output", "run", "--nfft", "64", "--nhop", "16", "--hidden-size", "4"]
-        options = new_run(Options.given([*argv, "--loss", *loss]))
+        options = new_run(TrainOptions.given([*argv, "--loss", *loss]))
         network = random_weights(options.config)
         arrays = {
             parameter_name(options.config, s, n): a
@@ -199,11 +200,11 @@ def _checkpoint_seeds(folder: Path, canary: Path) -> Seeds:
 def _resumed(path: Path) -> None:
     from xumx.train import checkpoint
     from xumx.train.checkpoint import State
-    from xumx.train.options import Options
+    from xumx.train.options import TrainOptions
     from xumx.train.resolve import resumed
 
     saved = checkpoint.load(path)
-    given = Options.given(["--model", str(path), "--output", "run"])
+    given = TrainOptions.given(["--model", str(path), "--output", "run"])
     State.resumed(saved, resumed(given, saved.progress["options"]), 0, 1)
 
 
@@ -363,11 +364,11 @@ def _statistics(path: Path) -> None:
 
 
 def _pth_seeds(folder: Path, canary: Path) -> Seeds:
-    from xumx.network.pytorch import openunmix
-
     sizes: Mapping[str, Any] = {"n_fft": 64, "n_hop": 16, "hidden_size": 4, "max_bin": 20}
-    openunmix.save(folder, random_weights(small_config(arch="umx", sources=("vocals",), **sizes)))
-    return {"vocals.pth": (folder / "vocals.pth").read_bytes()}
+    state = pth.state_of(random_weights(small_config(arch="umx", sources=("vocals",), **sizes)), "vocals")
+    pth.save(folder / "zip.pth", state)
+    pth.save(folder / "legacy.pth", state, zipped=False)
+    return {name: (folder / name).read_bytes() for name in ("zip.pth", "legacy.pth")}
 
 
 def _pth(path: Path) -> None:
@@ -403,6 +404,6 @@ KINDS = {
         Kind("arguments", _argument_seeds, _argument_file, reaches=True),
         Kind("cache", _array_seeds, _cached, ["soundfile"]),
         Kind("statistics", _statistics_seeds, _statistics, ["nnabla"]),
-        Kind("pth", _pth_seeds, _pth, ["torch"]),
+        Kind("pth", _pth_seeds, _pth),
     )
 }

@@ -124,10 +124,13 @@ def test_lstm_for_inference():
 
 
 def test_result_does_not_depend_on_threads(monkeypatch):
-    module = importlib.import_module("xumx.graph.ops.cpu.lstm")  # the name is the function's in the package
+    # The name is the function's in the package.
+    modules = [importlib.import_module(f"xumx.graph.ops.cpu.{name}") for name in ("lstm", "base")]
     results = []
     for threads in (1, 2, 7):
-        monkeypatch.setattr(module, "THREADS", threads)
+        for module in modules:
+            monkeypatch.setattr(module, "THREADS", threads)
+        modules[1]._pool.cache_clear()
         inputs = lstm_inputs(np.random.RandomState(0), frames=9, batch=5, size=7, hidden=19, layers=3)
         y = cpu_ops.lstm(*inputs, rng=np.random.default_rng(0))
         results.append(run(y, inputs, np.ones(y.shape, np.float32)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -13,9 +14,10 @@ from pathlib import Path
 import pooch
 import pytest
 
-from xumx.base.errors import UsageError, WeightsError, XumxError
-from xumx.network import pretrained
-from xumx.network.pretrained import REGISTRY, RemoteFile, resolve
+from xumx.base.errors import UsageError, WeightsError
+from xumx.network import catalogue, download, pretrained
+from xumx.network.catalogue import MODELS, Model, RemoteFile
+from xumx.network.pretrained import is_here, resolve
 
 Captured = pytest.CaptureFixture[str]
 
@@ -28,7 +30,9 @@ KEPT = ["tiny", "tiny/tiny.h5", "tiny/tiny.h5.checked"]
 CHILD = """
 import sys
 from xumx.network import pretrained
-pretrained.REGISTRY["tiny"] = (pretrained.RemoteFile(sys.argv[1], sys.argv[2]),)
+from xumx.network.catalogue import MODELS, Model, RemoteFile
+files = (RemoteFile(sys.argv[1], sys.argv[2]),)
+MODELS["tiny"] = Model(name="tiny", about="", arch="umx", licence="", page="", files=files)
 {before}
 print(pretrained.resolve("tiny", progress=False))
 {after}
@@ -41,6 +45,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.paths: list[str] = []
+        self.record: dict[str, str] = {}
         self.half_sent = threading.Event()
         self.stopping = threading.Event()
         self.two_clients = threading.Barrier(2)
@@ -66,6 +71,9 @@ class Handler(BaseHTTPRequestHandler):
         if how.isdigit():
             self.send_error(int(how))
             return
+        if how == "api":
+            self.answer()
+            return
         if how == "silent":
             self.server.stopping.wait(timeout=5)
             return
@@ -83,6 +91,17 @@ class Handler(BaseHTTPRequestHandler):
             self.server.stopping.wait(timeout=5)
             return
         self.wfile.write(CONTENT[len(CONTENT) // 2 :])
+
+    def answer(self) -> None:
+        """What Zenodo says of a record; without files it is one that has been withdrawn."""
+        files = [
+            {"key": name, "checksum": checksum, "links": {"self": self.server.url("whole", name)}}
+            for name, checksum in self.server.record.items()
+        ]
+        body = json.dumps({"files": files} if files else {"status": 410, "message": "gone"}).encode()
+        self.send_response(200 if files else 410)
+        self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -114,7 +133,9 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make the name "tiny" stand for files of these URLs."""
 
     def publish(*urls: str, checksum: str = f"sha1:{SHA1}") -> None:
-        monkeypatch.setitem(REGISTRY, "tiny", tuple(RemoteFile(url, checksum) for url in urls))
+        files = tuple(RemoteFile(url, checksum) for url in urls)
+        model = Model(name="tiny", about="", arch="umx", licence="", page="", files=files)
+        monkeypatch.setitem(MODELS, "tiny", model)
 
     return publish
 
@@ -146,7 +167,7 @@ def assert_fails(url: str, target: Path, *words: str) -> None:
 
 
 def test_the_official_file() -> None:
-    (file,) = REGISTRY["x-umx"]
+    (file,) = MODELS["x-umx"].files
     assert file.url == "https://nnabla.org/pretrained-models/ai-research-code/x-umx/x-umx.h5"
     assert file.checksum == "sha1:6414e08527d37bd1d08130c4b87255830af819bf"
     assert file.name == "x-umx.h5"
@@ -155,23 +176,25 @@ def test_the_official_file() -> None:
 def test_the_checkpoints_of_open_unmix() -> None:
     """Zenodo's records and the digits as openunmix 1.3.0 has them."""
     for name, record, first in (("umxhq", 3370489, "8d85a5bd"), ("umx", 3370486, "646024d3")):
-        bass = REGISTRY[name][0]
-        assert bass.url == f"https://zenodo.org/records/{record}/files/bass-{first}.pth"
-        assert (bass.checksum, bass.kept) == (f"sha256:{first}", "bass.h5")
+        bass = MODELS[name].files[0]
+        assert bass.url == f"doi:10.5281/zenodo.{record}/bass-{first}.pth"
+        assert bass.checksum.startswith(f"sha256:{first}") and bass.kept == "bass.h5"
     for name in ("umxhq", "umx", "umxl"):
-        assert [file.kept for file in REGISTRY[name]] == ["bass.h5", "drums.h5", "vocals.h5", "other.h5"]
-        assert all(file.name == f"{file.kept[:-3]}-{file.checksum[7:]}.pth" for file in REGISTRY[name])
+        files = MODELS[name].files
+        assert [file.kept for file in files] == ["bass.h5", "drums.h5", "vocals.h5", "other.h5"]
+        assert all(file.name == f"{file.kept[:-3]}-{file.checksum[7:15]}.pth" for file in files)
+    assert [file.kept for file in MODELS["umxse"].files] == ["speech.h5", "noise.h5"]
 
 
-@pytest.mark.parametrize("name", ["umxhq", "umx", "umxl"])
-def test_checkpoints_want_pytorch_before_they_are_fetched(
-    name: str, monkeypatch: pytest.MonkeyPatch, home: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.setattr(socket, "socket", None)
-    with pytest.raises(XumxError, match=r'bass-\w{8}\.pth .*PyTorch.*pip install "\.\[torch\]"') as caught:
-        resolve(name, progress=False)
-    assert "\n" not in str(caught.value) and not home.exists()
+def test_the_catalogue_is_whole() -> None:
+    words = [word for model in catalogue.models() for word in (model.name, *model.aliases)]
+    assert len(set(words)) == len(words), "no name means two networks"
+    for model in catalogue.models():
+        assert model.licence and model.page and model.about, model.name
+        assert not model.sdr or (set(model.sdr) == set(model.sources) and model.scored), model.name
+        assert is_here(model) == (model.bundled is not None), model.name
+    for published, name in ((6.52, "x-umxl"), (5.79, "x-umx"), (6.32, "umxl")):
+        assert MODELS[name].mean_sdr == pytest.approx(published, abs=0.005)
 
 
 def test_name_ends_before_the_query() -> None:
@@ -183,22 +206,87 @@ def test_name_ends_before_the_query() -> None:
 DOI = "doi:10.5281/zenodo.123/tiny.h5"
 
 
+@pytest.fixture
+def zenodo(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A record of Zenodo's at `server`, which answers for its API: checksums by the name of a file."""
+    monkeypatch.setattr(
+        "pooch.downloaders.doi_to_url", lambda doi, **_: f"https://zenodo.org/records/{doi[-3:]}"
+    )
+    monkeypatch.setattr("pooch.downloaders.ZenodoRepository.base_api_url", server.url("api", "records"))
+    return server.record
+
+
+@pytest.mark.parametrize("known", ["", f"sha1:{SHA1}"], ids=["no checksum known", "known"])
 def test_a_doi_leads_to_the_file(
+    known: str, server: Server, zenodo: dict[str, str], publish: Callable[..., None], home: Path
+) -> None:
+    zenodo["tiny.h5"] = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
+    publish(DOI, checksum=known)
+    assert resolve("tiny", progress=False) == home / "tiny" / "tiny.h5"
+    assert server.paths == ["/api/records/123", "/whole/tiny.h5"]
+    pinned = ["tiny/tiny.h5.sha256"] if not known else []
+    assert files_below(home) == [*KEPT, *pinned]
+
+
+def test_a_file_that_is_not_as_its_record_says(
+    zenodo: dict[str, str], publish: Callable[..., None], home: Path
+) -> None:
+    zenodo["tiny.h5"] = f"md5:{hashlib.md5(b'another').hexdigest()}"
+    publish(DOI, checksum="")
+    assert_fails("https://doi.org/10.5281/zenodo.123 ", home / "tiny" / "tiny.h5", "another MD5")
+
+
+def test_a_record_that_changed(
+    server: Server, zenodo: dict[str, str], publish: Callable[..., None], home: Path
+) -> None:
+    zenodo["tiny.h5"] = ""
+    publish(DOI, checksum="")
+    resolve("tiny", progress=False).unlink()
+    for note in (home / "tiny").glob("*.checked"):
+        note.unlink()
+    pin = home / "tiny" / "tiny.h5.sha256"
+    assert pin.read_text() == f"{hashlib.sha256(CONTENT).hexdigest()}  tiny.h5\n"
+    pin.write_text(f"{64 * '0'}  tiny.h5\n")
+    with pytest.raises(WeightsError, match="another SHA256"):
+        resolve("tiny", progress=False)
+    assert files_below(home) == ["tiny", "tiny/tiny.h5.sha256"]
+
+
+@pytest.mark.parametrize("files", [["other.h5"], None], ids=["without the file", "gone"])
+def test_a_record_without_the_file(
+    files: list[str] | None,
+    server: Server,
+    zenodo: dict[str, str],
+    publish: Callable[..., None],
+    home: Path,
+) -> None:
+    zenodo.update(dict.fromkeys(files or [], "md5:0"))
+    publish(DOI, checksum="")
+    words = "not found in data archive" if files else "no list of files"
+    assert_fails("https://doi.org/10.5281/zenodo.123 ", home / "tiny" / "tiny.h5", words)
+
+
+def test_a_mirror_is_asked_in_place_of_the_publisher(
     server: Server, publish: Callable[..., None], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Record:
-        """What a repository says of a DOI."""
-
-        def __init__(self, doi: str, **options: object) -> None:
-            assert (doi, options["timeout"]) == ("10.5281/zenodo.123", pretrained.TIMEOUT)
-
-        def download_url(self, name: str) -> str:
-            return server.url("whole", name)
-
-    monkeypatch.setattr("pooch.downloaders.doi_to_repository", Record)
+    monkeypatch.setenv("XUMX_MIRROR", server.url("whole", "mine/"))
     publish(DOI)
-    assert resolve("tiny", progress=False) == home / "tiny" / "tiny.h5"
-    assert files_below(home) == KEPT
+    assert resolve("tiny", progress=False).read_bytes() == CONTENT
+    assert server.paths == ["/whole/mine/tiny/tiny.h5"]
+
+
+def test_all_files_that_lack_are_named_at_once(
+    server: Server, publish: Callable[..., None], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", unknown_name)
+    publish(*(f"doi:10.5281/zenodo.123/{name}.h5" for name in "abc"))
+    (home / "tiny").mkdir(parents=True)
+    (home / "tiny" / "a.h5").write_bytes(CONTENT)
+    with pytest.raises(
+        WeightsError, match=r"fetch b\.h5, c\.h5 from https://doi\.org/\S+ yourself"
+    ) as raised:
+        resolve("tiny", progress=False)
+    assert f"save them in {home / 'tiny'} " in str(raised.value) and "--model demo" in str(raised.value)
 
 
 def test_a_doi_without_a_network_names_its_page(
@@ -320,7 +408,7 @@ def test_failed_transfer(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pretrained, "TIMEOUT", (0.3, 0.3))
+    monkeypatch.setattr(download, "TIMEOUT", (0.3, 0.3))
     publish(server.url(how))
     assert_fails(server.url(how), home / "tiny" / "tiny.h5", words)
     publish(server.url("whole"))
@@ -423,8 +511,8 @@ def test_a_file_is_hashed_once_a_state(
     publish("http://weights.invalid/tiny.h5")
     path = by_hand(home, CONTENT)
     hashed: list[Path] = []
-    digest = pretrained._digest
-    monkeypatch.setattr(pretrained, "_digest", lambda p, name: (hashed.append(p), digest(p, name))[1])
+    digest = pretrained.digest_of
+    monkeypatch.setattr(pretrained, "digest_of", lambda p, name: (hashed.append(p), digest(p, name))[1])
     for _ in range(3):
         assert resolve("tiny", progress=False) == path
     assert hashed == [path], "whoever put it there"
@@ -483,16 +571,26 @@ def test_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert resolve("~/mine.h5") == tmp_path / "mine.h5"
 
 
-@pytest.mark.parametrize("name", ["xumx", "X-UMX", "x-unx", "x_umx"])
-def test_misspelt_name(name: str) -> None:
-    with pytest.raises(UsageError, match=rf"^unknown model '{name}' \(did you mean 'x-umx'\?\): give"):
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("xumx", "x-umx"),
+        ("X-UMX", "x-umx"),
+        ("x-unx", "x-umx"),
+        ("x_umx", "x-umx"),
+        ("umxs", "umxse"),
+        ("r-sawata/XUMXL_MUSDB18", "r-sawata/XUMXL_MUSDB18_music_separation"),
+    ],
+)
+def test_misspelt_name(name: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=rf"^unknown model '{name}' \(did you mean '{meant}'\?\): give"):
         resolve(name)
 
 
 @pytest.mark.parametrize("name", ["demucs", ""])
 def test_unknown_name(name: str) -> None:
-    known = ", ".join(REGISTRY)
-    with pytest.raises(UsageError, match=f"^unknown model '{name}': give one of {known}, demo, or a path"):
+    known = ", ".join(MODELS)
+    with pytest.raises(UsageError, match=f"^unknown model '{name}': give one of {known}, or a path"):
         resolve(name)
 
 

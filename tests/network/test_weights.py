@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.networks import DATA, random_weights, small_config
-from xumx.base.errors import WeightsError
+from xumx.base.errors import WeightsError, WriteError
 from xumx.network import weights
 from xumx.network.config import SOURCES
 
@@ -268,7 +268,7 @@ def test_a_folder_with_a_file_of_all_sources_asks_for_the_file(tmp_path, arch):
 
 def test_a_failed_save_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WeightsError, match="cannot be written"):
+    with pytest.raises(WriteError, match="cannot be written"):
         weights.save(tmp_path / "file" / "net.h5", random_weights(small_config()))
     net = random_weights(small_config())
     net.parameters["other"].pop("fc3/affine/W")

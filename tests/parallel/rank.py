@@ -32,6 +32,13 @@ def plain(change: Set) -> None:
     change(model.OpenUnmix, "__init__", kept)
 
 
+def undrawn(change: Set) -> None:
+    """No picture of the losses, which takes longer than the steps."""
+    from xumx.train import record
+
+    change(record, "draw_curve", lambda *_: None)
+
+
 def unreadable(change: Set) -> None:
     """A track whose end no rank can read."""
     from xumx.base.errors import AudioError

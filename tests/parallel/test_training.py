@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_ranks_take_the_steps_of_one_process(root, tmp_path, monkeypatch):
     With the squared error alone: the SDR of what is nearly silent makes 1e-4 of a rounding error of 1e-7.
     """
     options = ("--valid-dur", 0.5, "--mcoef", 0, "--lr-scaling", "linear", "--lr", 1e-4, *MORE)
-    changes = "plain,unreadable,noted"
+    changes = "undrawn,plain,unreadable,noted"
     for name in ("one", "two", "four"):
         (tmp_path / name).mkdir()
     for name in changes.split(","):
@@ -116,7 +117,7 @@ def test_ranks_take_the_steps_of_one_process(root, tmp_path, monkeypatch):
 def uninterrupted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two ranks that nothing happens to."""
     output = tmp_path_factory.mktemp("two") / "run"
-    code, _, err = mpirun(2, *RANK, "", *arguments(root, output, "--epochs", 2, *MORE))
+    code, _, err = mpirun(2, *RANK, "undrawn", *arguments(root, output, "--epochs", 2, *MORE))
     assert (code, err) == (0, "")
     return output
 
@@ -125,7 +126,7 @@ def test_a_killed_rank_ends_the_job_which_resumes(root, uninterrupted, tmp_path,
     """Bit for bit with as many ranks; and no other run may write to the folder meanwhile."""
     output = tmp_path / "run"
     options = arguments(root, output, "--epochs", 2, "--checkpoint-every", 0, *MORE)
-    with start(2, *RANK, "stalling", *options) as job:
+    with start(2, *RANK, "undrawn,stalling", *options) as job:
         while not (output / checkpoint.NAME).exists():
             assert job.poll() is None, job.communicate()[1]
             time.sleep(0.01)
@@ -148,11 +149,26 @@ def test_a_killed_rank_ends_the_job_which_resumes(root, uninterrupted, tmp_path,
     epoch, samples = (saved.progress["position"][name] for name in ("epoch", "samples"))
     assert load(other).solver_steps == saved.solver_steps + (24 - samples) // 3 + (1 - epoch) * 8
 
-    code, _, err = mpirun(2, *RANK, "", "--model", output, "--quiet")
+    code, _, err = mpirun(2, *RANK, "undrawn", "--model", output, "--quiet")
     assert (code, err) == (0, "")
     assert_same(content(load(output)), content(load(uninterrupted)))
     assert_same(best(output).parameters, best(uninterrupted).parameters)
     assert not list(output.glob(".*"))
+
+
+def test_ranks_stop_together(root, uninterrupted, tmp_path):
+    """One that got the signal alone, or all of them: a checkpoint from which they go on bit for bit."""
+    for change in ("signalled", "signalled_all"):
+        output = tmp_path / change
+        code, _, err = mpirun(2, *RANK, f"undrawn,{change}", *arguments(root, output, "--epochs", 2, *MORE))
+        assert code == 143 and "Traceback" not in err, err
+        (line,) = re.findall(r"stopped by .*", err)
+        assert line.startswith("stopped by SIGTERM in epoch 1, after 18 samples"), line
+    assert_same(content(load(output)), content(load(tmp_path / "signalled")))
+    code, _, err = mpirun(2, *RANK, "undrawn", "--model", output, "--quiet")
+    assert (code, err) == (0, "")
+    assert_same(content(load(output)), content(load(uninterrupted)))
+    assert_same(best(output).parameters, best(uninterrupted).parameters)
 
 
 FAILURES = {
@@ -168,7 +184,7 @@ def test_a_rank_that_fails_ends_the_job(root, tmp_path, change):
     output, cache = tmp_path / "run", tmp_path / "cache"
     began = time.monotonic()
     options = arguments(root, output, "--checkpoint-every", 0, "--cache-dir", cache, *MORE)
-    code, _, err = mpirun(2, *RANK, change, *options)
+    code, _, err = mpirun(2, *RANK, f"undrawn,{change}", *options)
     assert code == 1 and time.monotonic() - began < 60
     said, steps = FAILURES[change]
     assert f"error: {said.format(host=os.uname().nodename, root=root)}" in err, err
@@ -221,7 +237,7 @@ from xumx.parallel.nccl import NcclCommunicator
 calls = []
 
 class Fake:
-    rank, size = 0, 1
+    rank, size, local_rank = 0, 1, 0
     def __init__(self, context): calls.append(("made for", context.device_id))
     def init(self): calls.append("init")
     def all_reduce(self, arrays, division=False, inplace=True):
@@ -268,8 +284,8 @@ for loss in (once, often, often):
         assert calls == [("callback", 1, True)], calls
 assert ranks.gather(3) == [3] and ranks.broadcast("a") == "a"
 
-for size, said in ((2, "another MPI"), (None, "NCCL_HOME")):
-    Fake.size = size if size else property(lambda self: [][0])
+for size, local, said in ((1, 1, "number 1 of its machine"), (2, 0, "another MPI"), (None, 0, "NCCL_HOME")):
+    Fake.size, Fake.local_rank = size if size else property(lambda self: [][0]), local
     try:
         NcclCommunicator(MPI.COMM_WORLD, nn.Context(["cudnn:float"], "CudaCachedArray", "0"))
     except XumxError as error:

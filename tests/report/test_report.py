@@ -131,7 +131,7 @@ def test_an_old_page_is_replaced_and_another_file_is_not(song, tmp_path):
         report.write(tmp_path, "Third", mix, {**stems, "none": tmp_path / "missing.wav"})
     assert page.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["index.html"]
     page.write_text("<h1>My home page</h1>")
-    with pytest.raises(XumxError, match=r"index\.html is no page of xumx's; .*--outdir"):
+    with pytest.raises(XumxError, match=r"index\.html is no page of xumx's; .*`outdir`"):
         report.write(tmp_path, "Third", mix, stems)
     assert page.read_text() == "<h1>My home page</h1>"
 

@@ -17,6 +17,25 @@ from xumx.test import main
 
 MODEL = ["--model", str(DATA / "x-umx.h5"), "--chunk-dur", "0.5"]
 STEMS = ["bass", "drums", "other", "vocals"]
+COMMAND = [sys.executable, "-m", "xumx.test"]
+
+
+def arguments(inputs, out, *more):
+    """To separate a song, or a list of them, into a folder; what comes last wins."""
+    inputs = inputs if isinstance(inputs, list) else [inputs]
+    return ["--inputs", *map(str, inputs), *MODEL, "--outdir", str(out), *map(str, more)]
+
+
+def separate(inputs, out, *more):
+    """The exit code of the command in this process."""
+    return main(arguments(inputs, out, *more))
+
+
+def separate_apart(inputs, out, *more, **how):
+    """The command in a process of its own."""
+    return subprocess.run(
+        [*COMMAND, *arguments(inputs, out, *more)], **{"capture_output": True, "text": True, **how}
+    )
 
 
 @pytest.fixture()
@@ -32,22 +51,12 @@ def stems_in(folder):
 
 
 def test_a_song_in_a_fresh_process(song, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "xumx.test",
-        "--inputs",
-        str(song),
-        *MODEL,
-        "--outdir",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert stems_in(tmp_path / "out") == STEMS
-    (line,) = done.stdout.splitlines()
-    assert "song.mp3" in line and "times real time" in line
-    assert "Traceback" not in done.stderr
+    """What it says holds lines, and no bars where there is no terminal."""
+    done = separate_apart(song, tmp_path / "out", "--report")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert stems_in(tmp_path / "out") == sorted([*STEMS, "index"])
+    said, page = done.stdout.splitlines()
+    assert "song.mp3" in said and "times real time" in said and "index.html" in page
 
 
 def test_default_folder_and_quiet(song, tmp_path, monkeypatch, capfd):
@@ -58,22 +67,9 @@ def test_default_folder_and_quiet(song, tmp_path, monkeypatch, capfd):
 
 
 def test_options_of_the_output(song, tmp_path):
-    options = [
-        "--format",
-        "flac",
-        "--subtype",
-        "int24",
-        "--sample-rate",
-        "22050",
-        "--filename",
-        "{song}/{stem}.{ext}",
-    ]
-    assert (
-        main(
-            ["--inputs", str(song), *MODEL, "--out-dir", str(tmp_path / "o"), "--targets", "vocals", *options]
-        )
-        == 0
-    )
+    where = ["--out-dir", str(tmp_path / "o"), "--filename", "{song}/{stem}.{ext}"]
+    sound = ["--format", "flac", "--subtype", "int24", "--sample-rate", "22050"]
+    assert main(["--inputs", str(song), *MODEL, "--targets", "vocals", *where, *sound]) == 0
     info = probe(tmp_path / "o" / "song" / "vocals.flac")
     assert info.sample_rate == 22050 and info.tags["title"] == "Test"
     assert info.duration == pytest.approx(1.2, abs=1e-3)
@@ -81,30 +77,25 @@ def test_options_of_the_output(song, tmp_path):
 
 def test_bitrate_acts(song, tmp_path):
     for rate in ("64k", "256000"):
-        out = tmp_path / rate
-        assert (
-            main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--format", "mp3", "--bitrate", rate])
-            == 0
-        )
-    assert (
-        2 * (tmp_path / "64k" / "bass.mp3").stat().st_size < (tmp_path / "256000" / "bass.mp3").stat().st_size
-    )
+        assert separate(song, tmp_path / rate, "--format", "mp3", "--bitrate", rate) == 0
+    low, high = ((tmp_path / rate / "bass.mp3").stat().st_size for rate in ("64k", "256000"))
+    assert 2 * low < high
 
 
 def test_start_and_duration_each_act_alone(song, tmp_path):
     whole = len(read(song)[0])
-    for name, options, length in (
+    for name, part, length in (
         ("start", ["--start", "0.5"], whole - 22050),
         ("duration", ["--duration", "0.5"], 22050),
         ("both", ["--start", "0.25", "--duration", "0.5"], 22050),
     ):
-        assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / name), *options]) == 0
+        assert separate(song, tmp_path / name, *part) == 0
         assert len(read(tmp_path / name / "bass.wav")[0]) == length, name
 
 
 def test_stems_by_name_and_sum(song, tmp_path):
-    def run(name, *options):
-        assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / name), *options]) == 0
+    def run(name, *more):
+        assert separate(song, tmp_path / name, *more) == 0
         return {p.stem: read(p)[0] for p in (tmp_path / name).iterdir()}
 
     every = run("all", "--subtype", "float32")
@@ -120,10 +111,7 @@ def test_stems_by_name_and_sum(song, tmp_path):
 
 def test_options_from_a_file(song, tmp_path):
     (tmp_path / "options.txt").write_text("# stems\n--targets vocals drums  # two\n--niter 0\n")
-    assert (
-        main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / "o"), f"@{tmp_path / 'options.txt'}"])
-        == 0
-    )
+    assert separate(song, tmp_path / "o", f"@{tmp_path / 'options.txt'}") == 0
     assert stems_in(tmp_path / "o") == ["drums", "vocals"]
 
 
@@ -131,8 +119,8 @@ def test_one_bad_song_does_not_stop_the_others(song, tmp_path, capfd):
     (tmp_path / "text.mp3").write_text("no music")
     whole = song.read_bytes()
     (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 2])
-    inputs = [str(tmp_path / n) for n in ("text.mp3", "cut.mp3", "missing.mp3", "song.mp3")]
-    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    inputs = [tmp_path / n for n in ("text.mp3", "cut.mp3", "missing.mp3", "song.mp3")]
+    assert separate(inputs, tmp_path / "o") == 1
     out, err = capfd.readouterr()
     assert stems_in(tmp_path / "o" / "song") == STEMS
     assert stems_in(tmp_path / "o" / "cut") == STEMS
@@ -146,19 +134,13 @@ def test_one_bad_song_does_not_stop_the_others(song, tmp_path, capfd):
 def test_report_is_a_page_beside_the_stems(song, tmp_path, capfd):
     out = tmp_path / "out"
     for _ in range(2):  # the second replaces the first
-        assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report"]) == 0
-        assert sorted(p.name for p in out.iterdir()) == [
-            "bass.wav",
-            "drums.wav",
-            "index.html",
-            "other.wav",
-            "vocals.wav",
-        ]
+        assert separate(song, out, "--report") == 0
+        assert sorted(p.name for p in out.iterdir()) == sorted(["index.html", *(f"{s}.wav" for s in STEMS)])
     lines = capfd.readouterr().out.splitlines()
     assert len(lines) == 4 and lines[1].endswith(str(out / "index.html"))
     page = (out / "index.html").read_text()
     assert "<h1>Test</h1>" in page and "separated by xumx with x-umx" in page
-    assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report", "--quiet"]) == 0
+    assert separate(song, out, "--report", "--quiet") == 0
     assert capfd.readouterr() == ("", "")
 
 
@@ -166,18 +148,17 @@ def test_reports_of_several_songs(song, tmp_path, capfd):
     (tmp_path / "text.mp3").write_text("no music")
     second = song.with_name("second #2.mp3")
     second.write_bytes(song.read_bytes())
-    inputs = [str(path) for path in (song, tmp_path / "text.mp3", second)]
     out = tmp_path / "out"
-    options = ["--outdir", str(out), "--targets", "vocals", "bass", "--start", "0.5", "--duration", "0.5"]
-    assert main(["--inputs", *inputs, *MODEL, *options, "--report"]) == 1
+    part = ["--targets", "vocals", "bass", "--start", "0.5", "--duration", "0.5"]
+    assert separate([song, tmp_path / "text.mp3", second], out, "--report", *part) == 1
     assert (out / "song" / "index.html").is_file()
     entrance = (out / "index.html").read_text()
     assert entrance.count("<li>") == 2 and 'href="second%20%232/index.html"' in entrance
     assert str(out / "index.html") in capfd.readouterr().out
     page = (out / "second #2" / "index.html").read_text()
     assert 'data-seconds="0.500000"' in page and "data-own-sound" in page
-    flat = ["--outdir", str(tmp_path / "flat"), "--filename", "{song} - {stem}.{ext}", "--report", "-q"]
-    assert main(["--inputs", str(song), str(second), *MODEL, *flat]) == 0
+    flat = ["--filename", "{song} - {stem}.{ext}", "--report", "-q"]
+    assert separate([song, second], tmp_path / "flat", *flat) == 0
     page = (tmp_path / "flat" / "second #2_page.html").read_text()
     assert 'href="second%20%232%20-%20bass.wav"' in page
 
@@ -186,7 +167,7 @@ def test_a_page_that_is_not_ours_is_not_replaced(song, tmp_path, capfd):
     out = tmp_path / "out"
     out.mkdir()
     (out / "index.html").write_text("mine")
-    assert main(["--inputs", str(song), *MODEL, "--outdir", str(out), "--report"]) == 1
+    assert separate(song, out, "--report") == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert "index.html" in line and "--outdir" in line
     assert [p.name for p in out.iterdir()] == ["index.html"]
@@ -198,7 +179,7 @@ def test_a_page_that_is_not_ours_is_not_replaced(song, tmp_path, capfd):
     [
         (["--inputs", "SONG", "--target", "vocals"], 2, "--target"),
         (["--inputs", "SONG", "--chunk", "3"], 2, "--chunk"),
-        ([], 2, "--inputs"),
+        ([], 2, "FILE"),
         (["--inputs", "SONG", "--targets", "vocal"], 2, "vocal"),
         (["--inputs", "SONG", "--chunk-dur", "-1"], 2, "--chunk-dur"),
         (["--inputs", "SONG", "--overlap", "1.0"], 2, "--overlap"),
@@ -256,7 +237,7 @@ def test_an_interrupt_leaves_nothing(song, tmp_path, monkeypatch, capfd):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Writer, "write", stop)
-    assert main(["--inputs", str(song), *MODEL, "--outdir", str(tmp_path / "out")]) == 130
+    assert separate(song, tmp_path / "out") == 130
     assert not (tmp_path / "out").exists()
     assert "Traceback" not in capfd.readouterr().err
 
@@ -264,14 +245,13 @@ def test_an_interrupt_leaves_nothing(song, tmp_path, monkeypatch, capfd):
 def test_a_song_that_a_format_cannot_hold_does_not_stop_the_others(song, tmp_path, capfd):
     with Writer(tmp_path / "192k.wav", 192000) as writer:
         writer.write(music(0.5))
-    inputs = [str(tmp_path / "192k.wav"), str(song)]
-    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o"), "--format", "mp3"]) == 1
+    assert separate([tmp_path / "192k.wav", song], tmp_path / "o", "--format", "mp3") == 1
     assert [p.name for p in (tmp_path / "o").iterdir()] == ["song"]
     assert "192000" in capfd.readouterr().err
 
 
 def test_the_layout_does_not_depend_on_what_fails(song, tmp_path):
-    assert main(["--inputs", str(song), "missing.mp3", *MODEL, "--outdir", str(tmp_path / "o"), "-q"]) == 1
+    assert separate([song, "missing.mp3"], tmp_path / "o", "-q") == 1
     assert stems_in(tmp_path / "o" / "song") == STEMS
 
 
@@ -279,7 +259,7 @@ def test_a_second_run_on_a_folder(song, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert main(["--inputs", ".", *MODEL, "--quiet"]) == 0
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["song.mp3", "song_x-umx"]
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["separated", "song.mp3"]
 
 
 def test_quiet_says_nothing_of_warnings(tmp_path, capfd):
@@ -288,11 +268,7 @@ def test_quiet_says_nothing_of_warnings(tmp_path, capfd):
         writer.write(music(1))
     (tmp_path / "cut.mp3").write_bytes(whole.read_bytes()[:20000])
     for quiet in (True, False):
-        options = ["--quiet"] if quiet else []
-        assert (
-            main(["--inputs", str(tmp_path / "cut.mp3"), *MODEL, "--outdir", str(tmp_path / "o"), *options])
-            == 0
-        )
+        assert separate(tmp_path / "cut.mp3", tmp_path / "o", *["--quiet"] * quiet) == 0
         assert ("warning: " in capfd.readouterr().err) == (not quiet)
 
 
@@ -309,22 +285,12 @@ def streamed(path):
 
 def test_on_a_terminal_songs_of_unknown_length_are_no_less_songs(song, tmp_path):
     (tmp_path / "text.mp3").write_text("no music")
-    inputs = [str(streamed(tmp_path / "streamed.flac")), str(tmp_path / "text.mp3"), str(song)]
+    inputs = [streamed(tmp_path / "streamed.flac"), tmp_path / "text.mp3", song]
     for number, songs in enumerate((inputs, inputs[:1], inputs[1:2])):
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
         out = tmp_path / f"out{number}"
-        command = [
-            sys.executable,
-            "-m",
-            "xumx.test",
-            "--inputs",
-            *songs,
-            "missing",
-            *MODEL,
-            "--outdir",
-            str(out),
-        ]
+        command = [*COMMAND, *arguments([*songs, "missing"], out)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
             os.close(theirs)
             shown = b""
@@ -340,38 +306,23 @@ def test_on_a_terminal_songs_of_unknown_length_are_no_less_songs(song, tmp_path)
         assert done == (["song", "streamed"], ["streamed"], [])[number]
 
 
-def test_a_log_holds_lines_and_no_bars(song, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "xumx.test",
-        "--inputs",
-        str(song),
-        *MODEL,
-        "--outdir",
-        str(tmp_path / "o"),
-    ]
-    done = subprocess.run([*command, "--report"], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 2
-
-
 @pytest.mark.parametrize(
     "error", [ZeroDivisionError("of\ntwo lines"), MemoryError(), OSError(28, "No space left")]
 )
 def test_whatever_happens_to_a_song_the_others_are_done(song, tmp_path, monkeypatch, capfd, error):
-    import xumx.separation.song
+    import xumx.separation.work
 
-    real = xumx.separation.song.separate_song
+    real = xumx.separation.work.separate_song
 
     def broken(separator, file, *args, **options):
         if file.name == "bad.mp3":
             raise error
         return real(separator, file, *args, **options)
 
-    monkeypatch.setattr(xumx.separation.song, "separate_song", broken)
+    monkeypatch.setattr(xumx.separation.work, "separate_song", broken)
     bad = song.with_name("bad.mp3")
     bad.write_bytes(song.read_bytes())
-    assert main(["--inputs", str(bad), str(song), *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    assert separate([bad, song], tmp_path / "o") == 1
     first, last = capfd.readouterr().err.splitlines()
     assert first.startswith(f"error: {bad}: ") and last == f"error: 1 of 2 failed: {bad}"
     assert "No space" in first if isinstance(error, OSError) else type(error).__name__ in first
@@ -386,9 +337,8 @@ def test_songs_from_pipes(song, tmp_path, how):
         "fifo": 'cat "$0" > live.fifo & "$@" --inputs live.fifo',
         "<( )": '"$@" --inputs <(cat "$0")',
     }.get(how, f'cat "$0" | "$@" --inputs {how}')
-    command = [sys.executable, "-m", "xumx.test", *MODEL, "--report"]
     done = subprocess.run(
-        ["bash", "-c", script, str(song), *command],
+        ["bash", "-c", script, str(song), *COMMAND, *MODEL, "--report"],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -400,18 +350,15 @@ def test_songs_from_pipes(song, tmp_path, how):
 
 
 def test_what_is_wrong_with_a_pipe_is_said_in_its_name(song, tmp_path):
-    def separated(data):
-        out = str(tmp_path / "o")
-        command = [sys.executable, "-m", "xumx.test", "--inputs", "-", *MODEL, "--outdir", out]
-        return subprocess.run(command, input=data, capture_output=True)
+    def separated(**stdin):
+        return separate_apart("-", tmp_path / "o", text=False, **stdin)
 
-    done = separated(b"no music")
+    done = separated(input=b"no music")
     assert (done.returncode, done.stderr) == (1, b"error: stdin: is no audio file\n")
     with open("/dev/zero") as endless:
-        command = [sys.executable, "-m", "xumx.test", "--inputs", "-", *MODEL]
-        done = subprocess.run(command, stdin=endless, capture_output=True)
+        done = separated(stdin=endless)
     assert (done.returncode, done.stderr) == (1, b"error: -: is a device, not a file\n")
-    done = separated(song.read_bytes()[:12000])
+    done = separated(input=song.read_bytes()[:12000])
     assert done.returncode == 0 and done.stderr.startswith(b"warning: stdin: damaged or cut short")
 
 
@@ -424,8 +371,7 @@ def test_a_pipe_that_cannot_be_kept_stops_no_other_song(song, tmp_path, monkeypa
     monkeypatch.setattr(songs.shutil, "copyfileobj", full)
     read, write = os.pipe()
     os.close(write)
-    inputs = [f"/dev/fd/{read}", str(song)]
-    assert main(["--inputs", *inputs, *MODEL, "--outdir", str(tmp_path / "o"), "--report"]) == 1
+    assert separate([f"/dev/fd/{read}", song], tmp_path / "o", "--report") == 1
     os.close(read)
     first, last = capfd.readouterr().err.splitlines()
     assert (
@@ -438,7 +384,7 @@ def test_a_pipe_that_cannot_be_kept_stops_no_other_song(song, tmp_path, monkeypa
 def test_names_steer_no_terminal(song, tmp_path, capfd):
     os.rename(song, tmp_path / "a\x1b[31m.mp3")
     (tmp_path / "b\n.mp3").write_text("no music")
-    assert main(["--inputs", str(tmp_path), *MODEL, "--outdir", str(tmp_path / "o")]) == 1
+    assert separate(tmp_path, tmp_path / "o") == 1
     out, err = capfd.readouterr()
     assert "a\\x1b[31m.mp3: " in out and "b\\n.mp3: is no audio file" in err
     assert "\x1b" not in out + err and len(err.splitlines()) == 2
@@ -454,7 +400,7 @@ def test_stems_that_are_left_out_are_said(song, tmp_path, monkeypatch, capfd):
         assert err == "" and ("4 stems" in out or "8 stems" in out or "16 stems" in out) == (
             out.count("\n") == 3
         )
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["Queen_x-umx", "q_x-umx", "song.mp3", "song_x-umx"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["Queen_x-umx", "separated", "song.mp3"]
 
 
 def test_names_that_are_too_long_are_one_line_each(song, tmp_path, monkeypatch, capfd):
@@ -473,32 +419,20 @@ def test_names_that_are_too_long_are_one_line_each(song, tmp_path, monkeypatch, 
         lines = capfd.readouterr().err.splitlines()
         assert lines[0].startswith("error: ") and long[:200] in lines[0]
         assert len(lines) == (2 if options[-1] == "song.mp3" else 1)
-    assert stems_in(tmp_path / "song_x-umx") == STEMS
+    assert stems_in(tmp_path / "separated" / "x-umx" / "song") == STEMS
 
 
 def test_nnabla_does_not_greet(song, tmp_path):
     pytest.importorskip("nnabla")
-    command = [
-        sys.executable,
-        "-m",
-        "xumx.test",
-        "--inputs",
-        str(song),
-        *MODEL,
-        "--outdir",
-        str(tmp_path / "o"),
-    ]
-    done = subprocess.run([*command, "--quiet", "--engine", "nnabla"], capture_output=True, text=True)
+    done = separate_apart(song, tmp_path / "o", "--quiet", "--engine", "nnabla")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_file_name_of_any_bytes(song, tmp_path):
     odd = os.fsencode(tmp_path) + b"/\xff\xfe.mp3"
     os.rename(song, odd)
-    command = [sys.executable, "-m", "xumx.test", "--inputs", odd, *MODEL, "--outdir", str(tmp_path / "out")]
-    done = subprocess.run(
-        command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
-    )
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = separate_apart(os.fsdecode(odd), tmp_path / "out", env=environment)
     assert done.returncode == 0, done.stderr
     assert stems_in(tmp_path / "out") == STEMS
 
@@ -510,7 +444,7 @@ def test_termination_leaves_nothing(song, tmp_path):
         "from xumx.audio import Writer\n"
         "from xumx.test import main\n"
         "Writer.write = lambda self, block: os.kill(os.getpid(), signal.SIGTERM)\n"
-        f"main(['--inputs', {str(song)!r}, *{MODEL!r}, '--outdir', {str(tmp_path / 'out')!r}])\n"
+        f"main({arguments(song, tmp_path / 'out')!r})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 143, done.stderr

@@ -19,6 +19,7 @@ from tests.engines.test_onnx import golden
 from tests.networks import DATA, music, random_weights, small_config
 from xumx import Separator
 from xumx.base.errors import UsageError, WeightsError
+from xumx.engines import Stored
 from xumx.network import weights
 from xumx.separation import compat
 from xumx.separation import separator as separator_module
@@ -30,16 +31,15 @@ RATE = 44100
 
 @pytest.fixture(autouse=True)
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
-    """An empty cache; the weights that were loaded since."""
+    """An empty cache; the networks that were loaded since."""
     compat._separator.cache_clear()
     paths: list[Path] = []
-    load = weights.load
 
-    def counted(path: Any) -> weights.Weights:
+    def counted(path: Any, model_dir: Any) -> Stored:
         paths.append(Path(path))
-        return load(path)
+        return Stored(path, model_dir)
 
-    monkeypatch.setattr(separator_module.weights_file, "load", counted)
+    monkeypatch.setattr(separator_module, "Stored", counted)
     yield paths
     compat._separator.cache_clear()
 
@@ -63,7 +63,7 @@ def test_spleeter_web(loads: list[Path]) -> None:
     stems = in_chunks(song, 1, options())
     assert list(stems) == SOURCES
     assert loads == [DATA / "x-umx.h5"], "loaded once for all chunks"
-    whole = Separator(DATA / "x-umx.h5", chunk_dur=0)
+    whole = Separator(DATA / "x-umx.h5", chunk_dur=0, level="as-is")
     for name, stem in stems.items():
         assert stem.shape == song.shape and stem.dtype == np.float32
         expected = np.concatenate([whole(song[at : at + RATE])[name] for at in range(0, len(song), RATE)])
@@ -224,9 +224,9 @@ def test_changed_weights_are_loaded_again(tmp_path: Path, loads: list[Path]) -> 
         ({"model": None}, UsageError, "model"),
         ({"model": "no/such.h5"}, WeightsError, "no/such.h5"),
         ({"targets": ["vocal"]}, UsageError, "vocal"),
-        ({"targets": []}, UsageError, "--targets"),
+        ({"targets": []}, UsageError, "`targets`"),
         ({"targets": "vocals"}, UsageError, "v"),
-        ({"niter": -1}, UsageError, "--niter"),
+        ({"niter": -1}, UsageError, "`niter`"),
     ],
     ids=str,
 )

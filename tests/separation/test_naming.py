@@ -33,13 +33,43 @@ def test_find_takes_files_folders_and_globs(tmp_path):
 def test_paths():
     songs = [Path("x/one.mp3"), Path("two.mp3"), Path("y/one.flac")]
     one, two, again = Output("out").paths(songs, ["vocals", "drums"], "x-umx")
-    assert one == {"vocals": Path("out/one/vocals.wav"), "drums": Path("out/one/drums.wav")}
+    assert one == {"vocals": Path("out/x/one/vocals.wav"), "drums": Path("out/x/one/drums.wav")}
     assert two["drums"] == Path("out/two/drums.wav")
-    assert again["drums"] == Path("out/one_2/drums.wav")
+    assert again["drums"] == Path("out/y/one/drums.wav")
+    same = Output("out").paths([Path("one.mp3"), Path("one.flac")], ["vocals"], "m")
+    assert [plan["vocals"] for plan in same] == [Path("out/one/vocals.wav"), Path("out/one_2/vocals.wav")]
     assert Output("out").paths(songs[:1], ["vocals"], "m") == [{"vocals": Path("out/vocals.wav")}]
-    assert Output(format="mp3").paths(songs, ["vocals"], "m")[1] == {"vocals": Path("two_m/vocals.mp3")}
+    several = Output(format="mp3").paths(songs, ["vocals"], "m")
+    assert several[1] == {"vocals": Path("separated/m/two/vocals.mp3")}
     flat = Output("out", "{song} - {stem} ({model}).{ext}").paths(songs, ["vocals"], "m")
-    assert flat[0]["vocals"] == Path("out/one - vocals (m).wav")
+    assert flat[1]["vocals"] == Path("out/two - vocals (m).wav")
+    with_mix = Output("out", gains={"vocals": 0.5}, remux=True).paths([Path("a.MP4")], ["vocals"], "m")
+    assert with_mix == [
+        {"vocals": Path("out/vocals.wav"), "mix": Path("out/mix.wav"), "film": Path("out/a.MP4")}
+    ]
+    (film,) = Output("out", remux=True).paths([Path("a.avi")], ["vocals"], "m")
+    assert film["film"] == Path("out/a.mkv")
+    stems = Output(format="stem.mp4").paths([Path("a.mp3"), Path("b.mp3")], ["b", "d", "v", "o"], "m")
+    assert stems[1] == {"stems": Path("separated/m/b/b.stem.mp4")}
+
+
+def test_a_folder_keeps_its_tree(tmp_path):
+    for name in ("one/track.mp3", "two/live/track.mp3", "three/track.mp3"):
+        (tmp_path / "music" / name).parent.mkdir(parents=True)
+        (tmp_path / "music" / name).touch()
+
+    def places(*inputs):
+        songs = find([str(tmp_path / i) for i in inputs]).songs
+        plans = Output("o").paths(songs, ["v"], "m", several=True)
+        return [plan["v"].as_posix() for plan in plans]
+
+    tree = ["one/track/v.wav", "three/track/v.wav", "two/live/track/v.wav"]
+    assert places("music") == [f"o/{path}" for path in tree]
+    assert places("music", "music/one/track.mp3") == [f"o/music/{path}" for path in tree]
+    assert places("music/one", "music/three") == ["o/one/track/v.wav", "o/three/track/v.wav"]
+    assert places("music/**/*.mp3") == [f"o/{path}" for path in tree]
+    files = [f"music/{path}" for path in ("one/track.mp3", "two/live/track.mp3", "three/track.mp3")]
+    assert places(*files) == ["o/one/track/v.wav", "o/live/track/v.wav", "o/three/track/v.wav"]
 
 
 @pytest.mark.parametrize(
@@ -55,10 +85,16 @@ def test_paths():
             ["out/one/index.html", "out/two/index.html"],
             "out/index.html",
         ),
-        (Output(), ["one.mp3", "two.mp3"], True, ["one_m/index.html", "two_m/index.html"], "index.html"),
+        (
+            Output(),
+            ["one.mp3", "two.mp3"],
+            True,
+            ["separated/m/one/index.html", "separated/m/two/index.html"],
+            "separated/m/index.html",
+        ),
         (
             Output("out", "{song} - {stem}.{ext}"),
-            ["index.mp3", "two.mp3", "x/two.mp3"],
+            ["index.mp3", "two.mp3", "two.flac"],
             True,
             ["out/index_page.html", "out/two_page.html", "out/two_2_page.html"],
             "out/index.html",
@@ -93,7 +129,7 @@ def test_pages(output, songs, several, pages, entrance):
     ],
 )
 def test_templates_that_cannot_be(template, songs):
-    with pytest.raises(UsageError, match="--filename"):
+    with pytest.raises(UsageError, match="`filename`"):
         Output("out", template).paths([Path(s) for s in songs], ["vocals", "drums"], "m")
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from tests.networks import identity_weights, music, random_weights, small_config
 from xumx.audio import Writer, probe, read
-from xumx.base.errors import AudioError
+from xumx.base.errors import AudioError, WriteError
 from xumx.separation.naming import Output
 from xumx.separation.separator import Separator
 from xumx.separation.song import separate_song
@@ -25,8 +25,8 @@ def make_song(path, seconds=1.5, rate=44100, channels=2, gain=1.0, **options):
 def run(separator, song, folder, **output):
     output = Output(str(folder), **output)
     (paths,) = output.paths([song], separator.stems, "net")
-    seconds = separate_song(separator, song, paths, output)
-    return paths, seconds
+    found = separate_song(separator, song, paths, output)
+    return paths, found.seconds
 
 
 @pytest.mark.parametrize(
@@ -148,5 +148,5 @@ def test_an_old_stem_stays_until_the_new_one_is_whole(tmp_path, separator):
 def test_folders_that_cannot_be(tmp_path, separator):
     song = make_song(tmp_path / "song.wav")
     (tmp_path / "file").write_text("")
-    with pytest.raises(AudioError, match="file"):
+    with pytest.raises(WriteError, match="file"):
         run(separator, song, tmp_path / "file" / "out")

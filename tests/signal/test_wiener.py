@@ -318,11 +318,11 @@ def test_compiles_without_a_folder_to_keep_the_code(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"niter": -1}, "--niter"),
-        ({"softmask": True, "alpha": 0.0}, "--alpha"),
-        ({"softmask": True, "alpha": -1.0}, "--alpha"),
-        ({"softmask": True, "alpha": float("nan")}, "--alpha"),
-        ({"alpha": 2.0}, "--softmask"),
+        ({"niter": -1}, "`niter`"),
+        ({"softmask": True, "alpha": 0.0}, "`alpha`"),
+        ({"softmask": True, "alpha": -1.0}, "`alpha`"),
+        ({"softmask": True, "alpha": float("nan")}, "`alpha`"),
+        ({"alpha": 2.0}, "`softmask`"),
         ({"threads": 0}, "threads"),
     ],
     ids=str,

@@ -10,23 +10,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from tests.eval.alone import in_this_process
 from tests.study.studies import study
 from tests.train.runs import assert_same, best
 from xumx.base.errors import XumxError
 from xumx.eval.scores import read_scores
-from xumx.study import plan
+from xumx.study import pictures, plan
 from xumx.study import work as training
 from xumx.study.__main__ import main
 from xumx.study.options import StudyOptions
 from xumx.train import checkpoint
-from xumx.train.options import Options
+from xumx.train.options import TrainOptions
 from xumx.train.resolve import new_run
 from xumx.train.trainer import Trainer
 
 
 @pytest.fixture
-def copied(finished: Path, tmp_path: Path) -> Path:
+def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """To be changed, without its pictures, which `finished` has: they would take most of the time."""
+    for name in ("boxes", "curves", "heat_map"):
+        monkeypatch.setattr(pictures, name, lambda *_: Figure((1, 1)))
     return Path(shutil.copytree(finished, tmp_path / "study"))
 
 
@@ -70,6 +75,7 @@ def test_scores_are_those_of_the_command_that_the_page_prints(
     printed = [line.strip() for line in page.splitlines() if "-m xumx.eval " in line]
     assert len(printed) == 2, "one an architecture"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("xumx.eval.work.evaluate_all", in_this_process)
     for command in printed:
         argv = shlex.split(command)[3:]
         assert evaluate([*argv, "--quiet"]) == 0
@@ -124,7 +130,7 @@ def test_a_loss_as_metric_is_what_validation_computes(finished: Path, root: Path
         folder = finished / "runs" / "x-umx" / loss
         network = weights.load(folder / "best.h5")
         argv = json.loads((folder / "run.json").read_text())["arguments"]
-        options = new_run(Options.given(["--output", "unused", "--valid-dur", str(argv["valid_dur"])]))
+        options = new_run(TrainOptions.given(["--output", "unused", "--valid-dur", str(argv["valid_dur"])]))
         found = measure(network, musdb_tracks(tmp_path / "set", "test", is_wav=True), options)
         assert list(found) == measured(network.config)
         (history,) = checkpoint.load(folder / "checkpoint.h5").progress["position"]["history"]

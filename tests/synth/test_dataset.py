@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from xumx.audio import probe, read
-from xumx.demo import main
+from xumx.demo.__main__ import main
 from xumx.synth import RATE, dataset, song
 from xumx.synth.dataset import STREAMS
 
@@ -133,7 +133,7 @@ def test_a_killed_run_leaves_whole_tracks_and_no_workers(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        ([], 2, "arguments are required: COMMAND"),
+        (["datasets"], 2, "did you mean dataset?"),
         (["dataset"], 2, "arguments are required: --out"),
         (["dataset", "--out", "{tmp}/new", "--tracks", "-1"], 2, "--tracks must be 0 or more, not -1"),
         (["dataset", "--out", "{tmp}/new", "--seed", "-1"], 2, "--seed must be 0 or more, not -1"),

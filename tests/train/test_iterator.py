@@ -21,7 +21,7 @@ def stream(tmp_path: Path) -> SampleStream:
     tracks = []
     for number in range(3):
         path = tmp_path / f"{number}.npy"
-        np.save(path, rng.standard_normal((2, 900)).astype(np.float32))
+        np.save(path, rng.standard_normal((900, 2)).astype(np.float32))
         tracks.append(Track(str(number), dict.fromkeys(("a", "b"), Recording(path, 0, 900, 2, 44100))))
     chosen = augmentations(["gain", "channelswap"])
     return SampleStream(tracks, ["a", "b"], 50, samples_per_track=5, augmentations=chosen)

@@ -19,7 +19,7 @@ from xumx.graph.losses.adversarial import SCOPE
 from xumx.parallel.communicator import Communicator
 from xumx.train import checkpoint
 from xumx.train.__main__ import main
-from xumx.train.options import Options, fields
+from xumx.train.options import TrainOptions, fields
 from xumx.train.resolve import new_run, resumed
 
 NAMES = [*losses.LOSSES, *losses.SUMS]
@@ -53,18 +53,18 @@ BESIDE = {
 def test_the_recipe_trains_each_loss_with_its_rate(name):
     """Nothing else changes; a rate that is given wins, and without the recipe it is the plain one."""
     recipe, loss = ["--recipe", "x-umx", "--output", "y"], ["--loss", *BESIDE.get(name, [name])]
-    options = new_run(Options.given([*recipe, *loss]))
+    options = new_run(TrainOptions.given([*recipe, *loss]))
     assert name in losses.parse(options.loss)
     assert options.lr == {"L1time": 1e-5, "L2time": 1e-5, "L2mask": 1e-4}.get(name, 1e-3)
     own = {name: getattr(options, name) for name in ("loss", "lr", "mcoef", "feature_model")}
-    assert dataclasses.replace(new_run(Options.given(recipe)), **own) == options
-    assert new_run(Options.given([*recipe, *loss, "--lr", "0.5"])).lr == 0.5
-    assert new_run(Options.given([*recipe[2:], *loss])).lr == 1e-3
+    assert dataclasses.replace(new_run(TrainOptions.given(recipe)), **own) == options
+    assert new_run(TrainOptions.given([*recipe, *loss, "--lr", "0.5"])).lr == 0.5
+    assert new_run(TrainOptions.given([*recipe[2:], *loss])).lr == 1e-3
 
 
 def test_a_run_that_goes_on_may_be_given_its_recipe_again():
-    options = new_run(Options.given(["--recipe", "x-umx", "--output", "y", "--loss", "L2mask"]))
-    again = Options.given(["--recipe", "x-umx", "--loss", "L2mask", "--model", "y"])
+    options = new_run(TrainOptions.given(["--recipe", "x-umx", "--output", "y", "--loss", "L2mask"]))
+    again = TrainOptions.given(["--recipe", "x-umx", "--loss", "L2mask", "--model", "y"])
     assert resumed(again, fields(options)) == dataclasses.replace(options, model="y")
     assert options.lr == 1e-4
 
@@ -109,9 +109,9 @@ def test_runs_from_before_there_was_a_choice_go_on(wav_root, tmp_path):
 
 @pytest.mark.parametrize("arch", ["x-umx", "umx"])
 def test_what_runs_from_before_there_was_a_choice_did(arch):
-    new = new_run(Options.given(["--output", "x", "--arch", arch]))
+    new = new_run(TrainOptions.given(["--output", "x", "--arch", arch]))
     stored = {name: value for name, value in fields(new).items() if name not in NEW}
-    assert resumed(Options.given(["--model", "x"]), stored) == dataclasses.replace(new, model="x")
+    assert resumed(TrainOptions.given(["--model", "x"]), stored) == dataclasses.replace(new, model="x")
 
 
 def test_a_run_keeps_its_loss(wav_root, tmp_path, capsys):

@@ -13,7 +13,7 @@ from tests.train.runs import STEPS, arguments, assert_same, best, content, load,
 from xumx.graph.objective import Objective
 from xumx.network import weights
 from xumx.train.__main__ import main
-from xumx.train.options import Options, fields, recipe
+from xumx.train.options import TrainOptions, fields, recipe
 from xumx.train.resolve import new_run
 from xumx.train.trainer import Trainer
 from xumx.train.validation import Validation
@@ -29,7 +29,7 @@ def plain(wav_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_documented_defaults():
-    options = new_run(Options.given(["--output", "x"]))
+    options = new_run(TrainOptions.given(["--output", "x"]))
     shown = {name: tuple(v) if isinstance(v, list) else v for name, v in fields(options).items()}
     assert shown == {
         "output": "x",
@@ -87,28 +87,33 @@ def test_documented_defaults():
         "min_chunk_duration": 0,
     }
     assert options.config.max_bin == 1487
-    umx = new_run(Options.given(["--output", "x", "--umx-train"]))
+    umx = new_run(TrainOptions.given(["--output", "x", "--umx-train"]))
     assert (umx.arch, umx.sources, umx.patience, umx.loss) == ("umx", ("vocals",), 140, ("MSE",))
-    assert new_run(Options.given(["--output", "x", "--arch", "umx", "--source", "bass"])).sources == ("bass",)
+    assert new_run(TrainOptions.given(["--output", "x", "--arch", "umx", "--source", "bass"])).sources == (
+        "bass",
+    )
     assert (umx.hidden_size, umx.mcoef) == (512, 0)
-    joint = new_run(Options.given(["--output", "x", "--arch", "joint"]))
+    joint = new_run(TrainOptions.given(["--output", "x", "--arch", "joint"]))
     assert (joint.arch, joint.sources, joint.patience) == ("joint", options.sources, 140)
     assert (joint.hidden_size, joint.mcoef) == (1024, 0)
-    assert new_run(Options.given(["--output", "x", "--arch", "joint", "--hidden-size", "6"])).hidden_size == 6
+    assert (
+        new_run(TrainOptions.given(["--output", "x", "--arch", "joint", "--hidden-size", "6"])).hidden_size
+        == 6
+    )
 
 
 @pytest.mark.parametrize("name", ["x-umx", "umx", "joint"])
 def test_recipes_are_the_defaults(name):
     """The argument files spell the published recipes out, and are found by name and by path."""
     rest = ["--output", "x", "--root", "y"]
-    plain = new_run(Options.given([*rest, "--arch", name]))
-    assert new_run(Options.given([f"@{ROOT / 'args' / name}.txt", *rest])) == plain
-    assert new_run(Options.given(["--recipe", name, *rest])) == plain
+    plain = new_run(TrainOptions.given([*rest, "--arch", name]))
+    assert new_run(TrainOptions.given([f"@{ROOT / 'args' / name}.txt", *rest])) == plain
+    assert new_run(TrainOptions.given(["--recipe", name, *rest])) == plain
 
 
 def test_what_is_given_beside_a_recipe_wins_wherever_it_stands():
     for argv in (["--epochs", "3", "--recipe", "x-umx"], ["--recipe", "x-umx", "--epochs", "3"]):
-        options = new_run(Options.given([*argv, "--output", "x"]))
+        options = new_run(TrainOptions.given([*argv, "--output", "x"]))
         assert (options.epochs, options.hidden_size, options.output) == (3, 512, "x")
 
 
@@ -118,7 +123,7 @@ def test_every_recipe_is_found_and_its_options_are_right():
         names == {path.stem for path in recipe("umx").parent.iterdir()} == {"x-umx", "umx", "joint", "demo"}
     )
     for name in names:
-        new_run(Options.given(["--recipe", name, "--output", "x"]))
+        new_run(TrainOptions.given(["--recipe", name, "--output", "x"]))
 
 
 def test_help_names_every_option_with_its_default(capsys):
@@ -342,7 +347,8 @@ def test_quiet(wav_root, tmp_path, capfd):
     options = [o for o in arguments(wav_root, tmp_path / "loud", "--epochs", 2) if o != "--quiet"]
     assert main(options) == 0
     out, err = capfd.readouterr()
-    first, *lines = out.splitlines()
+    first, memory, *lines = out.splitlines()
+    assert memory.startswith("a step takes about ")
     assert first.startswith("computing on the CPU") and err == "", "no bars where there is no terminal"
     assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2", "best"]
     assert str(tmp_path / "loud" / "best.h5") in out

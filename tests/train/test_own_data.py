@@ -21,7 +21,7 @@ from xumx.data.source import SampleStream
 from xumx.data.split import SHARE
 from xumx.train.__main__ import main
 from xumx.train.datasets import open_dataset
-from xumx.train.options import FOLDERS, Options, fields
+from xumx.train.options import FOLDERS, TrainOptions, fields
 from xumx.train.resolve import new_run, resumed
 from xumx.train.statistics import compute
 
@@ -119,7 +119,7 @@ def test_a_run_goes_on_from_a_moved_folder(kind: str, root: Path, sounds: Path, 
 
 
 def opened(root: Path, *options: object) -> tuple[Any, Any]:
-    chosen = new_run(Options.given(["--root", str(root), "--output", "x", *map(str, options)]))
+    chosen = new_run(TrainOptions.given(["--root", str(root), "--output", "x", *map(str, options)]))
     return chosen, open_dataset(chosen, chosen.config, output=None, progress=False)
 
 
@@ -209,17 +209,17 @@ def test_broken_tracks_are_named_and_left_out(
 
 
 def test_defaults_that_follow_from_the_kind() -> None:
-    plain = new_run(Options.given(["--output", "x"]))
+    plain = new_run(TrainOptions.given(["--output", "x"]))
     assert (plain.dataset, plain.nb_train_samples, plain.ext, plain.valid_share) == ("musdb", None, (), None)
     own = ["--output", "x", "--root", "y", "--dataset"]
-    folder = new_run(Options.given([*own, "sourcefolder"]))
+    folder = new_run(TrainOptions.given([*own, "sourcefolder"]))
     assert (folder.nb_train_samples, folder.nb_valid_samples, folder.ext) == (1000, 100, (".wav",))
-    aligned = new_run(Options.given([*own, "aligned", "--output-file", "a b.wav", "c.flac"]))
+    aligned = new_run(TrainOptions.given([*own, "aligned", "--output-file", "a b.wav", "c.flac"]))
     assert (aligned.input_file, aligned.sources) == ("mixture.wav", ("a b", "c"))
     assert aligned.source_augmentations == ()
-    named = new_run(Options.given([*own, "trackfolder_var", "--ext", "mp3", "_x.wav"]))
+    named = new_run(TrainOptions.given([*own, "trackfolder_var", "--ext", "mp3", "_x.wav"]))
     assert named.ext == (".mp3", "_x.wav")
-    text = Options.parser().format_help()
+    text = TrainOptions.parser().format_help()
     assert f"(default: {SHARE:g})" in text and "(default: 1000)" in text
 
 
@@ -323,11 +323,11 @@ def test_a_run_that_goes_on_cannot_change_its_samples(
 
 
 def test_a_run_from_before_there_were_kinds_goes_on() -> None:
-    options = fields(new_run(Options.given(["--output", "x"])))
-    own = {name for name, one in declared(Options).items() if set(one.of) & set(FOLDERS)}
+    options = fields(new_run(TrainOptions.given(["--output", "x"])))
+    own = {name for name, one in declared(TrainOptions).items() if set(one.of) & set(FOLDERS)}
     stored = {name: value for name, value in options.items() if name not in own | {"dataset"}}
     assert len(stored) == len(options) - 14
-    assert fields(resumed(Options.given(["--model", "x"]), stored)) == {**options, "model": "x"}
+    assert fields(resumed(TrainOptions.given(["--model", "x"]), stored)) == {**options, "model": "x"}
 
 
 def test_weights_of_other_sources_are_refused(

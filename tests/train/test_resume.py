@@ -21,11 +21,13 @@ import soundfile
 from tests.networks import DATA
 from tests.train.runs import arguments, assert_same, best, content, load, train
 from xumx.base.errors import XumxError
+from xumx.base.files import ASIDE, LOCK
 from xumx.graph.objective import Objective
 from xumx.graph.ops import stock as stock_ops
 from xumx.train import checkpoint
 from xumx.train.__main__ import main
 from xumx.train.trainer import Trainer
+from xumx.train.validation import Validation
 
 LOSSES_OF_BEFORE = [[10.1678185, 7.9236794], [10.2413218, 7.7531857], [9.8438306, 7.6925898]]
 """Of training and validation, by epoch; see test_a_run_of_the_house_before_goes_on."""
@@ -115,12 +117,14 @@ def test_killed_at_any_moment(wav_root, uninterrupted, tmp_path):
                 time.sleep(rng.uniform(0, 0.05))
                 process.kill()
                 break
+            time.sleep(0.02)
         _, said = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), said
         steps.append(load(output).solver_steps)
         options = ["--model", str(output), "--quiet"]
-    for name in (".checkpoint-0123abcd.h5", ".run-456789ef.json"):
-        (output / name).write_bytes(b"unfinished")
+    (output / f"{ASIDE}left").mkdir()
+    for name in (LOCK, checkpoint.NAME):
+        (output / f"{ASIDE}left" / name).write_bytes(b"unfinished")
     if load(output).progress["position"]["epoch"] < 3:
         assert main(options) == 0
         assert not list(output.glob(".*"))
@@ -137,13 +141,12 @@ def small_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_full_disk(wav_root, tmp_path, capsys, request):
-    output = tmp_path / "run"
-    train(wav_root, output)
+def test_full_disk(uninterrupted, tmp_path, capsys, request):
+    output = Path(shutil.copytree(uninterrupted, tmp_path / "run"))
     before = (output / checkpoint.NAME).read_bytes()
     assert len(before) > 100_000
     request.getfixturevalue("small_disk")
-    assert main(["--model", str(output), "--epochs", "2", "--quiet"]) == 1
+    assert main(["--model", str(output), "--epochs", "4", "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and str(output) in line and "cannot be written" in line
     assert (output / checkpoint.NAME).read_bytes() == before
@@ -239,9 +242,10 @@ def test_checkpoints_whose_arrays_do_not_fit(uninterrupted, tmp_path, capsys, gr
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_no_number_stops_the_run_and_keeps_the_checkpoint(wav_root, tmp_path, monkeypatch, capsys, value):
-    output = tmp_path / "run"
-    train(wav_root, output)
+def test_no_number_stops_the_run_and_keeps_the_checkpoint(
+    uninterrupted, tmp_path, monkeypatch, capsys, value
+):
+    output = Path(shutil.copytree(uninterrupted, tmp_path / "run"))
     before = (output / checkpoint.NAME).read_bytes()
     forward, calls = Objective.forward, iter(range(3))
 
@@ -250,11 +254,11 @@ def test_no_number_stops_the_run_and_keeps_the_checkpoint(wav_root, tmp_path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "forward", poisoned)
-        assert main(["--model", str(output), "--epochs", "2", "--quiet"]) == 1
+        assert main(["--model", str(output), "--epochs", "4", "--quiet"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "diverged in epoch 2" in line and str(output / checkpoint.NAME) in line and "--lr" in line
+    assert "diverged in epoch 4" in line and str(output / checkpoint.NAME) in line and "--lr" in line
     assert (output / checkpoint.NAME).read_bytes() == before
-    assert main(["--model", str(output), "--epochs", "2", "--lr", "1e-4", "--quiet"]) == 0
+    assert main(["--model", str(output), "--epochs", "4", "--lr", "1e-4", "--quiet"]) == 0
     assert load(output).progress["position"]["history"][-1]["learning_rate"] == 1e-4
 
 
@@ -279,6 +283,7 @@ def test_what_nnabla_draws_follows_from_the_seed(wav_root, tmp_path, monkeypatch
     """As the dropout of its LSTM on a GPU, in place of which a function draws here that the CPU has too."""
     lstm = stock_ops.lstm
     monkeypatch.setattr(stock_ops, "lstm", lambda *args, **options: F.dropout(lstm(*args, **options), 0.3))
+    monkeypatch.setattr(Validation, "run", lambda *_, **__: {"loss": 1.0})  # it draws nothing, in seconds
     options = ("--arch", "umx", "--source", "drums", "--epochs", 2, "--stock-ops", "--context", "cpu")
     first, second, other = (tmp_path / name for name in ("first", "second", "other"))
     train(wav_root, first, *options)

@@ -25,7 +25,7 @@ def tracks_of(folder: Path, lengths: list[int], channels: int = 2, scale: float 
     tracks = []
     for number, length in enumerate(lengths):
         path = folder / f"{number}.npy"
-        np.save(path, (scale * rng.normal(size=(channels, length)) * (1 + number)).astype(np.float32))
+        np.save(path, (scale * rng.normal(size=(length, channels)) * (1 + number)).astype(np.float32))
         tracks.append(Track(str(number), {"mixture": Recording(path, 0, length, channels, 44100)}))
     return tracks
 
@@ -35,7 +35,7 @@ def test_equals_numpy_on_all_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(statistics, "_BLOCK", 7)
     config = small_config(nb_channels=channels)
     tracks = tracks_of(tmp_path, [5000, 777, 129, 7 * 64, 8 * 64 - 1], channels)
-    frames = [stft(np.load(t.recordings["mixture"].path).T, 256, 64) for t in tracks]
+    frames = [stft(np.load(t.recordings["mixture"].path), 256, 64) for t in tracks]
     magnitude = np.abs(np.concatenate(frames)).mean(axis=1, dtype=np.float64)
     found = compute(tracks, config, workers=2, progress=False)
     np.testing.assert_allclose(found.mean, magnitude.mean(axis=0), rtol=1e-5)
@@ -81,7 +81,7 @@ def test_mixes_take_the_place_of_tracks(tmp_path: Path) -> None:
 def test_empty_bins_have_a_floor(tmp_path: Path) -> None:
     path = tmp_path / "low.npy"
     tone = np.sin(np.arange(20000) * 2 * np.pi * 8 / 256) * np.hanning(20000) ** 2
-    np.save(path, np.tile(tone, (2, 1)).astype(np.float32))
+    np.save(path, np.stack([tone, tone], axis=1).astype(np.float32))
     found = compute([Track("low", {"mixture": Recording(path, 0, 20000, 2, 44100)})], CONFIG, progress=False)
     assert found.scale.min() == pytest.approx(1e-4 * found.scale.max())
     assert found.scale.argmax() == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from xumx.graph.objective import Objective
 from xumx.network import weights
 from xumx.separation.separator import Separator
 from xumx.test import main as separate
+from xumx.train import start
 from xumx.train.__main__ import main
+from xumx.train.options import TrainOptions
 from xumx.train.validation import Validation
 
 _LEARN = "--hidden-size 8 --nfft 512 --nhop 256 --seq-dur 0.2 --samples-per-track 16 --batch-size 4 --lr 0.05"
@@ -344,6 +347,42 @@ def test_a_gpu_that_fails_is_said(wav_root, tmp_path, monkeypatch, capsys):
     assert line.startswith("warning: ") and REASON in line and "the CPU is used" in line
     summary = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (summary["arguments"]["context"], summary["context"]) == ("auto", "cpu")
+
+
+def test_a_full_memory_names_what_to_do(wav_root, tmp_path, monkeypatch, capsys):
+    def forward(self):
+        raise RuntimeError("Failed `cudaMalloc(&ptr, bytes)`: out of memory, 2500000000 bytes")
+
+    monkeypatch.setattr("xumx.graph.objective.Objective.forward", forward)
+    line = error_line(capsys, 1, arguments(wav_root, tmp_path / "run"))
+    assert "no memory left (2.5 GB more were asked for; a step takes about " in line
+    assert line.endswith("give a smaller --batch-size or --seq-dur")
+
+
+def test_caches_are_cleared_around_validation(wav_root, tmp_path, monkeypatch, capsys):
+    """And the memory of a step is said at the start."""
+    did, validate = [], Validation.run
+    monkeypatch.setattr("nnabla_ext.cpu.clear_memory_cache", lambda: did.append("clear"))
+    monkeypatch.setattr(
+        Validation, "run", lambda self, **how: did.append("validate") or validate(self, **how)
+    )
+    options = [option for option in arguments(wav_root, tmp_path / "run") if option != "--quiet"]
+    assert main(options) == 0
+    assert did == ["clear", "validate", "clear"]
+    assert re.search(r"^a step takes about [\d.]+ MB of memory$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_rounded_products_are_said(monkeypatch, caplog):
+    """Of a GPU, which is not here: NNabla rounds where a variable says so."""
+    monkeypatch.setattr(start, "open_context", lambda context, device: None)
+    for value, lines in ((None, 0), ("0", 0), ("1", 1)):
+        if value is not None:
+            monkeypatch.setenv("NNABLA_CUDA_ALLOW_TF32", value)
+        caplog.clear()
+        assert start._device(TrainOptions(output="run", context="cudnn"), ()) == "cudnn"
+        assert (
+            len([record for record in caplog.records if "NNABLA_CUDA_ALLOW_TF32" in record.message]) == lines
+        )
 
 
 def test_what_training_needs(tmp_path, capsys, monkeypatch):

@@ -189,7 +189,7 @@ def _tags(container: InputContainer, stream: av.AudioStream) -> tuple[dict[str, 
     """The tags worth carrying, and what encoded the file."""
     found = {**stream.metadata, **container.metadata}
     tags = {key.lower(): _text(value).strip() for key, value in found.items()}
-    maker = tags.get("encoded_by") or tags.get("handler_name", "")
+    maker = tags.get("encoded_by") or tags.get("description") or tags.get("handler_name", "")
     return {key: tags[key] for key in TAGS if tags.get(key)}, maker
 
 

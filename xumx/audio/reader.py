@@ -147,16 +147,16 @@ def read(
 def check_part(start: float, duration: float | None) -> None:
     """Raise a UsageError for a part that no file can have; arguments as for `decode`."""
     if not 0 <= start < math.inf:
-        raise UsageError(f"--start must be 0 or more seconds, not {start}")
+        raise UsageError(f"`start` must be 0 or more seconds, not {start}")
     if duration is not None and not 0 < duration < math.inf:
-        raise UsageError(f"--duration must be more than 0 seconds, not {duration}")
+        raise UsageError(f"`duration` must be more than 0 seconds, not {duration}")
 
 
 def _check(
     sample_rate: int | None, channels: int | None, start: float, duration: float | None, stream: int | None
 ) -> None:
     if sample_rate is not None:
-        check_rate(sample_rate, "--sample-rate")
+        check_rate(sample_rate, "`sample_rate`")
     if channels not in (None, 1, 2):
         raise UsageError(f"channels must be 1 or 2, not {channels}")
     check_part(start, duration)
@@ -188,7 +188,7 @@ def _decoded(
         yield block
     if not found:
         where = "" if track.end is None else f" at {track.end:.2f} s"
-        raise AudioError(f"{info.path}: --start {start:g} lies beyond its end{where}")
+        raise AudioError(f"{info.path}: `start` {start:g} lies beyond its end{where}")
     track.warn_of_damage()
 
 

@@ -277,28 +277,28 @@ def check_format(
     >>> check_format("flac", 44100, subtype="float32")
     Traceback (most recent call last):
         ...
-    xumx.base.errors.UsageError: ...subtype float32 cannot be had in flac
+    xumx.base.errors.UsageError: `subtype` float32 cannot be had in flac
     """
     if name not in _FORMATS:
-        raise UsageError(f"unknown format {name!r}; use --format with one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {name!r}; use `format` with one of {', '.join(FORMATS)}")
     kind = _FORMATS[name]
     if sample_rate is not None:
-        check_rate(sample_rate, "--sample-rate")
+        check_rate(sample_rate, "`sample_rate`")
     if kind.rates and sample_rate is not None and sample_rate not in kind.rates:
         rates = ", ".join(map(str, kind.rates))
-        raise UsageError(f"{name} cannot hold {sample_rate} Hz; use --sample-rate with one of {rates}")
+        raise UsageError(f"{name} cannot hold {sample_rate} Hz; use `sample_rate` with one of {rates}")
     if channels not in (1, 2):
         raise UsageError(f"channels must be 1 or 2, not {channels}")
     if bitrate is not None:
         if kind.bitrates is None:
-            raise UsageError(f"--bitrate has no meaning for {name}; it is for mp3, m4a, opus and ogg")
+            raise UsageError(f"`bitrate` has no meaning for {name}; it is for mp3, m4a, opus and ogg")
         low, high = kind.bitrates
         if not low <= bitrate <= high:
-            raise UsageError(f"--bitrate for {name} is {low} to {high} bit/s, not {bitrate}")
+            raise UsageError(f"`bitrate` for {name} is {low} to {high} bit/s, not {bitrate}")
     if subtype is not None and subtype not in SUBTYPES:
-        raise UsageError(f"unknown subtype {subtype!r}; use --subtype with one of {', '.join(SUBTYPES)}")
+        raise UsageError(f"unknown subtype {subtype!r}; use `subtype` with one of {', '.join(SUBTYPES)}")
     if subtype is not None and subtype not in kind.encodings:
-        raise UsageError(f"--subtype {subtype} cannot be had in {name}")
+        raise UsageError(f"`subtype` {subtype} cannot be had in {name}")
 
 
 def _integers(block: np.ndarray, bits: int) -> np.ndarray:

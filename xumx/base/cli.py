@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from xumx.base.console import complain, prepare, printable, settled
+from xumx.base.console import complain, flags, prepare, printable, settled
 from xumx.base.errors import UsageError, XumxError, line_of
 from xumx.base.interrupts import interrupt
 from xumx.base.log import shown
@@ -26,11 +26,18 @@ _NESTED = 16
 """Files of options that may name each other in a row."""
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Names defaults, but for those that say nothing."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        # As Python 3.13 does: what follows the flags once, and not behind each.
+        values = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {values}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,13 +48,14 @@ class Parser(argparse.ArgumentParser):
         self._given: list[str] = []
         self._read = 0  # bytes of files of options
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; files may stand before, between and after the options."""
         self._read = 0
         self._given = list(self._expanded(sys.argv[1:] if args is None else args))
-        return super().parse_known_args(self._given, namespace)
+        return super().parse_intermixed_args(self._given, namespace)
 
     def parse_given(self, argv: Sequence[str] | None) -> tuple[argparse.Namespace, set[str]]:
-        """What ``parse_args`` returns, and the names of the options that were given, defaults too."""
+        """Return what :meth:`parse_args` does, and the names of the options that were given, defaults too."""
         missing = object()
         names = [action.dest for action in self._actions if action.default is not argparse.SUPPRESS]
         args = self.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, missing)))
@@ -122,7 +130,7 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
             code = error.exit_code
             # Of processes that were started together with the same options, one says what is wrong with them.
             if not isinstance(error, UsageError) or speaks():
-                complain(f"error: {error}")
+                complain(f"error: {flags(str(error))}")
         except KeyboardInterrupt:
             code = 130
             complain("interrupted")

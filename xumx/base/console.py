@@ -20,11 +20,34 @@ PERIOD = 60.0
 
 # Control characters, line separators, and what turns the direction of the text around.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_ARGUMENT = re.compile("`([a-z][a-z0-9_]*)`")
 
 
 def printable(text: str) -> str:
     """The text in one line; what would steer a terminal, as names of files may hold it, is escaped."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def flag(name: str) -> str:
+    """Spell an argument as a command line does.
+
+    Examples
+    --------
+    >>> flag("hidden_size")
+    '--hidden-size'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def flags(text: str) -> str:
+    """Spell the arguments that a message of the library names, in backquotes, as a command line does.
+
+    Examples
+    --------
+    >>> flags("`overlap` is between chunks, and `chunk_dur` 0 makes one of the whole song")
+    '--overlap is between chunks, and --chunk-dur 0 makes one of the whole song'
+    """
+    return _ARGUMENT.sub(lambda found: flag(found[1]), text)
 
 
 names: dict[str, str] = {}

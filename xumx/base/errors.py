@@ -33,6 +33,10 @@ class AudioError(XumxError):
     """Audio that cannot be read, separated or written; the message names the file."""
 
 
+class WriteError(XumxError):
+    """A file or folder that cannot be written: :mod:`xumx.base.files` makes it of every ``OSError`` there."""
+
+
 class WeightsError(XumxError):
     """A weights file that is not one, or that does not hold one whole network."""
 

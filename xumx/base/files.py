@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xumx.base.errors import UsageError, XumxError
+from xumx.base.errors import UsageError, WriteError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -61,14 +61,53 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises
     ------
-    OSError
-        If the folder cannot be made or the file cannot be moved.
+    WriteError
+        If the folder cannot be made, or the file cannot be written or moved.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "notes" / "a.txt"
+    ...     with replacing(path) as new:
+    ...         print(new.write_text("whole"), path.exists())
+    ...     print(path.read_text())
+    5 False
+    whole
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with aside(path.parent) as place:
-        yield place / path.name
-        (place / path.name).replace(path)
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside(path.parent) as place:
+            yield place / path.name
+            (place / path.name).replace(path)
+
+
+@contextlib.contextmanager
+def writing_to(what: str | os.PathLike[str]) -> Iterator[None]:
+    """Let the system's errors in the block say what cannot be written: a path, or an argument with its path.
+
+    Raises
+    ------
+    WriteError
+        In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        kept = "; the one before is kept" if os.path.isfile(what) else ""
+        raise WriteError(f"{os.fspath(what)}: cannot be written ({error.strerror or error}){kept}") from error
+
+
+def make_folder(folder: Path, argument: str = "") -> None:
+    """Make a folder, unless it is there; ``argument`` calls it in the error.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be made.
+    """
+    with writing_to(f"`{argument}` {folder}" if argument else folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 @functools.lru_cache(maxsize=1024)  # once a run is enough
@@ -104,7 +143,7 @@ def _held(path: Path, timeout: float = 0) -> BaseFileLock | None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, name: str = LOCK, what: str = "--output") -> Iterator[None]:
+def locked(folder: Path, name: str = LOCK, what: str = "`output`") -> Iterator[None]:
     """Keep other processes out of the block for the same folder; the lock ends with its process.
 
     ``name`` is that of the file that is locked; ``what`` calls the folder in the message.
@@ -115,11 +154,12 @@ def locked(folder: Path, name: str = LOCK, what: str = "--output") -> Iterator[N
     ------
     UsageError
         If another process is in it.
-    OSError
+    WriteError
         If the folder cannot be written.
     """
     path = folder / name
-    lock = _held(path, timeout=0.1)  # a process that ends removes the file, and the next makes it again
+    with writing_to(f"{what} {folder}"):
+        lock = _held(path, timeout=0.1)  # a process that ends removes the file, and the next makes it again
     if lock is None:
         holder = "another process"
         with contextlib.suppress(OSError):  # on Windows nobody else can read it
@@ -148,16 +188,14 @@ def check_room(option: str, folder: Path, needed: int) -> None:
 
     Raises
     ------
-    XumxError
+    WriteError
     """
-    try:
+    with writing_to(f"{option} {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise XumxError(f"{option} {folder}: cannot be written ({error.strerror or error})") from None
     if needed > free:
-        raise XumxError(
+        raise WriteError(
             f"{option} {folder} needs {size(needed)}, {size(needed - free)} more than are free on its disk; "
             "make room, or give a folder on another"
         )

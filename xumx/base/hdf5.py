@@ -80,7 +80,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
     Raises
     ------
-    OSError
+    WriteError
         If the file cannot be written.
     """
     with h5py.File("memory", "w", driver="core", backing_store=False) as file:

@@ -95,12 +95,20 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     """
     while frame is not None:
         if frame.f_code.co_name == "__del__" or frame.f_globals.get("__name__") == "weakref":
-            threading.Timer(_LATER, _thread.interrupt_main, (number,)).start()
+            threading.Timer(_LATER, _send, (number,)).start()
             return
         frame = frame.f_back
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def _send(number: int) -> None:
+    """Send a signal to the main thread, which wakes up if it sleeps or waits."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))
 
 
 def name(number: int) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
-from xumx.base.console import complain
+from xumx.base.console import complain, flags
 from xumx.base.errors import XumxError
 from xumx.base.ranks import speaks
 
@@ -56,7 +56,7 @@ class Lines(logging.Handler):
         if record.levelno == logging.WARNING:
             self._known.add(line.subject)
         if self._prints:
-            complain(f"{line.level}: {line.text}")
+            _show(line)
         else:
             self._waiting.append(line)
 
@@ -73,12 +73,12 @@ class Lines(logging.Handler):
                 if self._prints and line.subject not in self._known:
                     if line.level == "warning":
                         self._known.add(line.subject)
-                    complain(f"{line.level}: {line.text}")
+                    _show(line)
 
     def flush(self) -> None:
         """Print what still waits, where the process that prints will not come to take it."""
         for line in self.take():
-            complain(f"{line.level}: {line.text}")
+            _show(line)
 
 
 @contextlib.contextmanager
@@ -92,6 +92,10 @@ def shown() -> Iterator[None]:
             yield
         finally:
             _LOGGER.setLevel(before)
+
+
+def _show(line: Line) -> None:
+    complain(f"{line.level}: {flags(line.text)}")
 
 
 def only_errors() -> None:

@@ -10,12 +10,16 @@ and of options that belong to something else, and the tables of docs/options.md.
 
 from __future__ import annotations
 
+import argparse
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from xumx.base.cli import Parser
+from xumx.base.commands import called_as
+from xumx.base.console import flag
 from xumx.base.errors import UsageError
 
 Self = TypeVar("Self", bound="Command")
@@ -34,6 +38,23 @@ AT_LEAST_ONE = Range("1 or more", lambda value: value >= 1)
 FRACTION = Range("between 0 and 1", lambda value: 0 < value < 1)
 
 
+_PLACE = " by its place"
+"""What argparse calls an argument without a flag: its option's name and this."""
+
+
+class _HelpAll(argparse.Action):
+    """Show the help of the whole parser."""
+
+    def __init__(self, parser: Callable[[], Parser], **said: Any) -> None:
+        super().__init__(nargs=0, default=argparse.SUPPRESS, **said)
+        self._whole = parser
+
+    def __call__(self, parser: Any, *_: Any) -> None:
+        whole = self._whole()
+        whole.print_help()
+        whole.exit()
+
+
 @dataclass(frozen=True)
 class Option:
     """What there is to say of an option.
@@ -49,6 +70,10 @@ class Option:
         Heading in the help.
     also : tuple of str
         Other spellings.
+    positional : bool
+        Whether it is also given by its place, without a flag.
+    basic : bool
+        Whether the short help has it. Where no option of a command is basic, there is one help.
     type, metavar, choices, const, required
         As for ``argparse``; a type is needed only where the values' own class does not read them.
     exclusive : bool
@@ -71,6 +96,8 @@ class Option:
     nargs: str | None = None
     group: str = ""
     also: tuple[str, ...] = ()
+    positional: bool = False
+    basic: bool = False
     type: Callable[[str], Any] | None = None
     metavar: str | None = None
     choices: tuple[str, ...] | None = None
@@ -83,9 +110,21 @@ class Option:
     stored: bool = True
     reaches: str = ""
 
-    def add_to(self, group: Any) -> None:
-        """Make it an argument of a parser or of a group of one."""
-        said: dict[str, Any] = {"help": self.help, "required": self.required, "default": self.default}
+    def add_to(self, group: Any, hidden: bool = False) -> None:
+        """Make it an argument of a parser or of a group of one, which the help may leave out."""
+        told = argparse.SUPPRESS if hidden else self.help
+        said: dict[str, Any] = {"help": told, "default": self.default}
+        if not self.positional:
+            said["required"] = self.required
+        else:
+            place: dict[str, Any] = {
+                "metavar": self.metavar,
+                "help": told,
+                "nargs": "*" if self.nargs else "?",
+            }
+            place |= {"choices": self.choices} if self.choices else {}
+            group.add_argument(self.name + _PLACE, type=self.type or self.kind, **place)
+            said["help"] = argparse.SUPPRESS
         if self.kind is bool:
             said["action"] = "store_true"
         else:
@@ -121,14 +160,14 @@ def declared(command: type[Command]) -> Mapping[str, Option]:
     return dict(sorted(found.items(), key=lambda item: item[1].group != ""))
 
 
-def add_options(parser: Parser, options: Iterable[Option]) -> None:
-    """Give a parser these options, under their headings."""
+def add_options(parser: Parser, options: Iterable[Option], *, basic: bool = False) -> None:
+    """Give a parser these options, under their headings; ``basic``: its help has the basic ones alone."""
     groups: dict[str, Any] = {"": parser}
     for one in options:
         if one.group not in groups:
             group = parser.add_argument_group(one.group)
             groups[one.group] = group.add_mutually_exclusive_group() if one.exclusive else group
-        one.add_to(groups[one.group])
+        one.add_to(groups[one.group], hidden=basic and not one.basic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,36 +182,66 @@ class Command:
 
     PROG: ClassVar[str]
     ABOUT: ClassVar[str]
+    USAGE: ClassVar[str] = "[options]"
+    EXAMPLES: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name, one in declared(type(self)).items():
             value = getattr(self, name)
             if one.range is not None and value is not None and not one.range.holds(value):
-                raise UsageError(f"{flag(name)} must be {one.range.text}, not {value}")
+                raise UsageError(f"`{name}` must be {one.range.text}, not {value}")
 
     @classmethod
-    def parser(cls) -> Parser:
-        """The parser of the command."""
-        parser = Parser(prog=cls.PROG, description=cls.ABOUT)
-        add_options(parser, declared(cls).values())
+    def parser(cls, whole: bool = False) -> Parser:
+        """Make the parser of the command; its help has the basic options, or the ``whole`` of them."""
+        prog, options = called_as(cls.PROG), declared(cls).values()
+        basic = not whole and any(one.basic for one in options)
+        examples = [f"  {prog} {line}" for line in cls.EXAMPLES]
+        parser = Parser(
+            prog=prog,
+            usage=f"{prog} {cls.USAGE}",
+            description=cls.ABOUT,
+            epilog="\n".join(["examples:", *examples]) if examples else None,
+        )
+        if any(one.basic for one in options):
+            shown = partial(cls.parser, True)
+            parser.add_argument("--help-all", action=_HelpAll, parser=shown, help="show all options and exit")
+        add_options(parser, options, basic=basic)
         return parser
 
     @classmethod
     def given(cls, argv: Sequence[str] | None) -> dict[str, Any]:
         """The options that a command line gives, with their values. Ends the process for wrong ones."""
-        args, given = cls.parser().parse_given(argv)
+        parser = cls.parser()
+        args, given = parser.parse_given(argv)
         values = {name: value for name, value in vars(args).items() if name in given}
-        return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        for name, one in declared(cls).items():
+            place = values.pop(name + _PLACE, None) if one.positional else None
+            if place:
+                values[name] = (*values.get(name, ()), *place) if one.nargs else place
+        values = cls.arranged(values)
+        for name, one in declared(cls).items():
+            if one.positional and one.required and name not in values:
+                several = [name for name in values if declared(cls)[name].nargs == "+"]
+                hint = f"; after {flag(several[-1])}, which takes several, write -- first" if several else ""
+                parser.error(f"the following arguments are required: {one.metavar}{hint}")
+        return values
+
+    @classmethod
+    def arranged(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Put what was given where it is meant, if that can be told better than by its place."""
+        return values
 
     @classmethod
     def parse(cls: type[Self], argv: Sequence[str] | None) -> Self:
         """All options, from a command line. Ends the process, or raises UsageError, for wrong ones."""
         given = cls.given(argv)
         options = cls(**given)
-        options.check(given.keys())
+        options.validate(given.keys())
         return options
 
-    def check(self, given: Collection[str]) -> None:
+    def validate(self, given: Collection[str]) -> None:
         """Refuse what does not go together; ``given`` are the names of options that would say so in vain."""
 
     @classmethod
@@ -202,18 +271,7 @@ class Command:
         for name in given:
             kinds = options[name].of
             if kinds and kind not in kinds:
-                raise UsageError(f"{flag(name)} is for --dataset {' or '.join(kinds)}, not for {kind}")
-
-
-def flag(name: str) -> str:
-    """How a command line spells an option.
-
-    Examples
-    --------
-    >>> flag("hidden_size")
-    '--hidden-size'
-    """
-    return "--" + name.replace("_", "-")
+                raise UsageError(f"`{name}` is for `dataset` {' or '.join(kinds)}, not for {kind}")
 
 
 def _taken(hint: Any) -> tuple[Any, str | None]:

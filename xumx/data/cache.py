@@ -1,10 +1,10 @@
 """Decoded recordings on disk, so that drawing a sample is copying from mapped memory.
 
-One ``.npy`` file a recording, whose channels stand one after the other, (channels, samples): 16-bit where
-nothing exceeds full scale, which is exact for 16-bit files and how musdb reads all; float32 for the louder
-ones, so that nothing clips. MUSDB18's ten hours take 32 GB or somewhat more. A file appears under its name
-when it is whole, so that building can be interrupted and goes on where it was. The name follows from path,
-size and time of the recording's file.
+One ``.npy`` file a recording, (samples, channels) as all audio here: 16-bit where nothing exceeds full scale,
+which is exact for 16-bit files and how musdb reads all; float32 for the louder ones, so that nothing clips.
+MUSDB18's ten hours take 32 GB or somewhat more. A file appears under its name when it is whole, so that
+building can be interrupted and goes on where it was. The name follows from path, size and time of the
+recording's file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import hashlib
 import logging
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -24,7 +23,7 @@ import numpy as np
 from xumx.base.console import Bar
 from xumx.base.cores import threads
 from xumx.base.errors import AudioError, XumxError
-from xumx.base.files import check_room, replacing
+from xumx.base.files import check_room, replacing, writing_to
 from xumx.base.pools import prefetch
 from xumx.data.arrays import mapped
 from xumx.data.recording import ARRAY_SUFFIX, Recording
@@ -32,11 +31,8 @@ from xumx.data.track import Track
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Part of the names: a change of the format makes all old files stale."""
-
-LEFTOVER_AGE = 3600.0
-"""Seconds after which an unfinished file must be from a run that was killed."""
 
 
 def cached(
@@ -79,11 +75,9 @@ def cached(
         for source, recording in track.recordings.items()
     }
     missing = _missing(folder, copies)
-    try:
+    with writing_to(f"`cache_dir` {folder}"):
         _prepare(folder, [copies[recording] for recording in missing])
-        failed = _build(missing, copies, workers, progress)
-    except OSError as error:
-        raise XumxError(f"--cache-dir {folder}: cannot be written: {error.strerror or error}") from error
+    failed = _build(missing, copies, workers, progress)
     kept = []
     for track in tracks:
         errors = [failed[recording] for recording in track.recordings.values() if recording in failed]
@@ -92,7 +86,7 @@ def cached(
         else:
             kept.append(Track(track.name, {source: copies[old] for source, old in track.recordings.items()}))
     if not kept:
-        raise XumxError(f"none of the {len(tracks)} tracks can be decoded into --cache-dir {folder}")
+        raise XumxError(f"none of the {len(tracks)} tracks can be decoded into `cache_dir` {folder}")
     return kept
 
 
@@ -122,7 +116,7 @@ def _missing(folder: Path, copies: Mapping[Recording, Recording]) -> list[Record
     missing, damaged = [], []
     for recording, copy in copies.items():
         try:
-            mapped(copy.path, (copy.channels, copy.samples), np.int16, np.float32)
+            mapped(copy.path, (copy.samples, copy.channels), np.int16, np.float32)
         except FileNotFoundError:
             missing.append(recording)
         except (OSError, ValueError):
@@ -130,23 +124,20 @@ def _missing(folder: Path, copies: Mapping[Recording, Recording]) -> list[Record
             damaged.append(copy.path)
     if damaged:
         logger.warning(
-            "--cache-dir %s: %d of %d files are damaged, such as %s; they are decoded anew",
+            "`cache_dir` %s: %d of %d files are damaged, such as %s; they are decoded anew",
             folder, len(damaged), len(copies), damaged[0].name,
         )  # fmt: skip
     return missing
 
 
 def _prepare(folder: Path, missing: Sequence[Recording]) -> None:
-    """Make room: remove stale and unfinished files, then see that the rest will do."""
+    """Make room: remove stale files, then see that the rest will do."""
     folder.mkdir(parents=True, exist_ok=True)
     for copy in missing:
         which = copy.path.name.rpartition("-")[0]
         for stale in copy.path.parent.glob(f"{which}-*{ARRAY_SUFFIX}"):
             stale.unlink(missing_ok=True)
-    for leftover in folder.glob(f"*/.*{ARRAY_SUFFIX}"):
-        if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE:
-            leftover.unlink(missing_ok=True)
-    check_room("--cache-dir", folder, sum(2 * copy.channels * copy.samples for copy in missing))
+    check_room("`cache_dir`", folder, sum(2 * copy.channels * copy.samples for copy in missing))
 
 
 def _build(
@@ -163,7 +154,7 @@ def _build(
             seconds = recording.samples / recording.sample_rate
             return AudioError(f"{recording.path}: there is no memory for the {seconds:.0f} s that it states")
         with replacing(copies[recording].path) as aside:
-            np.save(aside, np.ascontiguousarray(_compact(audio).T))
+            np.save(aside, _compact(audio))
         return None
 
     with closing(prefetch(build, missing, workers=workers, ahead=workers)) as results:

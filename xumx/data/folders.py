@@ -262,6 +262,6 @@ def unpaired_tracks(
                 tracks.append(Track(str(path), {source: recordings(path)[0].at(sample_rate)}))
     if not tracks:
         raise UsageError(
-            f"--unpaired {folder}: holds no recordings; it takes files in a folder {' or '.join(sources)}"
+            f"`unpaired` {folder}: holds no recordings; it takes files in a folder {' or '.join(sources)}"
         )
     return tracks

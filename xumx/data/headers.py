@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from xumx.base import jsonfile
 from xumx.base.console import Bar
-from xumx.base.errors import AudioError
+from xumx.base.errors import AudioError, WriteError
 from xumx.base.files import replacing
 from xumx.base.pools import prefetch
 from xumx.data.recording import Recording, recordings
@@ -128,5 +128,5 @@ def _save(files: dict[str, State], folders: Sequence[Path]) -> None:
             with replacing(folder / NAME) as aside:
                 aside.write_text(text, encoding="utf-8")
             return
-        except OSError as error:
-            logger.debug("%s: %s", folder / NAME, error)
+        except WriteError as error:
+            logger.debug("%s", error)

@@ -74,7 +74,7 @@ def musdb_tracks(
         raise UsageError(f"unknown split {split!r} of {subset!r}; 'train' has the splits {', '.join(SPLITS)}")
     folder = Path(root).expanduser() / subset
     if not folder.is_dir():
-        raise UsageError(f"--root {root} has no folder {subset!r}; give the one that holds train and test")
+        raise UsageError(f"`root` {root} has no folder {subset!r}; give the one that holds train and test")
     paths = _listed(folder, is_wav)
     if not paths:
         raise UsageError(f"no tracks in {folder}; {_advice(folder, is_wav)}")
@@ -137,7 +137,7 @@ def preview_root() -> Path:
     root = PREVIEW.expanduser()
     if (root / "train").is_dir():
         return root
-    without = "without --root, MUSDB18's 7 s preview is downloaded"
+    without = "without `root`, MUSDB18's 7 s preview is downloaded"
     try:
         musdb = sigsep("musdb")
     except XumxError as error:
@@ -148,7 +148,7 @@ def preview_root() -> Path:
         musdb.DB(root=str(root), download=True, subsets=[])
     except (OSError, RuntimeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "reason", error)
-        raise XumxError(f"{without}, but that failed ({reason}); give your own with --root") from error
+        raise XumxError(f"{without}, but that failed ({reason}); give your own with `root`") from error
     finally:
         socket.setdefaulttimeout(timeout)
     return root
@@ -195,9 +195,9 @@ class _Unread:
 
 def _advice(folder: Path, is_wav: bool) -> str:
     if is_wav and _listed(folder, False):
-        return "it holds stem files, which are read without --is-wav"
+        return "it holds stem files, which are read without `is_wav`"
     if not is_wav and _listed(folder, True):
-        return "it holds folders; with --is-wav they are read as tracks of wav files"
+        return "it holds folders; with `is_wav` they are read as tracks of wav files"
     return "it must hold folders of wav files" if is_wav else f"it must hold {STEM_SUFFIX} files"
 
 

@@ -141,11 +141,11 @@ class Recording:
 
     def _read_array(self, start: int, length: int) -> np.ndarray:
         try:
-            channels = _mapped(self.path, self.channels, self.samples)[:, start : start + length]
+            audio = _mapped(self.path, self.samples, self.channels)[start : start + length]
         except (OSError, ValueError) as error:
             raise AudioError(f"{self.path}: cannot be read: {_reason(error)}") from error
-        scale = np.float32(2**-15 if channels.dtype == np.int16 else 1)
-        return np.asarray(np.multiply(np.stack(tuple(channels), axis=1), scale, dtype=np.float32))
+        scale = np.float32(2**-15 if audio.dtype == np.int16 else 1)
+        return np.multiply(audio, scale, dtype=np.float32)
 
     def _read_pcm(self, file: soundfile.SoundFile, start: int, length: int) -> np.ndarray:
         try:
@@ -227,8 +227,8 @@ def _opened(path: Path) -> soundfile.SoundFile | None:
 
 
 @lru_cache(maxsize=4096)
-def _mapped(path: Path, channels: int, samples: int) -> np.ndarray:
-    return mapped(path, (channels, samples), np.int16, np.float32)
+def _mapped(path: Path, samples: int, channels: int) -> np.ndarray:
+    return mapped(path, (samples, channels), np.int16, np.float32)
 
 
 def _plain(path: Path) -> str | bytes:

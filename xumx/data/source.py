@@ -191,7 +191,7 @@ class SampleStream:
             ranks = f" of {self.world} processes" if self.world > 1 else ""
             raise UsageError(
                 f"a batch of {batch_size}{ranks} is more than the {self.size} samples of an epoch; "
-                "use a smaller --batch-size or a larger --samples-per-track"
+                "use a smaller `batch_size` or a larger `samples_per_track`"
             )
         return steps
 

@@ -41,13 +41,13 @@ def split(
         If there are no such folders or no tracks, or nothing is left on one of the sides.
     """
     if not root.is_dir():
-        raise UsageError(f"--root {root}: no such folder")
+        raise UsageError(f"`root` {root}: no such folder")
     train, valid = root / "train", root / "valid"
     separate = valid.is_dir()
     if separate and not train.is_dir():
-        raise UsageError(f"--root {root} has a folder 'valid', but no folder 'train'")
+        raise UsageError(f"`root` {root} has a folder 'valid', but no folder 'train'")
     if separate and share is not None:
-        raise UsageError(f"--valid-share: {valid} sets apart what to validate on; leave the option out")
+        raise UsageError(f"`valid_share`: {valid} sets apart what to validate on; leave the option out")
     if not train.is_dir():
         train = root
     learned: Found = {}
@@ -82,9 +82,9 @@ def long_enough(tracks: Sequence[Track], seconds: float) -> list[Track]:
     kept = [track for track in tracks if track.samples >= seconds * track.sample_rate]
     short = listing(track.name for track in tracks if track not in kept)
     if not kept:
-        raise XumxError(f"--min-chunk-duration {seconds:g}: all tracks are shorter: {short}")
+        raise XumxError(f"`min_chunk_duration` {seconds:g}: all tracks are shorter: {short}")
     if len(kept) < len(tracks):
-        logger.warning("shorter than --min-chunk-duration %g, left out: %s", seconds, short)
+        logger.warning("shorter than `min_chunk_duration` %g, left out: %s", seconds, short)
     return kept
 
 
@@ -98,7 +98,7 @@ def _divided(found: Found, share: float, folder: Path) -> tuple[Found, Found]:
         one = sum(places[:2] if train else places[-2:]) / 2
         what = f"none of the {len(found)} tracks" if train else f"all {len(found)} tracks"
         raise UsageError(
-            f"--valid-share {share:g} sets {what} of {folder} ({listing(found, 2)}) apart for validation; "
+            f"`valid_share` {share:g} sets {what} of {folder} ({listing(found, 2)}) apart for validation; "
             f"give one such as {one:.4f}, or make a folder 'valid'"
         )
     return train, valid

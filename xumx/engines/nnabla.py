@@ -13,6 +13,7 @@ import numpy as np
 from nnabla.ext_utils import get_extension_context
 
 from xumx.base.errors import XumxError, install
+from xumx.engines import cuda
 from xumx.graph import model, ops_for
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
@@ -49,10 +50,13 @@ class NnablaEngine:
 
     def __call__(self, magnitude: np.ndarray) -> np.ndarray:
         with self._lock, nn.context_scope(self._context):
-            x, estimates = self._graph(magnitude.shape)
-            x.d = magnitude
-            nn.forward_all(estimates, clear_buffer=True)
-            return np.stack([estimate.d for estimate in estimates])
+            try:
+                x, estimates = self._graph(magnitude.shape)
+                x.d = magnitude
+                nn.forward_all(estimates, clear_buffer=True)
+                return np.stack([estimate.d for estimate in estimates])
+            except Exception as error:
+                raise out_of_memory(error, "a smaller `chunk_dur`") or error from None
 
 
 def _graphs(
@@ -73,6 +77,15 @@ def _graphs(
     return graph
 
 
+def out_of_memory(error: Exception, remedy: str, needs: str = "") -> XumxError | None:
+    """What to raise if an error of a device means that its memory is full; None if it is another."""
+    more = cuda.asked(error)
+    if more is None:
+        return None
+    what = f"{more} more were asked for" if more else cuda.shortened(error)
+    return XumxError(f"the device has no memory left ({what}{needs}); give {remedy}")
+
+
 def open_context(context: str, device_id: str) -> nn.Context:
     """Make the NNabla context of a name and, of a GPU, its number.
 
@@ -81,21 +94,26 @@ def open_context(context: str, device_id: str) -> nn.Context:
     XumxError
         If it is not there.
     """
+    if context == "cpu":
+        return get_extension_context("cpu")
     try:
+        cuda.import_extension()
         return get_extension_context(context, device_id=device_id)
     except Exception as error:  # NNabla raises whatever its extension's import did
+        advice = "" if cuda.installed() else f"; {install('gpu')}"
         raise XumxError(
-            f"--context {context}: NNabla cannot use it ({str(error).splitlines()[0]}); "
-            f"{install('gpu')}, or use --context cpu"
+            f"`context` {context}: NNabla cannot use GPU {device_id}: {cuda.explained(error)}{advice}, "
+            "or use `context` cpu"
         ) from None
 
 
 def cudnn_problem(device_id: str) -> str | None:
     """Say why NNabla does not compute on this GPU; None if it does."""
     try:
+        cuda.import_extension()
         with nn.context_scope(get_extension_context("cudnn", device_id=device_id)):
             one = nn.NdArray.from_numpy_array(np.ones(1, np.float32))
             found = (one + one).data[0]
     except Exception as error:  # no driver, no such device, another CUDA: each raises its own
-        return next(iter(str(error).splitlines()), "") or type(error).__name__
+        return cuda.explained(error)
     return None if found == 2 else f"1 + 1 is {found} there"

@@ -1,37 +1,20 @@
-"""The network as an ONNX graph built from the weights, run by ONNX Runtime on the CPU.
-
-Inference needs no batch norm: with a = gamma / sqrt(var + eps), BN(W·x) = (a W)·x + (beta - a mean), and
-the shifts and scales around a matrix go into it the same way. So a source is tanh(A1 x + b1), an LSTM,
-relu(A2 c + b2) and relu(A3 h + b3), with
-
-    A1 = a1 W1 scale,  b1 = W1'·(mean scale) + beta1 - a1 mean1       (input mean and scale)
-    A3 = scale a3 W3,  b3 = scale (beta3 - a3 mean3) + mean           (output mean and scale)
-
-All sources read the same spectrogram, so that their A1 are one product. In X-UMX the sources meet in
-c1 = mean e_s and c2 = [mean e_s, mean l_s] = [c1, mean l_s]: all A2 read the same c2 and are one product
-again. In UMX each source keeps its own. A joint network has one of each, but for A3.
-"""
+"""The network run by ONNX Runtime, on the CPU or whatever else it can compute on."""
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
+import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
-from onnx import TensorProto, helper
 
 from xumx.base.errors import XumxError
-from xumx.base.files import aside
+from xumx.engines import cuda, graphs, providers
+from xumx.engines.graphs import CHECKS, Stored
+from xumx.engines.providers import Provider
 from xumx.network.config import ModelConfig
-from xumx.network.weights import BN_EPS, Weights
+from xumx.network.weights import Weights
 
-_OPSET = 17
-_IR_VERSION = 8
+logger = logging.getLogger(__name__)
 
 
 class OnnxEngine:
@@ -39,207 +22,114 @@ class OnnxEngine:
 
     Parameters
     ----------
-    weights : Weights
-        Whole network; not kept.
+    network : Weights or Stored
+        Not kept.
     threads : int
-        Threads a call may use; 0 lets ONNX Runtime choose (one a core).
-    """
+        Threads a call may use on the CPU; 0 lets ONNX Runtime choose (one a core).
+    precision : 'float32', 'float16' or 'int8'
+        See :func:`xumx.engines.create`.
+    provider : Provider, optional
+        Where to compute; the CPU if not given.
 
-    def __init__(self, weights: Weights, *, threads: int = 0) -> None:
-        self.config: ModelConfig = weights.config
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.enable_mem_pattern = False
-        model, tensors = build(weights)
-        # From a file the runtime maps the tensors and lets go of them once they are packed; handed over
-        # in memory they would stay beside their packed copies.
-        try:
-            with aside(tempfile.gettempdir()) as folder:
-                path = folder / "network.onnx"
-                write(path, model, tensors)
-                del tensors
-                self._session = onnxruntime.InferenceSession(
-                    str(path), options, providers=["CPUExecutionProvider"]
-                )
-        except OSError as error:
-            raise XumxError(
-                f"{tempfile.gettempdir()}: cannot hold a temporary file ({error.strerror})"
-            ) from None
-
-    def __call__(self, magnitude: np.ndarray) -> np.ndarray:
-        # Each source is written where it belongs: one output of all would be a copy of them.
-        estimate = np.empty((len(self.config.sources), *magnitude.shape), np.float32)
-        binding = self._session.io_binding()
-        binding.bind_cpu_input("magnitude", magnitude)
-        for index, part in enumerate(estimate):
-            binding.bind_ortvalue_output(f"estimate{index}", onnxruntime.OrtValue.ortvalue_from_numpy(part))
-        self._session.run_with_iobinding(binding)
-        return estimate
-
-
-def build(weights: Weights) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """Build the folded graph and its tensors.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        Input ``magnitude`` and outputs ``estimate0`` ... of each source, shaped as in
-        :class:`xumx.engines.base.Engine`, with any number of frames and any batch. Its initializers are
-        declared, their data is left outside.
-    tensors : dict of arrays
-        The data of the initializers, by name.
-    """
-    return _Graph(weights).model()
-
-
-def write(path: Path, model: onnx.ModelProto, tensors: dict[str, np.ndarray]) -> None:
-    """Write the graph to ``path`` and its tensors to ``path`` + ``.data``.
+    Attributes
+    ----------
+    config : ModelConfig
+    provider : Provider or None
+        Where it computes.
 
     Raises
     ------
-    OSError
-        If a file cannot be written.
+    XumxError
+        If the provider cannot be used or computes something else than the CPU.
     """
-    data = path.with_name(path.name + ".data")
-    with open(data, "wb") as file:
-        for declared in model.graph.initializer:
-            # Maps start at pages.
-            file.seek(-file.tell() % mmap.ALLOCATIONGRANULARITY, os.SEEK_CUR)
-            place = {"location": data.name, "offset": file.tell(), "length": tensors[declared.name].nbytes}
-            declared.data_location = TensorProto.EXTERNAL
-            for key, value in place.items():
-                declared.external_data.add(key=key, value=str(value))
-            file.write(tensors[declared.name].data)
-    path.write_bytes(model.SerializeToString())
+
+    def __init__(
+        self,
+        network: Weights | Stored,
+        *,
+        threads: int = 0,
+        precision: str = "float32",
+        provider: Provider | None = None,
+    ) -> None:
+        self.config: ModelConfig = network.config
+        self.provider = provider
+        if provider is not None:
+            providers.check(provider)
+        with graphs.graph(network, precision) as path:
+            if provider is not None:
+                _accept(path, network, provider, precision)
+            try:
+                self._session = providers.open_session(path, provider, threads=threads)
+                return
+            except XumxError:
+                raise
+            except Exception:  # ONNX Runtime's own, of many kinds
+                if not isinstance(network, Stored):
+                    raise
+                logger.info("%s cannot be loaded and is made anew", path)
+        network.forget(precision)
+        with graphs.graph(network, precision) as path:
+            self._session = providers.open_session(path, provider, threads=threads)
+
+    def __call__(self, magnitude: np.ndarray) -> np.ndarray:
+        try:
+            return providers.run(self._session, magnitude, len(self.config.sources))
+        except Exception as error:
+            more = cuda.asked(error)
+            if more is None:
+                raise
+            what = f"{more} more were asked for" if more else cuda.shortened(error)
+            where = self.provider or "the CPU"
+            raise XumxError(f"{where} has no memory left ({what}); give a smaller `chunk_dur`") from None
 
 
-class _Graph:
-    def __init__(self, weights: Weights) -> None:
-        self.config = weights.config
-        self.parameters = weights.parameters
-        self.nodes: list[onnx.NodeProto] = []
-        self.tensors: dict[str, np.ndarray] = {}
+def automatic(
+    network: Weights | Stored,
+    *,
+    threads: int,
+    precision: str,
+    device_id: str | None,
+    given: tuple[tuple[str, str], ...],
+) -> OnnxEngine | None:
+    """The engine on the first provider that is right and faster than the CPU; None if the CPU is the best.
 
-    def model(self) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-        c = self.config
-        axes: list[str | int | None] = ["frames", "batch", c.nb_channels, c.bins]
-        crop = [self.integers(v) for v in ([0], [c.max_bin], [3])]
-        low = self.node("Slice", "magnitude", *crop)
-        x = self.node("Reshape", low, self.integers([0, 0, c.nb_channels * c.max_bin]))
-        if c.crossing:
-            hidden = self.crossing(x)
-        elif c.independent:
-            hidden = self.parallel(x, c.sources)
-        else:
-            hidden = self.parallel(x, c.sources[:1]) * len(c.sources)
-        outputs = []
-        for index, (h, s) in enumerate(zip(hidden, c.sources, strict=True)):
-            outputs.append(helper.make_tensor_value_info(f"estimate{index}", TensorProto.FLOAT, axes))
-            self.nodes.append(helper.make_node("Mul", [self.mask(h, s), "magnitude"], [f"estimate{index}"]))
-        graph = helper.make_graph(
-            self.nodes,
-            c.arch,
-            [helper.make_tensor_value_info("magnitude", TensorProto.FLOAT, axes)],
-            outputs,
-            [TensorProto(name=n, data_type=TensorProto.FLOAT, dims=t.shape) for n, t in self.tensors.items()],
-        )
-        opset = helper.make_opsetid("", _OPSET)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION), self.tensors
+    What is wrong with the others is a warning each, that one is only slower is not.
+    """
+    found = list(providers.automatic(device_id, given))
+    if not found:
+        return None
+    with graphs.graph(network, precision) as path:
+        for provider in found:
+            verdict = providers.judged(path, provider, network.config, _memory(network, path))
+            problem = providers.verdict_line(provider, verdict, precision)
+            if not problem and verdict.seconds >= providers.FASTER * verdict.cpu_seconds:
+                times = f"{1000 * verdict.seconds:.0f} ms to {1000 * verdict.cpu_seconds:.0f} ms"
+                logger.info("%s is not faster here than the CPU (%s), which is used", provider, times)
+                continue
+            try:
+                if not problem:
+                    return OnnxEngine(network, threads=threads, precision=precision, provider=provider)
+            except XumxError as error:  # it was right once, and is gone
+                problem = str(error)
+            logger.warning("%s; the CPU is used", problem.removesuffix("; or use `context` cpu"))
+    return None
 
-    def crossing(self, x: str) -> list[str]:
-        """X-UMX: (frames, batch, features) to one hidden activation a source."""
-        c = self.config
-        encoded = self.encode(x, c.sources)
-        mean_encoded = self.node("Mean", *encoded)
-        mean_recurrent = self.node("Mean", *(self.lstm(mean_encoded, s) for s in c.sources))
-        both = self.node("Concat", mean_encoded, mean_recurrent, axis=-1)
-        a, b = zip(*(self.folded(s, "fc2") for s in c.sources), strict=True)
-        hidden = self.node("Relu", self.dense(both, np.concatenate(a, axis=1), np.concatenate(b)))
-        return self.by_source(hidden, len(c.sources))
 
-    def parallel(self, x: str, sources: tuple[str, ...]) -> list[str]:
-        """UMX: the same without averages, for some of the sources."""
-        hidden = []
-        for e, s in zip(self.encode(x, sources), sources, strict=True):
-            both = self.node("Concat", e, self.lstm(e, s), axis=-1)
-            hidden.append(self.node("Relu", self.dense(both, *self.folded(s, "fc2"))))
-        return hidden
+def _accept(path: Path, network: Weights | Stored, provider: Provider, precision: str) -> None:
+    """See that a provider that was asked for computes the network.
 
-    def encode(self, x: str, sources: tuple[str, ...]) -> list[str]:
-        """tanh(A1 x + b1) of some of the sources."""
-        c = self.config
-        matrices, biases = [], []
-        for s in sources:
-            p = self.parameters[s]
-            a, b = self.folded(s, "fc1")
-            a *= np.tile(p["input_scale"].astype(np.float64), c.nb_channels)[:, None]
-            biases.append(b + np.tile(p["input_mean"].astype(np.float64), c.nb_channels) @ a)
-            matrices.append(a)
-        encoded = self.dense(x, np.concatenate(matrices, axis=1), np.concatenate(biases))
-        return self.by_source(self.node("Tanh", encoded), len(sources))
+    Raises
+    ------
+    XumxError
+        If it does not, or something else.
+    """
+    verdict = providers.judged(path, provider, network.config, _memory(network, path))
+    problem = providers.verdict_line(provider, verdict, precision)
+    if problem and not verdict.left:
+        raise XumxError(problem)
+    if problem:  # right, but not what was asked for
+        logger.warning("%s", problem)
 
-    def mask(self, hidden: str, source: str) -> str:
-        """relu(A3 h + b3): (frames, batch, channels, bins)."""
-        c, p = self.config, self.parameters[source]
-        a, b = self.folded(source, "fc3")
-        scale = np.tile(p["output_scale"].astype(np.float64), c.nb_channels)
-        a *= scale
-        b = b * scale + np.tile(p["output_mean"], c.nb_channels)
-        mask = self.node("Relu", self.dense(hidden, a, b))
-        return self.node("Reshape", mask, self.integers([0, 0, c.nb_channels, c.bins]))
 
-    def folded(self, source: str, layer: str) -> tuple[np.ndarray, np.ndarray]:
-        """Matrix and bias, in float64, of an affine layer with its batch norm."""
-        p = self.parameters[source]
-        gamma, beta, mean, var = (
-            p[f"{layer}/bn/{part}"].astype(np.float64).ravel() for part in ("gamma", "beta", "mean", "var")
-        )
-        a = gamma / np.sqrt(var + BN_EPS)
-        return p[f"{layer}/affine/W"] * a, beta - a * mean
-
-    def lstm(self, x: str, source: str) -> str:
-        """Stacked LSTM without initial state: (frames, batch, directions * lstm_size)."""
-        c, p = self.config, self.parameters[source]
-        for layer in range(c.nb_layers):
-            w = p["lstm/lstm/weight_l0"] if layer == 0 else p["lstm/lstm/weight"][layer - 1]
-            # NNabla orders the gates input, forget, cell, output; ONNX input, output, forget, cell.
-            w = w[:, [0, 3, 1, 2]].reshape(c.directions, 4 * c.lstm_size, -1)
-            bias = p["lstm/lstm/bias"][layer][:, [0, 3, 1, 2]].reshape(c.directions, -1)
-            from_input, from_state = np.split(w, [w.shape[2] - c.lstm_size], axis=2)
-            y = self.node(
-                "LSTM",
-                x,
-                self.tensor(from_input),
-                self.tensor(from_state),
-                self.tensor(np.concatenate([bias, np.zeros_like(bias)], axis=1)),
-                hidden_size=c.lstm_size,
-                direction="forward" if c.unidirectional else "bidirectional",
-            )
-            y = self.node("Transpose", y, perm=[0, 2, 1, 3])
-            x = self.node("Reshape", y, self.integers([0, 0, c.directions * c.lstm_size]))
-        return x
-
-    def by_source(self, x: str, count: int) -> list[str]:
-        """Side-by-side features of sources to one tensor a source."""
-        names = [f"source{len(self.nodes)}_{s}" for s in range(count)]
-        self.nodes.append(helper.make_node("Split", [x], names, axis=-1))
-        return names
-
-    def dense(self, x: str, a: np.ndarray, b: np.ndarray) -> str:
-        return self.node("Add", self.node("MatMul", x, self.tensor(a)), self.tensor(b))
-
-    def tensor(self, array: np.ndarray) -> str:
-        name = f"tensor{len(self.tensors)}"
-        self.tensors[name] = np.ascontiguousarray(array, np.float32)
-        return name
-
-    def integers(self, values: list[int]) -> str:
-        name = f"integers{len(self.nodes)}"
-        self.nodes.append(helper.make_node("Constant", [], [name], value_ints=values))
-        return name
-
-    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
-        name = f"{op.lower()}{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
-        return name
+def _memory(network: Weights | Stored, path: Path) -> Path | None:
+    return path.with_name(CHECKS) if isinstance(network, Stored) else None

@@ -1,18 +1,16 @@
 """The network as one ONNX file, for programs that have ONNX Runtime and nothing of xumx.
 
 float16 keeps the matrices in half precision and computes in single precision: half the size, and the same
-speed. int8 is ONNX Runtime's dynamic quantisation of the LSTMs and of all matrices but the first, which reads
-the spectrogram itself: eight bits do not span the range of a spectrum, and the estimates would lose 15 dB.
+speed. int8 is :mod:`xumx.engines.quantising`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import logging
-import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +19,14 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.files import aside, replacing
-from xumx.engines.onnx import OnnxEngine, build
+from xumx.base.files import replacing
+from xumx.engines.folding import build
+from xumx.engines.onnx import OnnxEngine
+from xumx.engines.quantising import quantise
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
-from xumx.signal.stft import stft
+from xumx.signal.stft import istft, stft
+from xumx.signal.wiener import wiener
 
 PRECISIONS = ("float32", "float16", "int8")
 
@@ -59,20 +60,17 @@ def save(path: Path, weights: Weights, precision: str = "float32") -> None:
     model, tensors = build(weights)
     if precision == "float16":
         _halve(model, tensors)
+    elif precision == "int8":
+        quantise(model, tensors)
     size = sum(array.nbytes for array in tensors.values())
     if size > _LIMIT:
         raise XumxError(f"{path}: {size / 1e9:.1f} GB of weights; one file of ONNX holds less than 2.1")
     for initializer in model.graph.initializer:
         initializer.CopyFrom(numpy_helper.from_array(tensors[initializer.name], initializer.name))
-    if precision == "int8":
-        model = _quantised(model)
     _describe(model, weights.config)
     onnx.checker.check_model(model, full_check=True)
-    try:
-        with replacing(path) as new:
-            new.write_bytes(model.SerializeToString())
-    except OSError as error:
-        raise XumxError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with replacing(path) as new:
+        new.write_bytes(model.SerializeToString())
 
 
 @dataclass(frozen=True)
@@ -86,15 +84,37 @@ class Comparison:
         Infinite where there is none.
     seconds, float32_seconds : float
         Time of one call.
+    truth : dict of str to (float, float)
+        Where the truth is known, the SDR in dB of each source's stem after the filter, that of the file and
+        that of the float32 network.
     """
 
     sdr: dict[str, float]
     seconds: float
     float32_seconds: float
+    truth: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def compare(path: Path, weights: Weights, audio: np.ndarray, *, repeats: int = 3) -> Comparison:
-    """Run a file that `save` wrote against ``weights`` on ``audio``, (samples, channels) float32.
+def compare(
+    path: Path,
+    weights: Weights,
+    audio: np.ndarray,
+    truth: Mapping[str, np.ndarray] | None = None,
+    *,
+    repeats: int = 3,
+) -> Comparison:
+    """Run a file that `save` wrote against ``weights``.
+
+    Parameters
+    ----------
+    path : Path
+    weights : Weights
+    audio : float32 array (samples, channels)
+        The mixture.
+    truth : mapping of str to float32 array (samples, channels), optional
+        The true stems, by source.
+    repeats : int
+        The fastest of so many calls counts.
 
     Raises
     ------
@@ -120,7 +140,27 @@ def compare(path: Path, weights: Weights, audio: np.ndarray, *, repeats: int = 3
         expected = engine(magnitude)
         times["engine"].append(time.perf_counter() - began)
     sdr = {source: _sdr(a, b) for source, a, b in zip(config.sources, expected, found, strict=True)}
-    return Comparison(sdr, min(times["file"]), min(times["engine"]))
+    stems: dict[str, tuple[float, float]] = {}
+    if truth:
+        both = [
+            _stems(np.stack(list(estimate)), spectrogram, len(audio), config)
+            for estimate in (found, expected)
+        ]
+        stems = {
+            source: (_sdr(truth[source], a), _sdr(truth[source], b))
+            for source, a, b in zip(config.sources, *both, strict=True)
+        }
+    return Comparison(sdr, min(times["file"]), min(times["engine"]), stems)
+
+
+def _stems(
+    estimates: np.ndarray, spectrogram: np.ndarray, samples: int, config: ModelConfig
+) -> Iterator[np.ndarray]:
+    """What separating makes of the network's estimates, by its defaults."""
+    residual = len(config.sources) == 1
+    spectra = wiener(np.ascontiguousarray(estimates[:, :, 0]), spectrogram, residual=residual)
+    for spectrum in spectra[: len(config.sources)]:
+        yield istft(spectrum, samples, config.n_fft, config.n_hop)
 
 
 def _sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -142,30 +182,6 @@ def _halve(model: onnx.ModelProto, tensors: dict[str, np.ndarray]) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-def _quantised(model: onnx.ModelProto) -> onnx.ModelProto:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    for node in model.graph.node:
-        node.name = node.output[0]
-    first = next(node.name for node in model.graph.node if node.op_type == "MatMul")
-    with aside(tempfile.gettempdir()) as folder:
-        source, result = folder / "float32.onnx", folder / "int8.onnx"
-        source.write_bytes(model.SerializeToString())
-        logging.disable(logging.WARNING)  # it recommends steps that this graph has no use for
-        try:
-            quantize_dynamic(
-                source,
-                result,
-                op_types_to_quantize=["MatMul", "LSTM"],
-                nodes_to_exclude=[first],
-                per_channel=True,
-                weight_type=QuantType.QUInt8,  # signed ones overflow on x86 without VNNI
-            )
-        finally:
-            logging.disable(logging.NOTSET)
-        return onnx.load(str(result))
 
 
 def _describe(model: onnx.ModelProto, config: ModelConfig) -> None:

@@ -37,7 +37,7 @@ def _main(argv: Sequence[str] | None) -> int:
         with _packages():
             return _compare(args.compare) if speaks() else 0
     with joined() as ranks, _packages():
-        return _score(args, ranks)
+        return _fit(args, ranks) if args.fit_weights else _score(args, ranks)
 
 
 @contextlib.contextmanager
@@ -56,10 +56,39 @@ def _compare(folders: Sequence[str]) -> int:
     if len(set(names)) < len(names):
         names = list(folders)
     if len(set(names)) < len(names):
-        raise UsageError("--compare: the same scores are given twice")
+        raise UsageError("`compare`: the same scores are given twice")
     for line in comparison({n: read_table(Path(f)) for n, f in zip(names, folders)}).splitlines():
         say(line)
     return 0
+
+
+def _fit(args: EvalOptions, ranks: Communicator) -> int:
+    from functools import reduce
+    from operator import add
+
+    from xumx.base.log import with_warnings
+    from xumx.eval import fit
+    from xumx.eval.options import find_tracks
+    from xumx.separation.separator import Separator
+
+    given = args.separator()
+    chosen = {name: given[name] for name in ("model", "model_dir", "engine", "context", "device_id")}
+    separator = ranks.after_first(lambda: Separator(**chosen, show_download=not (args.quiet or ranks.rank)))
+    found = ranks.broadcast(with_warnings(find_tracks(args)) if ranks.rank == 0 else None)
+    tracks, errors = found
+    with Bar(len(tracks), unit="tracks", quiet=args.quiet or ranks.rank > 0) as bar:
+        sums, failed = fit.fit(separator, ranks.share(tracks, lambda track: bar.update()), bar.update)
+    told = ranks.gather((sums, failed))
+    if ranks.rank:  # the first answers for all
+        return 0
+    errors = [*errors, *(line for _, lines in told for line in lines)]
+    shares = fit.fitted(reduce(add, (sums for sums, _ in told)), separator.config.sources)
+    table = fit.write(Path(args.fit_weights or ""), separator, shares)
+    if not args.quiet:
+        for name, row in table.items():
+            say(f"{name}: {', '.join(f'{source} {share:.2f}' for source, share in row.items())}")
+        say(f"weights of {len(tracks) - len(errors)} tracks in {args.fit_weights}; use them with `weights`")
+    return 1 if errors else 0
 
 
 class _Plan(NamedTuple):
@@ -168,7 +197,7 @@ def _members(args: EvalOptions, tracks: list[Track]) -> dict[str, tuple[str, ...
         separator = Separator(**args.separator(), show_download=not args.quiet)
         if args.umx_infer and not separator.config.independent:
             raise UsageError(
-                f"--umx-infer: {args.model} is no UMX but {separator.config.arch}; leave the option out"
+                f"`umx_infer`: {args.model[0]} is no UMX but {separator.config.arch}; leave the option out"
             )
         members = session.network_members(separator.config.sources, separator.stems, args.aggregate, sources)
         others = [stem for stem in separator.stems if stem not in members]

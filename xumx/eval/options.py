@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xumx.base.cli import extension
 from xumx.base.errors import UsageError
-from xumx.base.options import AT_LEAST_ONE, Command, flag, like, option
+from xumx.base.options import AT_LEAST_ONE, Command, like, option
 from xumx.network.config import SOURCES
 from xumx.network.pretrained import resolve
 from xumx.separation.options import SeparatorOptions
@@ -66,6 +66,12 @@ class _Scored(Command):
     compare: tuple[str, ...] | None = _scored(
         None, "no scoring: scores of two runs or more, side by side", metavar="SCORES"
     )
+    fit_weights: str | None = _scored(
+        None,
+        "no scoring: write to this file how much each of several networks should count (--weights), "
+        "from tracks that are not those to score",
+        metavar="FILE",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,7 @@ class EvalOptions(SeparatorOptions, _Scored):
         "scores", "score files, scores.csv and report; what is there is kept", metavar="DIR"
     )
     save_estimates: bool = _output(False, "keep the estimates, as musdb lays them out")
-    outdir: str | None = _output(None, f"folder to keep them in; {ESTIMATES} if not given", metavar="DIR")
+    outdir: str | None = _output(None, f"folder to keep them in (default: {ESTIMATES})", metavar="DIR")
     fast: bool = _output(
         False,
         "score in blocks and not by museval: ten times faster, in a third of the memory; SIR, ISR and SAR of "
@@ -91,24 +97,30 @@ class EvalOptions(SeparatorOptions, _Scored):
     cores: int = _output(1, "tracks at the same time", metavar="N", range=AT_LEAST_ONE)
     quiet: bool = _output(False, "print errors only", also=("-q",))
 
-    def check(self, given: Collection[str]) -> None:
+    def validate(self, given: Collection[str]) -> None:
         """Refuse options that would do nothing, with their default value too."""
-        others = ("estimates", "oracle", "baseline", "compare")
+        others = ("estimates", "oracle", "baseline", "compare", "fit_weights")
         chosen = next((name for name in others if name in given), None)
         useless: set[str] = set()
         if self.compare is not None:
             if len(self.compare) < 2:
-                raise UsageError("--compare needs the scores of two runs or more")
+                raise UsageError("`compare` needs the scores of two runs or more")
             useless = set(given) - {"compare"}
+        elif chosen == "fit_weights":
+            if len(self.model) < 2:
+                raise UsageError("`fit_weights` needs two networks or more in `model`")
+            useless = {*self.separator(), "weights", "umx_infer", "evaldir", "save_estimates", "outdir"}
+            useless |= {"fast", "force", "cores"}
+            useless -= {"model", "model_dir", "engine", "context", "device_id"}
         elif chosen:
-            useless = {*self.separator(), "umx_infer"}
+            useless = {*self.separator(), "weights", "umx_infer"}
             useless |= {"save_estimates", "outdir"} if chosen == "estimates" else set()
         for name in given:
             if name in useless:
-                raise UsageError(f"{flag(name)} does nothing with --{chosen}: leave it out")
+                raise UsageError(f"`{name}` does nothing with `{chosen}`: leave it out")
         if not self.compare and not self.root:
             raise UsageError(
-                "--root: give the folder of MUSDB18 or of your own data, which holds train and test"
+                "`root`: give the folder of MUSDB18 or of your own data, which holds train and test"
             )
         self.check_kind(given, self.dataset)
 
@@ -128,9 +140,12 @@ def settings(options: EvalOptions) -> dict[str, Any]:
         return {"estimates": str(Path(options.estimates).resolve()), **shared}
     if options.oracle or options.baseline:
         return {"estimates": options.oracle or options.baseline, **shared}
-    where = ("engine", "context", "device_id", "model_dir")
+    where = ("engine", "context", "device_id", "provider_options", "model_dir")
     separation = {name: value for name, value in options.separator().items() if name not in where}
-    return {**separation, "weights": _digest(resolve(options.model, model_dir=options.model_dir)), **shared}
+    digests = [_digest(resolve(model, model_dir=options.model_dir)) for model in options.model]
+    if len(digests) > 1:
+        separation |= {"model": list(options.model), "shares": separation.pop("weights", None)}
+    return {**separation, "weights": digests[0] if len(digests) == 1 else digests, **shared}
 
 
 def _digest(weights: Path) -> str:
@@ -156,7 +171,7 @@ def _own_tracks(root: Path, options: EvalOptions) -> list[Track]:
 
     folder = root / options.subset
     if not folder.is_dir():
-        raise UsageError(f"--root {root} has no folder {options.subset!r}; --subset names another")
+        raise UsageError(f"`root` {root} has no folder {options.subset!r}; `subset` names another")
     extensions = options.ext or [".wav"]
     names = {source: [source + ext for ext in extensions] for source in options.sources or SOURCES}
     found = folders.trackfolder_fix(folder, names, extensions)
@@ -182,4 +197,6 @@ def run_name(options: EvalOptions) -> str:
     """What tables call the run."""
     if options.oracle:
         return f"oracle {options.oracle}"
-    return options.baseline or Path(options.estimates or options.model).name
+    if options.baseline or options.estimates:
+        return options.baseline or Path(options.estimates or "").name
+    return "+".join(Path(model).name for model in options.model)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xumx.base.errors import XumxError
 from xumx.base.files import replacing
 from xumx.eval.tables import METRICS, Published, by_track, markdown, ranking, summary
 
@@ -35,13 +34,10 @@ def write_report(folder: Path, table: pd.DataFrame, name: str, others: Published
     XumxError
         If they cannot be written.
     """
-    try:
-        with replacing(folder / PICTURE) as aside:
-            box_plots(table).savefig(aside, dpi=100)
-        with replacing(folder / PAGE) as aside:
-            aside.write_text(page(table, name, others), encoding="utf-8")
-    except OSError as error:
-        raise XumxError(f"{folder}: the report cannot be written ({error.strerror})") from None
+    with replacing(folder / PICTURE) as aside:
+        box_plots(table, name).savefig(aside, dpi=100)
+    with replacing(folder / PAGE) as aside:
+        aside.write_text(page(table, name, others), encoding="utf-8")
 
 
 def page(table: pd.DataFrame, name: str, others: Published | None = None) -> str:
@@ -55,24 +51,28 @@ def page(table: pd.DataFrame, name: str, others: Published | None = None) -> str
     )
 
 
-def box_plots(table: pd.DataFrame) -> Any:
-    """A figure with a plot a metric and a box a target: the tracks' medians over frames."""
+def box_plots(table: pd.DataFrame, name: str = "") -> Any:
+    """Draw a plot a metric, on one scale, and a box a target: the tracks' medians over frames."""
     # Not pyplot: a figure by itself needs no display and leaves no state behind.
     from matplotlib.figure import Figure
 
     medians = by_track(table)
     targets = list(dict.fromkeys(medians.index.get_level_values("target")))
     figure = Figure(figsize=(3 * len(METRICS), 4), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS):
+    for axes, metric in zip(figure.subplots(1, len(METRICS), sharey=True), METRICS):
         boxes = [medians[metric].xs(target, level="target").dropna().to_numpy() for target in targets]
-        axes.boxplot(boxes)
+        shape = axes.boxplot(boxes)
         for place, values in enumerate(boxes, 1):
             spread = np.linspace(-0.15, 0.15, len(values))
-            axes.plot(place + spread, values, ".", markersize=3, alpha=0.5)
+            points = axes.plot(place + spread, values, ".", markersize=3, alpha=0.5)
         axes.set_xticks(range(1, len(targets) + 1), targets, rotation=45)
         axes.set_title(metric)
-        axes.set_ylabel("dB")
         axes.grid(axis="y", alpha=0.3)
+        axes.label_outer()
+    figure.axes[0].set_ylabel("dB, median over frames")
+    handles = [shape["boxes"][0], shape["medians"][0], *points]
+    figure.legend(handles, ["quartiles", "median", "a track"], loc="outside lower right", ncols=3)
+    figure.suptitle(name)
     return figure
 
 

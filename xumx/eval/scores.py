@@ -77,7 +77,7 @@ def scenarios(members: Members) -> list[tuple[str, ...]]:
     if not groups:
         raise UsageError(
             f"BSS Eval compares two stems or more, and cannot score {', '.join(members) or 'none'} alone; "
-            "--two-stems scores one against the rest"
+            "`two_stems` scores one against the rest"
         )
     return groups
 
@@ -186,11 +186,8 @@ def write_scores(path: Path, scores: Scores) -> None:
     store = sigsep("museval").TrackStore(path.stem, win=1.0, hop=1.0)
     for stem, values in scores.items():
         store.add_target(stem, dict(zip(METRICS, values.tolist())))
-    try:
-        with replacing(path) as aside:
-            store.save(aside)
-    except OSError as error:
-        raise XumxError(f"{path}: cannot be written ({error.strerror})") from None
+    with replacing(path) as aside:
+        store.save(aside)
 
 
 def read_scores(path: Path) -> Scores:

@@ -45,11 +45,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     XumxError
         If it cannot be written.
     """
-    try:
-        with replacing(path) as aside:
-            table.to_csv(aside, index=False)
-    except OSError as error:
-        raise XumxError(f"{path}: cannot be written ({error.strerror})") from None
+    with replacing(path) as aside:
+        table.to_csv(aside, index=False)
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from xumx.audio import Writer
 from xumx.base import files as room
 from xumx.base import jsonfile
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.files import replacing
+from xumx.base.files import make_folder, replacing
 from xumx.base.log import with_warnings
 from xumx.base.pools import process_pool
 from xumx.data.track import MIXTURE, Track
@@ -67,8 +67,7 @@ class Outcome:
 
 
 def finished(task: Task, members: Members) -> bool:
-    """Whether nothing is left to do: the score file is whole and of these stems, and the estimates are there.
-"""
+    """Whether the score file is whole and of these stems, and the estimates are there."""
     if not task.scores.exists():
         return False
     try:
@@ -97,10 +96,7 @@ def evaluate(task: Task, estimate: Estimator, members: Members, *, threads: int 
 
 
 def _keep(folder: Path, truth: Truth, estimates: dict[str, np.ndarray]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise XumxError(f"{folder}: cannot be made ({error.strerror})") from None
+    make_folder(folder)
     for stem, audio in estimates.items():
         path = folder / f"{stem}.wav"
         # In floats, so that scoring the folder gives the same numbers again.
@@ -145,7 +141,7 @@ def _evaluated(pool: Executor, first: Iterable[Task], others: Iterator[Task]) ->
         killed = [isinstance(future.exception(), BrokenProcessPool) for future in done]
         for future, broken in zip(done, killed):
             task = running.pop(future)
-            remedy = "is memory short? Use fewer --cores, or --fast"
+            remedy = "is memory short? Use fewer `cores`, or `fast`"
             error = f"{task.track.name}: its process was killed; {remedy}"
             yield Outcome(task, error=error) if broken else future.result()
         if not any(killed):
@@ -237,15 +233,13 @@ def begin(folder: Path, settings: Mapping[str, Any], *, force: bool) -> None:
                     for name in other
                 )
                 raise UsageError(
-                    f"--evaldir {folder} holds other scores ({changes}): give another or --force"
+                    f"`evaldir` {folder} holds other scores ({changes}): give another or `force`"
                 )
             return
         with replacing(path) as aside:
             aside.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise XumxError(f"--evaldir {folder}: cannot be written ({error.strerror})") from None
     except jsonfile.JsonError as error:
-        raise XumxError(f"{error}; --force replaces it") from None
+        raise XumxError(f"{error}; `force` replaces it") from None
 
 
 def _short(value: Any) -> str:
@@ -285,9 +279,9 @@ def check_room(tasks: Iterable[Task], members: Members, folder: Path, kept: Path
         if task.estimates is not None and not task.estimates.exists():
             channels = max(recording.channels for recording in task.track.recordings.values())
             estimates += 4 * len(members) * channels * task.track.samples
-    room.check_room("--evaldir", folder, scores + _REPORT)
+    room.check_room("`evaldir`", folder, scores + _REPORT)
     if kept is not None:
-        room.check_room("--outdir", kept, estimates)
+        room.check_room("`outdir`", kept, estimates)
 
 
 def network_members(
@@ -315,12 +309,12 @@ def folder_members(
     """
     stems: dict[str, None] = {}
     if not folder.is_dir():
-        raise UsageError(f"--estimates: {folder} is no folder; it needs <subset>/<track>/<stem>.wav")
+        raise UsageError(f"`estimates`: {folder} is no folder; it needs <subset>/<track>/<stem>.wav")
     for track in tracks:
         if (folder / track.name).is_dir():
             stems.update(dict.fromkeys(stem_files(folder / track.name)))
     if not stems:
-        raise UsageError(f"--estimates: {folder} holds no estimates of the tracks, as <track>/<stem>.wav")
+        raise UsageError(f"`estimates`: {folder} holds no estimates of the tracks, as <track>/<stem>.wav")
     members = members_of([*sources, *(s for s in stems if s not in sources)], sources)
     members = {stem: parts for stem, parts in members.items() if stem in stems}
     return members, [stem for stem in stems if stem not in members and stem != MIXTURE]

@@ -92,6 +92,10 @@ class Inputs:
                 self._spectra += [F.cos(angle - angles[0]) for angle in angles[1:]]
             if phase:
                 self._spectra += [F.cos(angles[0]), F.sin(angles[0])]
+            if waveforms:  # of the audio that is there, which needs not come a second time
+                length = (frames - 1) * config.n_hop
+                whole, *parts_of_it = (audio[:, :, :length] for audio in self._audio[: 1 + n])
+                self._spectra += [*parts_of_it, whole - sum(parts_of_it)]
             for variable in self._spectra:
                 variable.persistent = True
             # Leaves that share the values: the graph that is built on them does not reach back to the audio.
@@ -106,8 +110,10 @@ class Inputs:
         if agreements:
             self.agreements, leaves = leaves[:n], leaves[n:]
         if phase:
-            self.cos, self.sin = leaves
-        if waveforms:
+            self.cos, self.sin, *leaves = leaves
+        if waveforms and by_nnabla:
+            *self.target_waveforms, self.residual_waveform = leaves
+        elif waveforms:
             shape = (batch, config.nb_channels, (frames - 1) * config.n_hop)
             self.target_waveforms = [_input(shape) for _ in config.sources]
             self.residual_waveform = _input(shape)
@@ -127,8 +133,8 @@ class Inputs:
             for variable, signal in zip(self._audio, signals, strict=True):
                 new_data(variable)[...] = signal.swapaxes(1, 2)
             nn.forward_all(self._spectra, clear_buffer=True)
-        else:
-            self._feed_by_numpy(signals)
+            return
+        self._feed_by_numpy(signals)
         if self._waveforms:
             length = self.residual_waveform.shape[2]
             residual = new_data(self.residual_waveform)

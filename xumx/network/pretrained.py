@@ -4,97 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
-from xumx.base.console import Bar
-from xumx.base.errors import UsageError, WeightsError, XumxError
-from xumx.base.files import aside, replacing
+from xumx.base.errors import UsageError, WeightsError, WriteError, XumxError
+from xumx.base.files import replacing
+from xumx.network.catalogue import MODELS, Model, RemoteFile, find
+from xumx.network.download import Watch, digest_of, fetched, reason
 
-TIMEOUT = (10.0, 30.0)
-"""Seconds to wait for a connection, and for the next bytes of a transfer."""
+if TYPE_CHECKING:
+    from xumx.network.weights import Weights
 
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """One file of published weights.
-
-    Parameters
-    ----------
-    url : str
-        Where it is, by HTTP or as ``doi:<DOI>/<file>`` in Zenodo, figshare or Dataverse; the last part of
-        the path is its name.
-    checksum : str
-        ``algorithm:hexdigest`` of its bytes, with an algorithm of :mod:`hashlib`. The first digits suffice.
-
-    Examples
-    --------
-    >>> file = RemoteFile("https://example.org/files/vocals-b62c91ce.pth", "sha256:b62c91ce")
-    >>> file.name, file.for_pytorch, file.kept
-    ('vocals-b62c91ce.pth', True, 'vocals.h5')
-    """
-
-    url: str
-    checksum: str
-
-    @property
-    def name(self) -> str:
-        """What it is called where it is published."""
-        return PurePosixPath(urlsplit(self.url).path).name
-
-    @property
-    def has_doi(self) -> bool:
-        return self.url.startswith("doi:")
-
-    @property
-    def page(self) -> str:
-        """What a browser opens to fetch it."""
-        return f"https://doi.org/{self.url[4:].rpartition('/')[0]}" if self.has_doi else self.url
-
-    @property
-    def for_pytorch(self) -> bool:
-        """Whether it is a checkpoint of Open-Unmix's, to be converted."""
-        return self.name.endswith(".pth")
-
-    @property
-    def kept(self) -> str:
-        """Its name in the cache: ``vocals.h5`` for ``vocals-b62c91ce.pth``."""
-        return f"{self.name.partition('-')[0]}.h5" if self.for_pytorch else self.name
-
-
-def _open_unmix(record: int, **digits: str) -> tuple[RemoteFile, ...]:
-    """Checkpoints of Open-Unmix, whose names hold the first digits of their SHA-256."""
-    folder = f"https://zenodo.org/records/{record}/files"
-    return tuple(
-        RemoteFile(f"{folder}/{target}-{first}.pth", f"sha256:{first}") for target, first in digits.items()
-    )
-
-
-REGISTRY: dict[str, tuple[RemoteFile, ...]] = {
-    "x-umx": (
-        RemoteFile(
-            "https://nnabla.org/pretrained-models/ai-research-code/x-umx/x-umx.h5",
-            "sha1:6414e08527d37bd1d08130c4b87255830af819bf",
-        ),
-    ),
-    "umxhq": _open_unmix(3370489, bass="8d85a5bd", drums="9619578f", vocals="b62c91ce", other="b52fbbf7"),
-    "umx": _open_unmix(3370486, bass="646024d3", drums="5a48008b", vocals="c8df74a5", other="f8e132cc"),
-    "umxl": _open_unmix(5069601, bass="2ca1ce51", drums="69e0ebd4", vocals="bccbd9aa", other="c8c5b3e6"),
-}
-"""The published networks: name -> files, kept together in the folder ``<cache>/<name>``."""
-
-BUNDLED = {"demo": Path(__file__).parents[1] / "assets" / "demo.h5"}
-"""Networks that come with the package: docs/demo-model.md is about the only one."""
-
-
-Watch = Callable[[float, "float | None"], None]
-"""Called with the bytes that a download has brought, and with how many there are, once that is known."""
+_UNKNOWN = "unpublished"
+"""Stands for a checksum in notes."""
 
 
 def resolve(
@@ -105,12 +31,14 @@ def resolve(
 ) -> Path:
     """Find the weights that a name or a path stands for, and download them once.
 
-    A string that is a name of `REGISTRY` or `BUNDLED` means that network, even where a file or folder of
-    that name exists (write ``./x-umx`` for that one). Any other string, and every path object, is a path.
+    A string that is a name or an alias of :mod:`xumx.network.catalogue` means that network, even where a file
+    or folder of that name exists (write ``./x-umx`` for that one). Any other string, and every path object,
+    is a path.
 
-    A download is checked against its checksum and gets its final name only then. A file in the cache is
-    checked once for each size and time that it has, whoever put it there, and is used from then on without
-    being hashed again and without a network. Checkpoints of PyTorch's are converted and not kept.
+    A download is checked against its checksum, that in the record of its DOI, and that of an earlier
+    download, and gets its final name only then. A file in the cache is checked once for each size and time
+    that it has, whoever put it there, and is used from then on without being hashed again and without a
+    network. Checkpoints of PyTorch's are converted and not kept.
 
     Parameters
     ----------
@@ -133,9 +61,8 @@ def resolve(
     WeightsError
         For a path that does not exist, and for a download that fails: no network, a broken transfer,
         a wrong checksum, a cache that cannot be written. Nothing is then left under the final name. For a
-        file in the cache that is not the published one.
-    XumxError
-        For checkpoints that wait to be converted, without PyTorch.
+        file in the cache that is not the published one. For a checkpoint that holds another network than
+        the catalogue says.
 
     Examples
     --------
@@ -146,28 +73,38 @@ def resolve(
         ...
     xumx.base.errors.UsageError: unknown model 'x-unx' (did you mean 'x-umx'?): ...
     """
-    if isinstance(model, str) and model in BUNDLED:
-        return BUNDLED[model]
-    if isinstance(model, str) and model in REGISTRY:
-        files = REGISTRY[model]
-        folder = cache_folder(model_dir) / model
-        for file in files:
-            if not os.path.isfile(folder / file.kept):
-                (_convert if file.for_pytorch else _download)(file, folder, progress)
-            _verify(file, folder / file.kept)
-        return folder / files[0].kept if len(files) == 1 else folder
-
+    published = find(model) if isinstance(model, str) else None
+    if published is not None:
+        return published.bundled or _cached(published, cache_folder(model_dir) / published.name, progress)
     text = os.fspath(model)
     path = os.path.expanduser(text)
     if os.path.exists(path):
         return Path(path)
-    names = [*REGISTRY, *BUNDLED]
-    known = ", ".join(names)
-    if isinstance(model, str) and os.path.basename(text) == text and not text.endswith(".h5"):
-        near = difflib.get_close_matches(text.lower(), names, n=1, cutoff=0.65)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+    known = ", ".join(MODELS)
+    if isinstance(model, str) and not text.endswith(".h5") and _like_a_name(text):
+        names = {_bare(name): name for one in MODELS.values() for name in (one.name, *one.aliases)}
+        near = difflib.get_close_matches(_bare(text), names, n=1, cutoff=0.65)
+        hint = f" (did you mean {names[near[0]]!r}?)" if near else ""
         raise UsageError(f"unknown model {text!r}{hint}: give one of {known}, or a path of weights")
     raise WeightsError(f"there are no weights at {text!r}: give a path that exists, or one of {known}")
+
+
+def is_here(model: Model, model_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether a published network can be used without a network connection.
+
+    Parameters
+    ----------
+    model : Model
+        Of :func:`xumx.network.catalogue.models`.
+    model_dir : path, optional
+        Cache folder, see `cache_folder`.
+
+    Examples
+    --------
+    >>> is_here(MODELS["demo"]), is_here(MODELS["umxl"], "no such folder")
+    (True, False)
+    """
+    return not _missing(model, cache_folder(model_dir) / model.name)
 
 
 def cache_folder(model_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -182,85 +119,93 @@ def cache_folder(model_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(os.path.expanduser(folder))
 
 
-def _convert(file: RemoteFile, folder: Path, progress: bool | Watch) -> None:
-    """Put the weights of a checkpoint into `folder`."""
-    from xumx.network import pytorch as conversion
+def _bare(name: str) -> str:
+    """A name without what is easily mistaken in it."""
+    return re.sub("[-_ ]", "", name.lower())
+
+
+def _like_a_name(text: str) -> bool:
+    """Whether a text that is no path looks like a name, or like asteroid's of the form ``user/network``."""
+    head, _, name = text.rpartition("/")
+    return name == text or (head in {a.rpartition("/")[0] for m in MODELS.values() for a in m.aliases} - {""})
+
+
+def _missing(model: Model, folder: Path) -> list[RemoteFile]:
+    """The files of a network that are neither in its folder nor made of what is."""
+    return [
+        file
+        for file in model.files
+        if not os.path.isfile(folder / file.kept) and not os.path.isfile(folder / file.name)
+    ]
+
+
+def _cached(model: Model, folder: Path, progress: bool | Watch) -> Path:
+    """Where a network is, of which what lacks has been fetched."""
+    for file in model.files:
+        if not os.path.isfile(folder / file.kept):
+            try:
+                _fetch(model, file, folder, progress)
+            except (OSError, ValueError) as error:  # the errors of requests are OSErrors
+                if isinstance(error, XumxError):
+                    raise
+                raise _not_had(model, file, folder, error) from error
+        _verify(file, folder / file.kept)
+    return folder / model.files[0].kept if len(model.files) == 1 else folder
+
+
+def _fetch(model: Model, file: RemoteFile, folder: Path, progress: bool | Watch) -> None:
+    """Put a file into `folder`, or the weights of a checkpoint, in one step when all is right."""
     from xumx.network import weights
 
-    try:
-        conversion.pytorch()  # that it is there, before a long download
-    except XumxError as error:
-        raise XumxError(f"{file.page} has to be converted once: {error}") from None
-    with _fetched(file, folder, progress) as checkpoint:
-        network = conversion.load(checkpoint)
+    with fetched(file, folder, progress) as part:
+        if not file.for_pytorch:
+            os.replace(part, folder / file.name)
+            return
+        network = _converted(model, file, part)
         with replacing(folder / file.kept) as aside:
             weights.save(aside, network)
             # Before the file has its name: without this it would be one that somebody has put there.
-            _remember(file, folder / file.kept, _digest(aside, "sha256"), aside.stat())
+            _remember(file, folder / file.kept, digest_of(aside, "sha256"), aside.stat())
 
 
-def _download(file: RemoteFile, folder: Path, progress: bool | Watch) -> None:
-    """Put a file into `folder`, moved there in one step when it is whole."""
-    with _fetched(file, folder, progress) as part:
-        os.replace(part, folder / file.name)
+def _converted(model: Model, file: RemoteFile, checkpoint: Path) -> Weights:
+    """The network of a checkpoint, if it is the one that the catalogue tells of.
 
-
-@contextlib.contextmanager
-def _fetched(file: RemoteFile, folder: Path, progress: bool | Watch) -> Iterator[Path]:
-    """A download that is whole, in a folder beside its place that goes with the block.
-
-    A checkpoint that somebody has put into `folder` by hand saves the download.
-
-    pooch's ``retrieve`` around its downloaders is not for this: it leaves files that other users of a shared
-    cache cannot read, knows whole digests only (of some the first digits are published), and prints.
+    Raises
+    ------
+    WeightsError
+        If it is another: a record that changed, or was never what we took it for.
     """
-    import pooch
+    from xumx.network import pytorch
 
-    try:
-        if os.path.isfile(folder / file.name):
-            _check(file, folder / file.name)
-            yield folder / file.name
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        # A folder for each download, so that processes that start together do not write into one file.
-        with aside(folder) as place:
-            part = place / file.name
-            with (
-                open(part, "wb") as out,
-                # pooch sets the total from the server's answer.
-                _Watched(progress)
-                if callable(progress)
-                else Bar(None, file.name, unit="B", scale=True, leave=False, quiet=not progress) as bar,
-            ):
-                kind = pooch.DOIDownloader if file.has_doi else pooch.HTTPDownloader
-                kind(bar, chunk_size=1 << 16, timeout=TIMEOUT)(file.url, out, None)
-                out.flush()
-                os.fsync(out.fileno())  # a power cut must not leave the name without the bytes
-            _check(file, part)
-            yield part
-    except (OSError, ValueError) as error:  # the errors of requests are OSErrors
+    network = pytorch.load(checkpoint, n_hop=model.n_hop, sample_rate=model.sample_rate)
+    found = network.config
+    target = Path(file.kept).stem
+    right = found.arch == model.arch and {found.n_fft, found.n_hop} == {model.n_fft, model.n_hop}
+    right = right and found.sample_rate == model.sample_rate and found.nb_channels == model.nb_channels
+    right = right and model.hidden_size in (None, found.hidden_size)
+    if not right or set(found.sources) != set(model.sources if found.crossing else [target]):
         raise WeightsError(
-            f"cannot download the weights: {_reason(error)}; fetch {file.name} from {file.page} yourself and "
-            f"save it as {folder / file.name} (--model-dir or XUMX_HOME moves this folder)"
-        ) from error
+            f"{file.page}: {file.name} holds another network than {model.name}: {found.arch} of "
+            f"{', '.join(found.sources)}, FFT {found.n_fft}, hop {found.n_hop}, hidden size "
+            f"{found.hidden_size}, {found.nb_channels} channels at {found.sample_rate} Hz"
+        )
+    return network
 
 
-class _Watched(Bar):
-    """A bar that nobody sees."""
-
-    def __init__(self, watch: Watch) -> None:
-        super().__init__(None, quiet=True)
-        self._watch = watch
-
-    def update(self, step: float = 1) -> None:
-        super().update(step)
-        self._watch(self.done, self.total)
-
-
-def _check(file: RemoteFile, path: Path) -> None:
-    algorithm = file.checksum.partition(":")[0]
-    if not _digest(path, algorithm).startswith(file.checksum):
-        raise ValueError(f"what came has another {algorithm.upper()} than the published file")
+def _not_had(model: Model, file: RemoteFile, folder: Path, error: OSError | ValueError) -> WeightsError:
+    """What to do where a download fails: all files that one can put in place at once."""
+    lacking = _missing(model, folder) or [file]
+    names = ", ".join(one.name for one in lacking)
+    if len({one.page for one in lacking}) == 1:
+        where = f"{names} from {lacking[0].page}"
+    else:
+        where = ", ".join(f"{one.name} from {one.page}" for one in lacking)
+    place = f"it as {folder / lacking[0].name}" if len(lacking) == 1 else f"them in {folder}"
+    return WeightsError(
+        f"cannot download the weights: {reason(error)}; fetch {where} yourself and save {place} (`model_dir` "
+        "or XUMX_HOME moves this folder), or take `model` demo, which is here"
+    )
 
 
 def _verify(file: RemoteFile, path: Path) -> None:
@@ -271,16 +216,16 @@ def _verify(file: RemoteFile, path: Path) -> None:
     WeightsError
         If it is something else.
     """
-    remedy = "delete it, and it is fetched again (--model takes weights of your own by their path)"
+    remedy = "delete it, and it is fetched again (`model` takes weights of your own by their path)"
     try:
         status, known = path.stat(), _remembered(file, path)
         if known is None and file.for_pytorch:
             raise WeightsError(f"{path}: was not made here of the published {file.name}: {remedy}")
         if known is not None and known[1:] == [str(status.st_size), str(status.st_mtime_ns)]:
             return
-        expected = file.checksum if known is None else known[0]
+        expected = (file.checksum or "sha256:") if known is None else known[0]
         algorithm = expected.partition(":")[0]
-        digest = _digest(path, algorithm)
+        digest = digest_of(path, algorithm)
         if not digest.startswith(expected):
             raise WeightsError(
                 f"{path}: is not the published {path.name}, its {algorithm.upper()} differs: {remedy}"
@@ -292,8 +237,8 @@ def _verify(file: RemoteFile, path: Path) -> None:
 
 def _remember(file: RemoteFile, path: Path, digest: str, status: os.stat_result) -> None:
     """Write beside a file that is right what it is made of, and what it is when it is still the same."""
-    line = f"{file.checksum} {digest} {status.st_size} {status.st_mtime_ns}\n"
-    with contextlib.suppress(OSError), replacing(_note(path)) as aside:  # a cache that may only be read
+    line = f"{file.checksum or _UNKNOWN} {digest} {status.st_size} {status.st_mtime_ns}\n"
+    with contextlib.suppress(WriteError), replacing(_note(path)) as aside:  # a cache that may only be read
         aside.write_text(line, encoding="ascii")
 
 
@@ -304,28 +249,9 @@ def _remembered(file: RemoteFile, path: Path) -> list[str] | None:
     except (OSError, ValueError):
         return None
     ours = "sha256:" if file.for_pytorch else file.checksum
-    right = len(words) == 4 and words[0] == file.checksum and words[1].startswith(ours)
+    right = len(words) == 4 and words[0] == (file.checksum or _UNKNOWN) and words[1].startswith(ours)
     return words[1:] if right else None
 
 
 def _note(path: Path) -> Path:
     return path.with_name(f"{path.name}.checked")
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    """``algorithm:hexdigest`` of a file's bytes."""
-    state = hashlib.new(algorithm, usedforsecurity=False)
-    with open(path, "rb") as content:
-        while block := content.read(1 << 20):
-            state.update(block)
-    return f"{algorithm}:{state.hexdigest()}"
-
-
-def _reason(error: OSError | ValueError) -> str:
-    """A failed download in a few words."""
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"the server answered {response.status_code} {response.reason}"
-    if isinstance(error, OSError):
-        return error.strerror or f"the connection failed ({type(error).__name__})"
-    return str(error)

@@ -45,6 +45,15 @@ class Weights:
     config: ModelConfig
     parameters: dict[str, dict[str, np.ndarray]]
 
+    @property
+    def level(self) -> float:
+        """Mean magnitude of a frame that the network has learnt from, summed over the bins that it sees.
+
+        It stands in the weights: their first parameter takes the mean of each bin off. 0 if nothing is.
+        """
+        means = [np.maximum(-p["input_mean"].astype(float), 0).sum() for p in self.parameters.values()]
+        return float(np.mean(means))
+
 
 def parameter_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the plain name and shape of every parameter of one source, in the official order of creation.
@@ -328,13 +337,10 @@ def _check_values(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _write(path: Path, config: ModelConfig, named: dict[str, np.ndarray], dtype: Any) -> None:
-    try:
-        with writing(path) as file:
-            for index, (name, array) in enumerate(named.items()):
-                dataset = file.create_dataset(name, data=array.astype(dtype))
-                dataset.attrs["index"] = index
-                dataset.attrs["need_grad"] = not name.endswith(_FIXED)
-            for field in dataclasses.fields(config):
-                file.attrs[field.name] = getattr(config, field.name)
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with writing(path) as file:
+        for index, (name, array) in enumerate(named.items()):
+            dataset = file.create_dataset(name, data=array.astype(dtype))
+            dataset.attrs["index"] = index
+            dataset.attrs["need_grad"] = not name.endswith(_FIXED)
+        for field in dataclasses.fields(config):
+            file.attrs[field.name] = getattr(config, field.name)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from xumx.base import log
-from xumx.base.console import complain
+from xumx.base.console import complain, flags
 from xumx.base.cores import share, usable_cores
 from xumx.base.errors import UsageError, XumxError, install
 from xumx.base.ranks import Rank
@@ -166,6 +166,6 @@ def _end(rank: Rank, world: Any, error: BaseException) -> None:
     if not isinstance(error, (XumxError, SystemExit, KeyboardInterrupt)):
         traceback.print_exception(error)
     # Of wrong usage it does not matter whose turn it is.
-    complain(f"error: {what if isinstance(error, UsageError) else f'{rank}: {what}'}")
+    complain(f"error: {flags(what if isinstance(error, UsageError) else f'{rank}: {what}')}")
     time.sleep(_HEARD)
     world.Abort(code)

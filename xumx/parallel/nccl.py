@@ -35,6 +35,7 @@ class NcclCommunicator(MpiCommunicator):
             self._nccl = C.MultiProcessDataParallelCommunicator(context)
             self._nccl.init()
             found = self._nccl.rank, self._nccl.size
+            local_rank = self._nccl.local_rank
         except Exception as error:  # NNabla raises RuntimeError, and whatever loading its libraries did
             raise XumxError(
                 f"NNabla has no communicator for GPUs ({str(error).splitlines()[0]}): install NCCL, Open MPI "
@@ -44,6 +45,11 @@ class NcclCommunicator(MpiCommunicator):
             raise XumxError(
                 f"NNabla finds itself to be rank {found[0]} of {found[1]}: it uses another MPI than mpirun; "
                 "set OMPI_HOME to the folder of the Open MPI that mpirun is of"
+            )
+        if local_rank != self.local_rank:  # it computes on the GPU of this number, whatever the context says
+            raise XumxError(
+                f"NNabla takes rank {self.rank} for number {local_rank} of its machine, which is number "
+                f"{self.local_rank}: NNabla tells machines by their names; give each its own"
             )
 
     def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:

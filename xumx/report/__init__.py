@@ -18,8 +18,8 @@ from typing import NamedTuple, TextIO
 import numpy as np
 
 from xumx.audio import decode, probe
-from xumx.base.errors import UsageError, XumxError
-from xumx.base.files import replacing
+from xumx.base.errors import UsageError, WriteError, XumxError
+from xumx.base.files import replacing, writing_to
 from xumx.report import page
 from xumx.report.page import MARK, Drawing, Scores, Stem, clock
 from xumx.report.pictures import Picture, spectrogram, waveform
@@ -233,14 +233,14 @@ def title_of(song: PathLike) -> str:
 def check(path: PathLike) -> None:
     """Raise an XumxError if there is a file that is no page of ours, so that it stays what it is."""
     try:
-        with open(path, "rb") as file:
+        with writing_to(path), open(path, "rb") as file:
             ours = MARK.encode() in file.read(1000)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise XumxError(f"{path}: the page cannot be written ({error.strerror})") from None
+    except WriteError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return
+        raise
     if not ours:
-        raise XumxError(f"{path} is no page of xumx's; move it, or use another --outdir")
+        raise XumxError(f"{path} is no page of xumx's; move it, or use another `outdir`")
 
 
 class _Seen(NamedTuple):
@@ -297,8 +297,5 @@ def _look(signals: Sequence[_Signal], samples: int, progress: Progress) -> tuple
 
 @contextmanager
 def _writing(path: Path) -> Iterator[TextIO]:
-    try:
-        with replacing(path) as aside, open(aside, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-    except OSError as error:
-        raise XumxError(f"{path}: the page cannot be written ({error.strerror})") from None
+    with replacing(path) as aside, open(aside, "w", encoding="utf-8", newline="\n") as file:
+        yield file

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import scipy.fft
+import scipy.sparse
 from numpy.lib.stride_tricks import sliding_window_view
 
 COLUMNS = 1200
@@ -97,10 +98,12 @@ class Picture:
         count = max(0, (len(samples) - _N_FFT) // self._hop + 1)
         self._held = samples[count * self._hop :]
         if count:
-            windows = sliding_window_view(samples, _N_FFT, axis=0)[: count * self._hop : self._hop]
-            spectrum = scipy.fft.rfft(windows * _hann(), axis=2)
-            power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)
-            self._spectra.append(power @ self._filters)
+            channels = np.ascontiguousarray(samples.T)
+            windows = sliding_window_view(channels, _N_FFT, axis=1)[:, : count * self._hop : self._hop]
+            parts = scipy.fft.rfft(windows * _hann(), axis=2).view(np.float32)
+            power = np.square(parts, out=parts).mean(axis=0).reshape(count, -1, 2).sum(axis=2)
+            # Sparse: few bins are in a band, and BLAS would keep all cores waiting between such products.
+            self._spectra.append((self._filters @ power.T).T)
 
 
 def waveform(extremes: np.ndarray, peak: float) -> str:
@@ -192,16 +195,16 @@ def palette(count: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def _filters(sample_rate: int) -> np.ndarray:
-    """Triangles around the bands' frequencies, (bins, `BANDS`) float32.
+def _filters(sample_rate: int) -> scipy.sparse.csr_array:
+    """Triangles around the bands' frequencies, (`BANDS`, bins) float32.
 
     Each reaches to the next band, or to the next bin where bins are farther apart than bands: there it
     interpolates between them.
     """
-    centres = np.geomspace(LOWEST, HIGHEST, BANDS)
-    bins = np.arange(_N_FFT // 2 + 1)[:, None] * sample_rate / _N_FFT
+    centres = np.geomspace(LOWEST, HIGHEST, BANDS)[:, None]
+    bins = np.arange(_N_FFT // 2 + 1) * sample_rate / _N_FFT
     width = np.maximum(centres * (centres[1] / centres[0] - 1), sample_rate / _N_FFT)
-    return np.maximum(0, 1 - np.abs(bins - centres) / width).astype(np.float32)
+    return scipy.sparse.csr_array(np.maximum(0, 1 - np.abs(bins - centres) / width).astype(np.float32))
 
 
 @lru_cache(maxsize=1)

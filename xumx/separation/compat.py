@@ -99,6 +99,7 @@ def _separator(
         choice["residual_model"] = True
         if targets is not None:
             choice["targets"] = (*targets, "residual")
+    options["level"] = "as-is"  # as Sony's code
     return Separator(path, chunk_dur=_CHUNK, context=context[0], device_id=context[1], **choice, **options)
 
 

@@ -17,9 +17,11 @@ from xumx import engines
 from xumx.base import cores
 from xumx.base.errors import AudioError, UsageError
 from xumx.base.pools import prefetch
+from xumx.engines import Stored
 from xumx.network import pretrained
-from xumx.network import weights as weights_file
 from xumx.network.weights import Weights
+from xumx.separation.blend import Blend, Model, Shares
+from xumx.separation.level import LEVELS
 from xumx.separation.stems import chosen
 from xumx.signal.overlap_add import blend, split
 from xumx.signal.stft import istft, stft
@@ -38,17 +40,21 @@ Progress = Callable[[float, float], None]
 class Options(TypedDict, total=False):
     """What a :class:`Separator` takes beside the network and its targets, for type checkers."""
 
+    weights: Shares | None
     two_stems: str | None
     aggregate: Mapping[str, Sequence[str]] | None
     residual_model: bool
     niter: int
     softmask: bool
     alpha: float
+    level: str
     chunk_dur: float
     overlap: float | None
     engine: str
     context: str
     device_id: str | None
+    precision: str
+    provider_options: Mapping[str, str] | None
     model_dir: str | os.PathLike[str] | None
     threads: int | None
     show_download: bool
@@ -62,8 +68,9 @@ class Separator:
 
     Parameters
     ----------
-    model : str, path or Weights
-        Name of published weights, a weights file, a folder of UMX files, or loaded weights.
+    model : str, path or Weights, or a sequence of them
+        Name of published weights, a weights file, a folder of UMX files, or loaded weights. Of several
+        networks the magnitudes are averaged, see :class:`xumx.separation.blend.Blend`.
     targets : sequence of str, optional
         Stems to return, in this order; all by default. The others still take part in the filter.
     two_stems : str, optional
@@ -80,14 +87,21 @@ class Separator:
         Start from the ratio mask of the magnitudes instead.
     alpha : float
         Exponent of the magnitudes in that mask.
+    level : 'auto' or 'as-is'
+        'auto' lets a network see songs that are much quieter than what it was trained on at its own level,
+        see :mod:`xumx.separation.level`; others as they are. 'as-is' does so with all.
     chunk_dur : float
         Seconds a chunk; 0 takes the whole signal at once, in memory that grows with it.
     overlap : float, optional
         Fraction of a chunk that it shares with the next, 0 up to less than 1; 0.05 if not given.
-    engine, context, device_id
+    weights : mapping, optional
+        How much each of several networks counts, by its name or path: a number, or one a source, see
+        :func:`xumx.separation.blend.shares`. Loaded weights are called ``network 1`` and so on, by their
+        place. All count the same if not given.
+    engine, context, device_id, precision, provider_options
         See :func:`xumx.engines.create`.
     model_dir : path, optional
-        Folder of downloaded weights.
+        Folder of downloaded weights, and of what is made of weights to start faster.
     threads : int, optional
         Cores to use; all by default.
     show_download : bool
@@ -96,6 +110,9 @@ class Separator:
     Attributes
     ----------
     config : ModelConfig
+        Of the first network.
+    networks : tuple of str
+        Names of the networks, as they were given.
     stems : tuple of str
         Names of what comes out, in order.
 
@@ -109,20 +126,24 @@ class Separator:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | Weights = "x-umx",
+        model: Model | Sequence[Model] = "x-umx",
         *,
         targets: Sequence[str] | None = None,
+        weights: Shares | None = None,
         two_stems: str | None = None,
         aggregate: Mapping[str, Sequence[str]] | None = None,
         residual_model: bool = False,
         niter: int = 1,
         softmask: bool = False,
         alpha: float = 1.0,
+        level: str = "auto",
         chunk_dur: float = 10.0,
         overlap: float | None = None,
         engine: str = "auto",
         context: str = "auto",
         device_id: str | None = None,
+        precision: str = "float32",
+        provider_options: Mapping[str, str] | None = None,
         model_dir: str | os.PathLike[str] | None = None,
         threads: int | None = None,
         show_download: bool = False,
@@ -130,20 +151,41 @@ class Separator:
         given = locals()
         self._given = {name: given[name] for name in inspect.signature(Separator).parameters}
         if not 0 <= chunk_dur < float("inf"):
-            raise UsageError(f"--chunk-dur must be 0 (the whole song) or more seconds, not {chunk_dur}")
+            raise UsageError(f"`chunk_dur` must be 0 (the whole song) or more seconds, not {chunk_dur}")
         if overlap is not None and not chunk_dur:
-            raise UsageError("--overlap is between chunks, and --chunk-dur 0 makes one of the whole song")
+            raise UsageError("`overlap` is between chunks, and `chunk_dur` 0 makes one of the whole song")
         overlap = OVERLAP if overlap is None else overlap
         if not 0 <= overlap < 1:
-            raise UsageError(f"--overlap must be at least 0 and below 1, not {overlap}")
+            raise UsageError(f"`overlap` must be at least 0 and below 1, not {overlap}")
         check_filter(niter, softmask, alpha)
+        if level not in LEVELS:
+            raise UsageError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+        self._level = level
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
         # The filter's compiled code takes a while to load, and longer to compile the first time.
         threading.Thread(target=_load_filter, daemon=True).start()
-        if not isinstance(model, Weights):
-            model = weights_file.load(pretrained.resolve(model, model_dir=model_dir, progress=show_download))
-        self.config = model.config
+        threads = threads or cores.threads()
+        # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
+        self._workers = min(threads, 2) if chunk_dur else 1
+        self._threads = max(threads // self._workers, 1)
+        make = functools.partial(
+            engines.create,
+            engine=engine,
+            context=context,
+            device_id=device_id,
+            threads=self._threads,
+            precision=precision,
+            provider_options=provider_options,
+        )
+        models = _models(model)
+        if weights is not None and len(models) == 1:
+            raise UsageError("`weights` are for several networks, and there is one: leave them out")
+        fetch = functools.partial(pretrained.resolve, model_dir=model_dir, progress=show_download)
+        found = [one if isinstance(one, Weights) else Stored(fetch(one), model_dir) for one in models]
+        names = [_name(one, place) for place, one in enumerate(models, 1)]
+        self._networks = Blend(names, found, make, weights, threads=self._threads)
+        self.config, self.networks = self._networks.config, self._networks.names
         self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
         self._filter["residual"] = residual_model or len(self.config.sources) == 1
         self._outputs = chosen(self._estimated(), targets, two_stems, aggregate)
@@ -152,13 +194,8 @@ class Separator:
         rate = self.config.sample_rate
         self._length = max(round(chunk_dur * rate), self.config.n_fft) if chunk_dur else sys.maxsize
         self._overlap = min(round(overlap * self._length), self._length - 1) if chunk_dur else 0
-        # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
-        threads = threads or cores.threads()
-        self._workers = min(threads, 2) if chunk_dur else 1
-        self._threads = max(threads // self._workers, 1)
         self._filtering = threading.Lock()
         self._memory = np.empty(0, np.complex64)
-        self._engine = engines.create(model, engine, context, device_id=device_id, threads=self._threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(type(self), **self._given), ()
@@ -167,9 +204,13 @@ class Separator:
         """The call that makes it, less what is left at its default."""
         defaults = {name: p.default for name, p in inspect.signature(Separator).parameters.items()}
         options = [f"{n}={v!r}" for n, v in self._given.items() if n != "model" and v != defaults[n]]
-        model = self._given["model"]
-        shown = f"<weights of {self.config.arch}>" if isinstance(model, Weights) else repr(os.fspath(model))
-        return f"{type(self).__name__}({', '.join([shown, *options])})"
+        given = self._given["model"]
+        shown = [
+            f"<weights of {self.config.arch}>" if isinstance(one, Weights) else repr(os.fspath(one))
+            for one in _models(given)
+        ]
+        model = shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
+        return f"{type(self).__name__}({', '.join([model, *options])})"
 
     def __call__(
         self, audio: np.ndarray, rate: int | None = None, *, progress: Progress | None = None
@@ -236,11 +277,31 @@ class Separator:
             For audio without samples or with values that are not finite.
         """
         hop = self._length - self._overlap
-        chunks = split(self._checked(blocks), self._length, hop)
+        meters = self._networks.meters() if self._level == "auto" else None
+        chunks = (
+            (start, chunk, None if meters is None else [meter.gain(chunk) for meter in meters])
+            for start, chunk in split(self._checked(blocks), self._length, hop)
+        )
         separated = prefetch(self._separate_at, chunks, workers=self._workers, ahead=self._workers)
         stems = blend(separated, hop, self._overlap)
         for piece in stems:
             yield dict(zip(self.stems, piece, strict=True))
+
+    def magnitudes(self, mixture: np.ndarray) -> np.ndarray:
+        """Estimate with each network apart what :class:`xumx.eval.fit.Sums` compares with the truth.
+
+        Parameters
+        ----------
+        mixture : float32 array (samples, channels)
+            At the network's sample rate, with its number of channels.
+
+        Returns
+        -------
+        float32 array (networks, sources, frames, channels, bins)
+            In the STFT and the order of sources of the first network.
+        """
+        spectrogram = stft(mixture, self.config.n_fft, self.config.n_hop, threads=self._threads)
+        return np.stack(list(self._networks.each(mixture, spectrogram)))
 
     def _checked(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         samples = 0
@@ -255,15 +316,15 @@ class Separator:
         if not samples:
             raise AudioError("the audio holds no samples")
 
-    def _separate_at(self, item: tuple[int, np.ndarray]) -> tuple[int, np.ndarray]:
-        start, chunk = item
-        return start, self._separate(chunk)
+    def _separate_at(self, item: tuple[int, np.ndarray, list[float] | None]) -> tuple[int, np.ndarray]:
+        start, chunk, gains = item
+        return start, self._separate(chunk, gains)
 
-    def _separate(self, mixture: np.ndarray) -> np.ndarray:
+    def _separate(self, mixture: np.ndarray, gains: list[float] | None) -> np.ndarray:
         """(samples, channels) of one chunk to (stems, samples, channels)."""
         size = self.config.n_fft, self.config.n_hop
         spectrogram = stft(mixture, *size, threads=self._threads)
-        estimate = self._engine(np.abs(spectrogram)[:, None])[:, :, 0]
+        estimate = self._networks(mixture, spectrogram, gains)
         # One chunk at a time, in memory that stays: the filter is short, and its result is the largest array.
         with self._filtering:
             size_of_all = len(self._estimated()) * spectrogram.size
@@ -296,7 +357,7 @@ def separate(
     audio: np.ndarray,
     rate: int,
     *,
-    model: str | os.PathLike[str] | Weights = "x-umx",
+    model: Model | Sequence[Model] = "x-umx",
     targets: Sequence[str] | None = None,
     progress: Progress | None = None,
     **options: Unpack[Options],
@@ -326,6 +387,17 @@ def separate(
     True
     """
     return Separator(model, targets=targets, **options)(audio, rate, progress=progress)
+
+
+def _models(model: Model | Sequence[Model]) -> Sequence[Model]:
+    models = [model] if isinstance(model, (str, os.PathLike, Weights)) else list(model)
+    if not models:
+        raise UsageError("model names no network")
+    return models
+
+
+def _name(model: Model, place: int) -> str:
+    return f"network {place}" if isinstance(model, Weights) else os.fspath(model)
 
 
 def _load_filter() -> None:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from xumx.audio import Resampler, Writer, decode, probe, resampled
+from xumx.audio import Resampler, decode, probe, resampled
 from xumx.base.errors import AudioError
-from xumx.base.files import aside
+from xumx.base.files import aside, writing_to
 from xumx.separation.naming import MAKER, Output, Song
+from xumx.separation.outputs import Files
 from xumx.separation.separator import Separator
+
+
+class Separated(NamedTuple):
+    """How much of a song was separated, in seconds, and the gain that kept its stems within full scale."""
+
+    seconds: float
+    gain: float
 
 
 def separate_song(
@@ -29,9 +37,10 @@ def separate_song(
     start: float = 0.0,
     duration: float | None = None,
     stream: int | None = None,
+    request: str = "",
     progress: Callable[[float], None] | None = None,
     encoding: Callable[[float], None] | None = None,
-) -> float:
+) -> Separated:
     """Separate a file into files, in memory that does not grow with its length.
 
     Parameters
@@ -40,12 +49,14 @@ def separate_song(
     song : path
         Any file whose audio FFmpeg decodes.
     stems : mapping of str to path
-        Where each stem goes; see :meth:`xumx.separation.naming.Output.paths`.
+        Where each stem goes, and what else is asked for; see :meth:`xumx.separation.naming.Output.paths`.
     output : Output
     start, duration : float
         Part of the song, in seconds.
     stream : int, optional
         Which audio track of the file, as for :func:`xumx.audio.decode`.
+    request : str
+        What the files say that they were made for; see :func:`xumx.separation.naming.made_of`.
     progress : callable (seconds), optional
         Called with the seconds that each step added.
     encoding : callable (seconds), optional
@@ -54,8 +65,7 @@ def separate_song(
 
     Returns
     -------
-    float
-        Seconds separated.
+    Separated
 
     Raises
     ------
@@ -73,42 +83,41 @@ def separate_song(
         for folder in {path.parent for path in stems.values()}:
             for made in _make_folder(folder):
                 stack.push(_unless_failed(made))
-        writers = [
-            stack.enter_context(
-                Writer(
-                    path,
-                    rate,
-                    config.nb_channels,
-                    format=output.format,
-                    bitrate=output.bitrate,
-                    subtype=output.subtype,
-                    tags=info.tags,
-                    maker=MAKER,
-                )
-            )
-            for path in stems.values()
-        ]
-        threads = stack.enter_context(ThreadPoolExecutor(len(stems), thread_name_prefix="xumx-write"))
+        maker = f"{MAKER}:{request}" if request else MAKER
+        part = {"start": start, "duration": duration, "stream": stream}
+        files = stack.enter_context(Files(stems, separator.stems, output, rate, config.nb_channels, maker))
+        files.open(song, info, part)
         spool = None
         if output.clip_mode == "rescale":
             spool = stack.enter_context(_Spool(next(iter(stems.values())).parent))
-        for piece in chain([first], pieces):
+        for stems_only in chain([first], pieces):
+            piece = _with_mix(stems_only, separator.stems, output.gains)
             if spool:
                 spool.write(piece)
             elif output.clip_mode == "clamp":
-                _write(threads, writers, [np.clip(stem, -1, 1) for stem in piece])
+                files.write([np.clip(stem, -1, 1) for stem in piece])
             else:
-                _write(threads, writers, piece)
+                files.write(piece)
             seconds = len(piece[0]) / rate
             done += seconds
             if progress:
                 progress(seconds)
         if spool:
             for rescaled in spool.rescaled():
-                _write(threads, writers, rescaled)
+                files.write(rescaled, spool.gain)
                 if encoding:
                     encoding(len(rescaled[0]) / rate)
-    return done
+    return Separated(done, spool.gain if spool else 1.0)
+
+
+def _with_mix(
+    piece: list[np.ndarray], names: Sequence[str], gains: Mapping[str, float] | None
+) -> list[np.ndarray]:
+    """The stems, and behind them their sum with these gains, if one is wanted."""
+    if gains is None:
+        return piece
+    factors = [np.float32(gains.get(name, 1.0)) for name in names]
+    return [*piece, sum((f * stem for f, stem in zip(factors, piece) if f), np.zeros_like(piece[0]))]
 
 
 @contextmanager
@@ -204,7 +213,12 @@ class _Spool:
             self._peak = max(self._peak, float(stem.max(initial=0)), -float(stem.min(initial=0)))
         self._shapes.append((len(piece), *piece[0].shape))
 
-    def rescaled(self) -> Iterator[np.ndarray]:
+    @property
+    def gain(self) -> float:
+        """What all stems are multiplied with, to stay within full scale."""
+        return 1 / self._peak
+
+    def rescaled(self) -> Iterator[list[np.ndarray]]:
         try:
             self._file.seek(0)
         except OSError as error:
@@ -213,27 +227,20 @@ class _Spool:
             piece = np.fromfile(self._file, np.float32, math.prod(shape)).reshape(shape)
             if self._peak > 1:
                 piece /= self._peak
-            yield piece
+            yield list(piece)
 
     def _failed(self, error: OSError) -> AudioError:
         return AudioError(
             f"{self._folder}: cannot hold the stems until their peak is known ({error.strerror}); "
-            "--clip-mode clamp writes them at once"
+            "`clip_mode` clamp writes them at once"
         )
-
-
-def _write(threads: ThreadPoolExecutor, writers: Sequence[Writer], piece: Iterable[np.ndarray]) -> None:
-    for _ in threads.map(Writer.write, writers, piece):
-        pass
 
 
 def _make_folder(folder: Path) -> list[Path]:
     """Make a folder and return those that were not there, the outermost first."""
-    try:
+    with writing_to(folder):
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()][::-1]
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AudioError(f"{folder}: the folder of the stems cannot be made ({error.strerror})") from None
     return missing
 
 

@@ -42,7 +42,7 @@ def chosen(
     >>> chosen(estimated, None, None, {"accompaniment": ["bass", "drums", "other"]})
     {'accompaniment': [0, 1, 3]}
     """
-    given = {"--targets": targets, "--two-stems": two_stems, "--aggregate": aggregate}
+    given = {"`targets`": targets, "`two_stems`": two_stems, "`aggregate`": aggregate}
     used = [option for option, value in given.items() if value is not None]
     if len(used) > 1:
         raise UsageError(f"{' and '.join(used)} each choose the stems: give one of them")
@@ -57,16 +57,16 @@ def chosen(
     if bad is not None:
         raise UsageError(f"{bad!r} cannot be the name of a stem, since it is no file name")
     if two_stems is not None:
-        return {two_stems: [place("--two-stems", two_stems)], f"no_{two_stems}": None}
+        return {two_stems: [place("`two_stems`", two_stems)], f"no_{two_stems}": None}
     if aggregate is not None:
         for name, members in aggregate.items():
             if isinstance(members, str) or not members or len(set(members)) != len(members):
-                raise UsageError(f"--aggregate: {name!r} needs a list of different stems, not {members!r}")
+                raise UsageError(f"`aggregate`: {name!r} needs a list of different stems, not {members!r}")
         if not aggregate:
-            raise UsageError("--aggregate names no stem")
-        return {name: [place("--aggregate", m) for m in members] for name, members in aggregate.items()}
+            raise UsageError("`aggregate` names no stem")
+        return {name: [place("`aggregate`", m) for m in members] for name, members in aggregate.items()}
     if targets is None:
         targets = estimated
     elif isinstance(targets, str) or not targets or len(set(targets)) != len(targets):
-        raise UsageError(f"--targets needs one or more different stems, not {targets!r}")
-    return {name: [place("--targets", name)] for name in targets}
+        raise UsageError(f"`targets` needs one or more different stems, not {targets!r}")
+    return {name: [place("`targets`", name)] for name in targets}

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from xumx import report
 from xumx.base.errors import UsageError, XumxError, line_of
-from xumx.network import pretrained
+from xumx.network.catalogue import MODELS
 from xumx.network.config import SOURCES
 from xumx.report.page import asset
 from xumx.serve import openapi
@@ -79,7 +79,7 @@ class App:
         self.hub = hub
         self.cleaner = Cleaner(store, options.keep, options.max_disk, self._say)
         self._own = models
-        self._stems: dict[str, list[str]] = {name: list(SOURCES) for name in pretrained.REGISTRY}
+        self._stems: dict[str, list[str]] = {name: list(m.sources) for name, m in MODELS.items()}
         self._looking, self._mixing = Helper(), Helper()
         self.entrance = Entrance(store, options, queue, self._looking, models, self._stems)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -131,9 +131,8 @@ class App:
             await self._mixing.end()
 
     async def _look_at_models(self) -> None:
-        """Find out which stems the networks give that are on this disk already."""
-        files = {**{name: str(path) for name, path in pretrained.BUNDLED.items()}, **self._own}
-        for name, path in files.items():
+        """Find out which stems the server's own networks give."""
+        for name, path in list(self._own.items()):
             try:
                 self._stems[name] = await self._looking.ask("sources", 60, path=path)
             except XumxError as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     *("model", "targets", "two_stems", "aggregate", "residual_model", "niter", "softmask", "alpha"),
-    *("chunk_dur", "overlap", "start", "duration", "audio_track"),
+    *("level", "chunk_dur", "overlap", "start", "duration", "audio_track"),
     *("format", "bitrate", "subtype", "sample_rate", "clip_mode"),
 )
 """Options of ``xumx separate`` that a form may give; the others are about the server's files and devices."""
@@ -41,6 +41,7 @@ _BOOLEANS = {"true": True, "1": True, "on": True, "yes": True}
 _BOOLEANS |= {"false": False, "0": False, "off": False, "no": False}
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _PATH = re.compile(r"(?<![\w:./\\])(?:/[^\s/:;,'\"()]+)*/(?=[^\s/])")
+_NAMED = re.compile("`([a-z_]+)`")
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 
 
@@ -72,10 +73,10 @@ def parsed(form: Mapping[str, Sequence[str]], default_model: str) -> dict[str, A
     Examples
     --------
     >>> parsed({"targets": ["vocals", "drums"], "niter": ["2"], "start": ["0"]}, "demo")
-    {'model': 'demo', 'targets': ('vocals', 'drums'), 'niter': 2}
+    {'model': ('demo',), 'targets': ('vocals', 'drums'), 'niter': 2}
     """
     known = options_of()
-    values: dict[str, Any] = {"model": default_model}
+    values: dict[str, Any] = {"model": (default_model,)}
     for name, texts in form.items():
         if name not in known:
             raise UsageError(f"{name}: there is no such field; there are file, path, {', '.join(known)}")
@@ -96,12 +97,15 @@ def check(options: SongOptions) -> None:
     UsageError
     """
     from xumx.audio import check_part
+    from xumx.separation.options import STEM_FILE
     from xumx.signal.wiener import check_filter
 
     for name, (low, high) in BOUNDS.items():
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
             raise UsageError(f"{name} must be {low:g} to {high:g} here, not {value:g}")
+    if options.format == STEM_FILE:
+        raise UsageError("format must be one with a file a stem here, not stem.mp4")
     output(options)
     check_part(options.start, options.duration)
     check_filter(options.niter, options.softmask, options.alpha)
@@ -127,15 +131,8 @@ def output(options: SongOptions, folder: str | None = None) -> Output:
     """How the stems are written, into ``<stem>.<format>`` below ``folder``."""
     from xumx.separation.naming import Output
 
-    return Output(
-        folder,
-        "{stem}.{ext}",
-        options.format,
-        options.bitrate,
-        options.subtype,
-        options.sample_rate,
-        options.clip_mode,
-    )
+    names = ("format", "bitrate", "subtype", "sample_rate", "clip_mode")
+    return Output(folder, "{stem}.{ext}", **{name: getattr(options, name) for name in names})
 
 
 def display_name(name: str) -> str:
@@ -191,7 +188,8 @@ def plain(message: str, names: Mapping[str, str]) -> str:
     """
     for path in sorted(names, key=len, reverse=True):
         message = message.replace(path, names[path])
-    return _FLAG.sub(lambda found: found[1].replace("-", "_"), _PATH.sub("", message))
+    message = _NAMED.sub(r"\1", _PATH.sub("", message))
+    return _FLAG.sub(lambda found: found[1].replace("-", "_"), message)
 
 
 def _value(one: Option, given: Sequence[str]) -> Any:

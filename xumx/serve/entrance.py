@@ -56,13 +56,12 @@ class Entrance:
     def choices(self, fields: dict[str, list[str]]) -> dict[str, Any]:
         """The options of a form, as far as they can be checked before a network is loaded."""
         options = parsed(fields, self.options.model)
-        name = options["model"]
-        if name not in names_of(self._own):
-            raise UsageError(
-                f"unknown model {name[:100]!r}: this server has {', '.join(names_of(self._own))}"
-            )
-        if name in self._stems:
-            check_stems(SongOptions(**options), self._stems[name])
+        for name in options["model"]:
+            if name not in names_of(self._own):
+                known = ", ".join(names_of(self._own))
+                raise UsageError(f"unknown model {name[:100]!r}: this server has {known}")
+            if name in self._stems:
+                check_stems(SongOptions(**options), self._stems[name])
         return options
 
     def from_folder(self, path: str) -> Upload:

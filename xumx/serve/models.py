@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from xumx.base.errors import UsageError
-from xumx.network import pretrained
+from xumx.network.catalogue import MODELS
 from xumx.serve.options import FolderOptions
 
 
 def names_of(own: Iterable[str]) -> list[str]:
     """Names that may be chosen: nothing else, and so no path, ever becomes a file."""
-    return [*pretrained.REGISTRY, *pretrained.BUNDLED, *own]
+    return [*MODELS, *own]
 
 
 def own_models(options: FolderOptions) -> dict[str, str]:
@@ -29,7 +29,7 @@ def own_models(options: FolderOptions) -> dict[str, str]:
         if not real.exists():
             raise UsageError(f"models {path}: there is no such file or folder")
         name = real.name if real.is_dir() else real.stem
-        if name in found or name in pretrained.REGISTRY or name in pretrained.BUNDLED:
+        if name in found or name in MODELS:
             raise UsageError(f"models {path}: there is another model {name}; rename the file")
         found[name] = str(real)
     return found

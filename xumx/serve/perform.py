@@ -110,6 +110,12 @@ def perform(task: Task, place: Path, tell: Tell) -> Result:
         raise XumxError(plain(text, names)) from None
 
 
+def options_from(values: dict[str, Any]) -> SongOptions:
+    """The options of a job, whose tuples JSON has made lists."""
+    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+    return SongOptions(**given)
+
+
 def result_of(place: Path) -> Result | None:
     """What became of the song in that folder, if it is done."""
     try:
@@ -124,8 +130,7 @@ def _perform(task: Task, place: Path, tell: Tell) -> Result:
     from xumx.audio import probe
     from xumx.separation.song import separate_song
 
-    given: dict[str, Any] = {k: tuple(v) if k == "targets" else v for k, v in task.options.items()}
-    options = SongOptions(**given)
+    options = options_from(task.options)
     song = place / task.file
     length = probe(song, stream=options.audio_track).duration or 0.0
     seconds = max(length - options.start, 0.0) if length else 0.0
@@ -137,13 +142,13 @@ def _perform(task: Task, place: Path, tell: Tell) -> Result:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     try:
-        (stems,) = output(options, str(work / "stems")).paths([song], separator.stems, options.model)
+        (stems,) = output(options, str(work / "stems")).paths([song], separator.stems, options.name)
         part: dict[str, Any] = {"start": options.start, "duration": options.duration}
         part["stream"] = options.audio_track
         how = output(options, str(work))
         seconds = separate_song(
             separator, song, stems, how, progress=steps.separated, encoding=steps.encoded, **part
-        )
+        ).seconds
         (work / "player").mkdir()
         links = {stem: f"api/jobs/{task.id}/stems/{path.name}" for stem, path in stems.items()}
         report.write_player(work / "player", song, stems, links, progress=steps.drawn, **part)
@@ -176,17 +181,19 @@ def _ready(task: Task, options: SongOptions, tell: Tell) -> Separator:
     from xumx.network import pretrained
 
     tell("loading", 0, None, 0, 0)
-    model: Any = task.models.get(options.model, options.model)
-    if options.model not in task.models:
-        pretrained.resolve(
-            options.model,
-            model_dir=task.model_dir,
-            progress=lambda done, total: tell("downloading", done, total, 0, 0),
-        )
-    elif not Path(model).exists():
-        raise UsageError(f"{options.model}: its weights are not there any more")
-    given = {**options.separator(), "model": model, "model_dir": task.model_dir}
+    for name in options.model:
+        if name not in task.models:
+            watch = functools.partial(_downloading, tell)
+            pretrained.resolve(name, model_dir=task.model_dir, progress=watch)
+        elif not Path(task.models[name]).exists():
+            raise UsageError(f"{name}: its weights are not there any more")
+    models = [task.models.get(name, name) for name in options.model]
+    given = {**options.separator(), "model": models, "model_dir": task.model_dir}
     return _separator(json.dumps(given))
+
+
+def _downloading(tell: Tell, done: float, total: float | None) -> None:
+    tell("downloading", done, total, 0, 0)
 
 
 @functools.lru_cache(maxsize=2)

@@ -111,11 +111,11 @@ def wiener(
 def check_filter(niter: int, softmask: bool, alpha: float) -> None:
     """Raise a UsageError for options that cannot be right."""
     if niter < 0 or niter != int(niter):
-        raise UsageError(f"--niter must be a whole number, 0 or more, not {niter}")
+        raise UsageError(f"`niter` must be a whole number, 0 or more, not {niter}")
     if not 0 < alpha < np.inf:
-        raise UsageError(f"--alpha must be above 0, not {alpha}")
+        raise UsageError(f"`alpha` must be above 0, not {alpha}")
     if alpha != 1 and not softmask:
-        raise UsageError("--alpha acts on the soft mask only: add --softmask")
+        raise UsageError("`alpha` acts on the soft mask only: add `softmask`")
 
 
 def _contiguous(array: np.ndarray, dtype: type) -> np.ndarray:

@@ -14,6 +14,7 @@ if __name__ == "__main__":  # as in xumx.train
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from xumx.base.cli import run
+from xumx.base.console import complain, say
 from xumx.base.errors import XumxError, install
 from xumx.base.interrupts import Interrupts
 from xumx.base.log import hush_nnabla
@@ -54,9 +55,9 @@ def _study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> i
     errors = study(args, ranks, interrupts)
     if errors:
         page = Path(args.output) / "study.md"
-        print(f"error: {len(errors)} failed; the others are compared in {page}", file=sys.stderr)
+        complain(f"error: {len(errors)} failed; the others are compared in {page}")
     elif not args.quiet and ranks.rank == 0:
-        print(f"tables, pictures and study.md are in {args.output}")
+        say(f"tables, pictures and study.md are in {args.output}")
     return 1 if errors else 0
 
 

@@ -11,7 +11,7 @@ from xumx.base.cli import Parser
 from xumx.base.options import NOT_NEGATIVE, Command, add_options, declared, like, option
 from xumx.eval.options import EvalOptions
 from xumx.network.config import SOURCES
-from xumx.train.options import Options
+from xumx.train.options import TrainOptions
 
 SHARED = (
     "seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "hidden_size",
@@ -62,14 +62,14 @@ class StudyOptions(Command):
     @property
     def epochs(self) -> int:
         """How far to train."""
-        return int(self.training.get("epochs", Options.epochs))
+        return int(self.training.get("epochs", TrainOptions.epochs))
 
     @classmethod
-    def parser(cls) -> Parser:
-        """The parser of the command."""
-        parser = super().parser()
+    def parser(cls, whole: bool = False) -> Parser:
+        """Make the parser of the command, with training's options too."""
+        parser = super().parser(whole)
         group = "as in xumx.train, with its defaults"
-        add_options(parser, (replace(declared(Options)[name], group=group) for name in PASSED))
+        add_options(parser, (replace(declared(TrainOptions)[name], group=group) for name in PASSED))
         return parser
 
     @classmethod
@@ -77,7 +77,7 @@ class StudyOptions(Command):
         """The options that a command line gives, those of training, with a recipe's, in ``training``."""
         found = super().given(argv)
         if "recipe" in found:
-            recipe = Options.given(["--recipe", found["recipe"]])
+            recipe = TrainOptions.given(["--recipe", found["recipe"]])
             found = {**{name: recipe[name] for name in PASSED if name in recipe}, **found}
         training = {name: found.pop(name) for name in PASSED if name in found}
         return {**found, "training": training}
@@ -96,4 +96,4 @@ class StudyOptions(Command):
         From the ratio mask, as in the published study: what a network trained with cross entropy, SI-SDR or
         SNRPSA gives is no magnitude, but rises and falls with one, and the mask takes its scale off.
         """
-        return self.eval_options(model=model, softmask=True, niter=self.niter)
+        return self.eval_options(model=(model,), softmask=True, niter=self.niter)

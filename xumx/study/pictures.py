@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure  # not pyplot, which needs a display and leaves a state behind
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from xumx.study.tables import REFERENCE
@@ -27,7 +29,7 @@ def boxes(tracks: pd.DataFrame, arch: str, order: Sequence[str]) -> Figure:
         *((other, n, "0.5") for n in dict.fromkeys(other["loss"])),
     ]
     figure = Figure(figsize=(2 + 0.36 * len(both), 2 + 1.9 * len(sources)), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(len(sources), 1, sharex=True))
+    grid = np.atleast_1d(figure.subplots(len(sources), 1, sharex=True, sharey=True))  # one scale for all
     for axes, source in zip(grid, sources):
         for place, (part, name, colour) in enumerate(both):
             values = part[(part["loss"] == name) & (part["source"] == source)]["value"].to_numpy()
@@ -47,6 +49,11 @@ def boxes(tracks: pd.DataFrame, arch: str, order: Sequence[str]) -> Figure:
                 )
         axes.set(ylabel=f"{source}\nSDR, dB")
         axes.grid(axis="y", alpha=0.3)
+    kinds = [(f"{arch}, trained with this loss", "C0"), ("no network", "0.5")]
+    marks = [Patch(facecolor=colour, alpha=0.3, edgecolor=colour, label=label) for label, colour in kinds]
+    marks = marks if len(both) > len(names) else marks[:1]
+    figure.legend(handles=marks, loc="outside upper left", fontsize=8)
+    grid[-1].set_xlabel("box: quartiles over tracks; line: median", fontsize=8)
     grid[-1].set_xticks(range(len(both)), [name for _, name, _ in both], rotation=60, ha="right", fontsize=8)
     return figure
 
@@ -79,8 +86,13 @@ def curves(histories: Mapping[str, Mapping[str, History]]) -> Figure:
         axes.grid(alpha=0.3)
     for axes in grid[len(histories) :]:
         axes.remove()
+    lines = [
+        Line2D([], [], color="C0", linestyle=line, label=label)
+        for line, label in (("-", "validation"), (":", "training"))
+    ]
+    figure.legend(handles=lines, loc="outside upper left", ncols=2, fontsize=9)
     figure.supxlabel("epoch", fontsize=9)
-    figure.supylabel("loss: validation solid, training dotted", fontsize=9)
+    figure.supylabel("loss, each on its own scale", fontsize=9)
     return figure
 
 

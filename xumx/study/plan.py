@@ -23,7 +23,7 @@ from xumx.network.config import ARCHITECTURES
 from xumx.network.weights import parameter_shapes
 from xumx.study.options import SHARED, StudyOptions
 from xumx.train import checkpoint
-from xumx.train.options import OF_THE_LOSS, Options
+from xumx.train.options import OF_THE_LOSS, TrainOptions
 from xumx.train.resolve import new_run
 
 FILE = "study.json"
@@ -101,7 +101,7 @@ def configurations(args: StudyOptions) -> tuple[list[Configuration], list[str]]:
             found.append(Configuration(arch, losses.spell(losses.parse(re.split(r"\+(?=[A-Za-z])", name)))))
     for configuration in found:
         if found.count(configuration) > 1:
-            raise UsageError(f"{configuration} is there twice; name each of --losses and --arch once")
+            raise UsageError(f"{configuration} is there twice; name each of `losses` and `arch` once")
     return found, notes
 
 
@@ -147,22 +147,22 @@ def check(every: Iterable[Configuration], args: StudyOptions) -> None:
             listened.add((run.configuration.arch, run.source))
     listens = any("DeepFeatures" in losses.parse(c.losses) for c in every)
     if args.training.get("feature_model") and not listens:
-        raise UsageError("--feature-model is for the loss DeepFeatures, not in --losses; leave it out")
+        raise UsageError("`feature_model` is for the loss DeepFeatures, not in `losses`; leave it out")
 
 
 def _check_device(args: StudyOptions) -> None:
     """What each run would say in turn."""
     wanted, device = (args.training.get(name) for name in ("context", "device_id"))
     if wanted == "cpu" and device is not None:
-        raise UsageError("--device-id chooses a GPU, but --context cpu computes on none; leave it out")
+        raise UsageError("`device_id` chooses a GPU, but `context` cpu computes on none; leave it out")
     if wanted == "cudnn" or device is not None:
         device = device or "0"
         context, why = automatic_context(device)
         if context == "cpu":
             raise XumxError(
-                f"--context {wanted or 'auto'}: NNabla cannot use a GPU of number {device}"
+                f"`context` {wanted or 'auto'}: NNabla cannot use a GPU of number {device}"
                 f"{f' ({why})' if why else ''}; "
-                f"{install('gpu')}, or use --context cpu"
+                f"{install('gpu')}, or use `context` cpu"
             )
 
 
@@ -181,7 +181,7 @@ def room(every: Iterable[Configuration], args: StudyOptions, tracks: list[Track]
 
 def settings(args: StudyOptions, tracks: list[Track]) -> dict[str, Any]:
     """What all configurations of a study have in common."""
-    values = {**Options.defaults(), **args.training}
+    values = {**TrainOptions.defaults(), **args.training}
     return {
         "root": str(Path(args.root).expanduser().resolve()),
         "test_tracks": len(tracks),
@@ -207,7 +207,7 @@ def load(folder: Path) -> dict[str, Any] | None:
         study: dict[str, Any] = {**jsonfile.read(path, _Study)}
         study["configurations"] = [_known(arch, tuple(names)) for arch, names in study["configurations"]]
     except XumxError as error:
-        raise XumxError(f"{error}; {path} is damaged: give another --output") from None
+        raise XumxError(f"{error}; {path} is damaged: give another `output`") from None
     return study
 
 
@@ -239,14 +239,14 @@ def joined(
     before = study["settings"]
     for name in now:
         if before.get(name) != now[name]:
-            option = f"--{name.replace('_', '-')}" if name != "test_tracks" else "number of test tracks"
+            option = f"`{name}`" if name != "test_tracks" else "number of test tracks"
             raise UsageError(
-                f"--output {folder} holds a study of another configuration: its {option} is "
+                f"`output` {folder} holds a study of another configuration: its {option} is "
                 f"{_text(before.get(name))}, not {_text(now[name])}; give the same, or another folder"
             )
     if epochs < study["epochs"]:
         raise UsageError(
-            f"--epochs {epochs}: the study in {folder} trains {study['epochs']}; give as many or more"
+            f"`epochs` {epochs}: the study in {folder} trains {study['epochs']}; give as many or more"
         )
     return {
         "settings": now,
@@ -266,12 +266,9 @@ def save(folder: Path, study: dict[str, Any]) -> None:
         If the folder cannot be written.
     """
     lists = [[c.arch, list(c.losses)] for c in study["configurations"]]
-    try:
-        with replacing(folder / FILE) as aside:
-            text = json.dumps({**study, "configurations": lists}, indent=2)
-            aside.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise XumxError(f"--output {folder}: cannot be written ({error.strerror or error})") from None
+    with replacing(folder / FILE) as aside:
+        text = json.dumps({**study, "configurations": lists}, indent=2)
+        aside.write_text(text + "\n", encoding="utf-8")
 
 
 def _text(value: Any) -> str:

@@ -51,7 +51,7 @@ def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> li
         test = musdb_tracks(args.root, "test", is_wav=args.is_wav)
         whole = plan.joined(folder, plan.settings(args, test), args.epochs, wanted, notes)
         plan.check(wanted, args)
-        check_room("--output", folder, plan.room(wanted, args, test))
+        check_room("`output`", folder, plan.room(wanted, args, test))
         plan.save(folder, whole)
         return wanted, test, whole
 
@@ -64,7 +64,7 @@ def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> li
             bar.note(str(item))
             found = _do(item, args, test, interrupts)
             if found:  # of a full disk, the others would say the same
-                check_room("--output", folder, plan.room(wanted, args, test))
+                check_room("`output`", folder, plan.room(wanted, args, test))
             for line in found:
                 logger.error("%s", line)
             if not found and isinstance(item, Configuration) and not args.quiet:
@@ -74,7 +74,9 @@ def study(args: StudyOptions, ranks: Communicator, interrupts: Interrupts) -> li
         told = ranks.gather(errors)
     if ranks.rank:  # the first answers for all
         return []
-    report(folder, whole, args, test)
+    for line in report(folder, whole, args, test):
+        if not args.quiet:
+            say(line)
     return [line for lines in told for line in lines]
 
 
@@ -99,8 +101,13 @@ def _do(
     return [f"{item}: {line}" for line in errors]
 
 
-def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: list[Track]) -> None:
+def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: list[Track]) -> list[str]:
     """Write the tables, the pictures and the page of everything that has been done.
+
+    Returns
+    -------
+    list of str
+        Lines of a table of the SDR, the best loss first, for each architecture.
 
     Raises
     ------
@@ -144,10 +151,12 @@ def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: lis
         (tables.CORRELATIONS, correlations),
     ):
         write_table(folder / name, table)
-    wide = {}
-    figures = {}
+    lines, wide, figures = [], {}, {}
     for arch in dict.fromkeys(arch for arch, _ in histories):
-        order = list(tables.sdr_table(scores, arch).index)
+        sdr = tables.sdr_table(scores, arch)
+        order = list(sdr.index)
+        told = sdr.rename_axis(f"{arch}, SDR in dB").rename_axis(None, axis=1)
+        lines += ["", *told.to_string(float_format="%.2f", na_rep="–", index_names=True).splitlines()]
         if any(key[0] == arch for key in found):
             figures[f"boxes-{arch}"] = pictures.boxes(tracks, arch, order)
         past_of = {loss: histories[arch, loss] for loss in order if histories.get((arch, loss))}
@@ -166,18 +175,16 @@ def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: lis
         {**whole, "notes": notes}, scores, wide, correlations, _table(rows), names, failures, others
     )
     _write(folder, figures, text)
+    return lines
 
 
 def _write(folder: Path, figures: Mapping[str, Any], text: str) -> None:
     """Write the pictures and the page."""
-    try:
-        for name, figure in figures.items():
-            with replacing(folder / f"{name}.png") as aside:
-                figure.savefig(aside, dpi=110)
-        with replacing(folder / page.NAME) as aside:
-            aside.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise XumxError(f"--output {folder}: cannot be written ({error.strerror or error})") from None
+    for name, figure in figures.items():
+        with replacing(folder / f"{name}.png") as aside:
+            figure.savefig(aside, dpi=110)
+    with replacing(folder / page.NAME) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def _row(

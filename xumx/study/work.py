@@ -9,14 +9,15 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from xumx.base import jsonfile
+from xumx.base.console import complain
 from xumx.base.cores import threads
-from xumx.base.errors import UsageError, XumxError
+from xumx.base.errors import UsageError, WriteError, XumxError
 from xumx.base.files import replacing
 from xumx.base.interrupts import Interrupts, name
 from xumx.data.track import Track
@@ -59,14 +60,11 @@ def train(run: Run, interrupts: Interrupts) -> None:
                 with interrupts.noted():
                     trainer.run(interrupts.asked)
             if number := interrupts.asked():
-                print(f"stopped by {name(number)}; the same command goes on", file=sys.stderr)
+                complain(f"stopped by {name(number)}; the same command goes on")
                 sys.exit(128 + number)
     except XumxError as error:
-        try:
-            with replacing(note) as aside:
-                aside.write_text(str(error), encoding="utf-8")
-        except OSError:
-            pass  # what failed first says it
+        with suppress(WriteError), replacing(note) as aside:  # what failed first says it
+            aside.write_text(str(error), encoding="utf-8")
         raise
 
 
@@ -208,12 +206,9 @@ def measure_losses(runs: Sequence[Run], folder: Path, tracks: list[Track]) -> No
         name: {track: sum(part[name][track] for part in parts) / len(parts) for track in parts[0][name]}
         for name in parts[0]
     }
-    try:
-        with replacing(path) as aside:
-            whole = {**key, "seconds": time.monotonic() - began, "values": values}
-            aside.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise XumxError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with replacing(path) as aside:
+        whole = {**key, "seconds": time.monotonic() - began, "values": values}
+        aside.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
 def measured_losses(folder: Path) -> dict[str, dict[str, float]]:

@@ -18,7 +18,7 @@ import numpy as np
 from xumx.audio import Writer
 from xumx.base import jsonfile
 from xumx.base.errors import AudioError, UsageError, XumxError, install
-from xumx.base.files import aside, replacing
+from xumx.base.files import aside, replacing, writing_to
 from xumx.base.pools import process_pool
 from xumx.synth import MIXTURE, RATE, song
 
@@ -87,7 +87,7 @@ def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1)
     """
     root = Path(root).expanduser()
     if workers < 1:
-        raise UsageError(f"--workers must be 1 or more, not {workers}")
+        raise UsageError(f"`workers` must be 1 or more, not {workers}")
     tasks = _tasks(root, settings)
     with _naming(root):
         _claim(root, settings)
@@ -111,23 +111,22 @@ def _generate(root: Path, tasks: list[_Task], workers: int) -> Iterator[Path]:
 def _naming(root: Path) -> Iterator[None]:
     """Errors of the system in the words of the command's options."""
     try:
-        yield
-    except OSError as error:
-        raise XumxError(f"--out {root}: cannot be written ({error.strerror or error})") from error
+        with writing_to(f"`out` {root}"):
+            yield
     except BrokenProcessPool as error:
-        raise XumxError(f"--out {root}: a worker was killed; is memory short? Use fewer --workers") from error
+        raise XumxError(f"`out` {root}: a worker was killed; is memory short? Use fewer `workers`") from error
 
 
 def _tasks(root: Path, settings: Settings) -> list[_Task]:
     if settings.format not in FORMATS:
         raise UsageError(f"unknown format {settings.format!r}; use one of {', '.join(FORMATS)}")
     if not 1 <= settings.duration <= 600:
-        raise UsageError(f"--duration must be 1 to 600 seconds, not {settings.duration:g}")
+        raise UsageError(f"`duration` must be 1 to 600 seconds, not {settings.duration:g}")
     for option in ("tracks", "valid", "test", "seed"):
         if getattr(settings, option) < 0:
             raise UsageError(f"--{option} must be 0 or more, not {getattr(settings, option)}")
     if not settings.tracks + settings.valid + settings.test:
-        raise UsageError("--tracks, --valid and --test are 0, which leaves nothing to do")
+        raise UsageError("`tracks`, `valid` and `test` are 0, which leaves nothing to do")
     names = {
         "train": [f"xumx - Song {index + 1:03}" for index in range(settings.tracks)],
         "valid": _validation_names(settings.valid),
@@ -154,10 +153,10 @@ def _validation_names(count: int) -> list[str]:
 
         names = list(configuration()["validation_tracks"])
     except (ModuleNotFoundError, XumxError) as error:
-        without = f"--valid needs more packages ({error})"
-        raise XumxError(f"{without}; {install('data')}, or give --valid 0") from None
+        without = f"`valid` needs more packages ({error})"
+        raise XumxError(f"{without}; {install('data')}, or give `valid` 0") from None
     if count > len(names):
-        raise UsageError(f"--valid is at most {len(names)}, the validation tracks of MUSDB18, not {count}")
+        raise UsageError(f"`valid` is at most {len(names)}, the validation tracks of MUSDB18, not {count}")
     return names[:count]
 
 
@@ -170,9 +169,9 @@ def _claim(root: Path, settings: Settings) -> None:
         except jsonfile.JsonError:
             same = False
         if not same:
-            raise UsageError(f"--out {root} holds songs of other settings ({file}); give a new folder")
+            raise UsageError(f"`out` {root} holds songs of other settings ({file}); give a new folder")
     elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UsageError(f"--out {root} holds something else; give a new folder or an empty one")
+        raise UsageError(f"`out` {root} holds something else; give a new folder or an empty one")
     for subset in ("train", "test"):
         (root / subset).mkdir(parents=True, exist_ok=True)
     with replacing(file) as new:

@@ -16,12 +16,13 @@ if __name__ == "__main__":  # until there are handlers, Ctrl-C ends without a wo
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from xumx.base.cli import run
+from xumx.base.console import complain, say
 from xumx.base.errors import XumxError, install
 from xumx.base.interrupts import Interrupts, name
 from xumx.base.log import hush_nnabla
 from xumx.base.ranks import Rank
 from xumx.parallel.job import together
-from xumx.train.options import Options
+from xumx.train.options import TrainOptions
 
 if TYPE_CHECKING:
     from xumx.train.trainer import Trainer
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
     # First of all, so that --help and wrong options answer at once.
-    given = Options.given(argv)
+    given = TrainOptions.given(argv)
     for package in ("nnabla", "musdb", "soundfile", "matplotlib"):
         if importlib.util.find_spec(package) is None:
             raise XumxError(
@@ -57,7 +58,7 @@ def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
 
 def _check(given: Mapping[str, Any]) -> int:
     hush_nnabla()
-    from xumx.train.datasets import check_data
+    from xumx.train.check import check_data
 
     return check_data(given)
 
@@ -77,15 +78,15 @@ def _train(given: Mapping[str, Any], world: Any, interrupts: Interrupts) -> int:
             raise _first(error) from None
     if number := trainer.stopped or interrupts.number:
         if leads:
-            print(_stopped(number, options, trainer), file=sys.stderr)
+            complain(_stopped(number, options, trainer))
         return 128 + number
     if leads and not options.quiet:
         best = f"epoch {results['best_epoch']} with validation loss {results['best_validation_loss']:.5g}"
-        print(f"best: {best}, in {Path(options.output) / 'best.h5'}")
+        say(f"best: {best}, in {Path(options.output) / 'best.h5'}")
     return 0
 
 
-def _stopped(number: int, options: Options, trainer: Trainer) -> str:
+def _stopped(number: int, options: TrainOptions, trainer: Trainer) -> str:
     """Where a run was when a signal came, and how it goes on."""
     if not trainer.stopped:
         return f"interrupted by {name(number)} when the run was over"

@@ -27,7 +27,7 @@ from xumx.graph.losses.adversarial import discriminator_shapes
 from xumx.graph.model import parameter_name
 from xumx.network.config import ModelConfig
 from xumx.network.weights import parameter_shapes
-from xumx.train.options import Options, fields
+from xumx.train.options import TrainOptions, fields
 from xumx.train.record import versions
 from xumx.train.schedule import EarlyStopping, Plateau
 
@@ -124,7 +124,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises
     ------
-    XumxError
+    WriteError
         If it cannot be written; the one before is still there.
     """
     run = {
@@ -133,19 +133,13 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "solver_steps": checkpoint.solver_steps,
         "progress": checkpoint.progress,
     }
-    try:
-        with writing(path) as file:
-            # An attribute would end at 64 KiB.
-            file["run"] = json.dumps(run)
-            _write(file, "parameters", checkpoint.parameters)
-            _write(file, "statistics", checkpoint.statistics)
-            for name, states in checkpoint.solver.items():
-                _write(file, f"solver/{name}", states)
-    except OSError as error:
-        kept = "; the one before is kept" if path.exists() else ""
-        raise XumxError(
-            f"{path}: the checkpoint cannot be written ({error.strerror or error}){kept}"
-        ) from None
+    with writing(path) as file:
+        # An attribute would end at 64 KiB.
+        file["run"] = json.dumps(run)
+        _write(file, "parameters", checkpoint.parameters)
+        _write(file, "statistics", checkpoint.statistics)
+        for name, states in checkpoint.solver.items():
+            _write(file, f"solver/{name}", states)
 
 
 def load(path: Path) -> Checkpoint:
@@ -159,7 +153,7 @@ def load(path: Path) -> Checkpoint:
         If the file is broken, or no checkpoint that this version knows.
     """
     if not path.exists():
-        raise UsageError(f"{path}: no such file; --model takes the folder of a run, or weights")
+        raise UsageError(f"{path}: no such file; `model` takes the folder of a run, or weights")
     try:
         with reading(path) as (_, datasets):
             return _checkpoint(datasets)
@@ -167,7 +161,7 @@ def load(path: Path) -> Checkpoint:
         reason = str(error).removeprefix(f"{path}: ")
         raise XumxError(
             f"{path}: is no whole checkpoint ({reason}); a new run can start from the best weights so far: "
-            f"--model {path.with_name('best.h5')} --output NEW"
+            f"`model` {path.with_name('best.h5')} `output` NEW"
         ) from None
 
 
@@ -177,12 +171,6 @@ def find(model: str) -> Path | None:
     if path.is_dir() and (path / NAME).exists():
         return path / NAME
     return path if path.name == NAME else None
-
-
-def tidy(folder: Path) -> None:
-    """Remove the unfinished files that a killed process left in a run's folder."""
-    for path in folder.glob(".*-" + 8 * "[0-9a-f]" + ".*"):  # as xumx.base.files.replacing names them
-        path.unlink(missing_ok=True)
 
 
 def _write(file: h5py.File, group: str, arrays: dict[str, np.ndarray]) -> None:
@@ -282,14 +270,14 @@ class State:
     before: int = 1
 
     @classmethod
-    def new(cls, options: Options, rank: int, statistics: dict[str, np.ndarray]) -> State:
+    def new(cls, options: TrainOptions, rank: int, statistics: dict[str, np.ndarray]) -> State:
         """Of a run that begins."""
         plateau = Plateau(options.lr, options.lr_decay_gamma, options.lr_decay_patience)
         rng = np.random.default_rng([options.seed, rank])
         return cls(Position(), plateau, EarlyStopping(options.patience), rng, statistics)
 
     @classmethod
-    def resumed(cls, saved: Checkpoint, options: Options, rank: int, size: int) -> State:
+    def resumed(cls, saved: Checkpoint, options: TrainOptions, rank: int, size: int) -> State:
         """Of a run that goes on, with as many processes as before or others.
 
         As many have the random states that they had; others have new ones, which follow from where the run
@@ -307,7 +295,7 @@ class State:
             rng.bit_generator.state = progress["random"][rank]
         return cls(position, plateau, stopping, rng, saved.statistics, len(progress["random"]))
 
-    def progress(self, options: Options, random: Sequence[Any]) -> dict[str, Any]:
+    def progress(self, options: TrainOptions, random: Sequence[Any]) -> dict[str, Any]:
         """For :class:`xumx.train.checkpoint.Checkpoint`; ``random`` has the random state of each rank."""
         return {
             "options": fields(options),

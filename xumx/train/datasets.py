@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.files import replacing
-from xumx.base.log import with_warnings
 from xumx.data import folders
 from xumx.data.cache import cached
-from xumx.data.check import Problem, Report, check
 from xumx.data.folders import Found, unpaired_tracks
 from xumx.data.musdb import musdb_tracks, preview_root
 from xumx.data.pieces import Mixes, Pieces
@@ -27,8 +23,7 @@ from xumx.graph.objective import shortest
 from xumx.graph.ops.cpu.base import THREADS
 from xumx.network.config import ModelConfig
 from xumx.parallel.communicator import Communicator
-from xumx.train.options import Options
-from xumx.train.resolve import new_run
+from xumx.train.options import TrainOptions
 from xumx.train.statistics import Statistics, load_or_compute
 
 
@@ -57,13 +52,13 @@ class DataSet(NamedTuple):
 
 
 def open_dataset(
-    options: Options, config: ModelConfig, *, output: str | None, progress: bool = True
+    options: TrainOptions, config: ModelConfig, *, output: str | None, progress: bool = True
 ) -> DataSet:
     """Find the tracks that the options name, and read their headers.
 
     Parameters
     ----------
-    options : Options
+    options : TrainOptions
     config : ModelConfig
     output : path, optional
         Folder of the run, which keeps the headers if neither that of the data nor that of the cache can.
@@ -103,7 +98,7 @@ def open_dataset(
     return DataSet(root, train, valid, sources, _together(options, sources), options.dataset == "aligned")
 
 
-def _finders(options: Options) -> list[Callable[[Path], Found]]:
+def _finders(options: TrainOptions) -> list[Callable[[Path], Found]]:
     """Functions that find the files of a folder."""
     extensions = options.ext
     targets = {
@@ -128,11 +123,11 @@ def _finders(options: Options) -> list[Callable[[Path], Found]]:
     return [partial(folders.trackfolder_fix, names=names, extensions=sorted(used))]
 
 
-def _together(options: Options, sources: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
+def _together(options: TrainOptions, sources: tuple[str, ...]) -> tuple[tuple[str, ...], ...] | None:
     if options.dataset == "trackfolder_var" and options.random_interferer_mix:
         others = tuple(source for source in sources if source not in options.sources)
         if not others:
-            raise UsageError("--random-interferer-mix: the tracks hold nothing but what is to be separated")
+            raise UsageError("`random_interferer_mix`: the tracks hold nothing but what is to be separated")
         return tuple(source for source in sources if source in options.sources), others
     mixed = options.random_track_mix or options.dataset in ("musdb", "sourcefolder")
     return None if mixed else (sources,)
@@ -143,7 +138,7 @@ class Datasets:
 
     Parameters
     ----------
-    options : Options
+    options : TrainOptions
     config : ModelConfig
     communicator : Communicator
 
@@ -164,12 +159,12 @@ class Datasets:
         If there is no usable data.
     """
 
-    def __init__(self, options: Options, config: ModelConfig, communicator: Communicator) -> None:
+    def __init__(self, options: TrainOptions, config: ModelConfig, communicator: Communicator) -> None:
         self._options, self._config, self._communicator = options, config, communicator
         self._progress = not options.quiet and communicator.rank == 0
         ranks = {"rank": communicator.rank, "world": communicator.size}
         needed = shortest(config)
-        for name, seconds in (("--seq-dur", options.seq_dur), ("--valid-dur", options.valid_dur)):
+        for name, seconds in (("`seq_dur`", options.seq_dur), ("`valid_dur`", options.valid_dur)):
             if seconds * config.sample_rate < needed:
                 raise UsageError(
                     f"{name} {seconds:g} is too short for windows of {config.n_fft} samples; "
@@ -178,9 +173,9 @@ class Datasets:
         if not options.root:
             self._preview()
         self._data = open_dataset(options, config, output=options.output, progress=self._progress)
-        self._same(f"--root {self._data.root}", "found", self._data.train, self._data.valid)
+        self._same(f"`root` {self._data.root}", "found", self._data.train, self._data.valid)
         self._train, valid = self._cached(self._data.train), self._cached(self._data.valid)
-        self._same(f"--root {self._data.root}", "could decode", self._train, valid)
+        self._same(f"`root` {self._data.root}", "could decode", self._train, valid)
         self.stream = self._mixes(
             self._train,
             options.seq_dur,
@@ -241,7 +236,7 @@ class Datasets:
     def _unpaired(self, folder: str) -> SampleStream:
         options, stream = self._options, self.stream
         tracks = unpaired_tracks(folder, self._config.sources, self._config.sample_rate)
-        self._same(f"--unpaired {folder}", "found", tracks)
+        self._same(f"`unpaired` {folder}", "found", tracks)
         needed = -(-options.batch_size * stream.world // len(tracks))  # for one batch of each rank
         return SampleStream(
             tracks,
@@ -279,85 +274,3 @@ class Datasets:
         if self._communicator.local_rank == 0:
             preview_root()
         self._communicator.barrier()
-
-
-def check_data(given: Mapping[str, Any]) -> int:
-    """Read the data of a run and print what there is and what is wrong with it.
-
-    Parameters
-    ----------
-    given : mapping
-        See :meth:`xumx.train.options.Options.given`.
-
-    Returns
-    -------
-    int
-        1 if anything is wrong, else 0.
-
-    Raises
-    ------
-    UsageError
-        For wrong options.
-    XumxError
-        If there is nothing to read, or the table cannot be written.
-    """
-    if given.get("model"):
-        raise UsageError("--check-data is for the data of a new run; leave --model out")
-    # A run needs a folder, which is left alone here.
-    options = new_run({**given, "output": given.get("output") or "."})
-    config = options.config
-    progress = not options.quiet
-    data, lines = with_warnings(lambda: open_dataset(options, config, output=None, progress=progress))
-    report = check(
-        data.train,
-        data.valid,
-        channels=config.nb_channels,
-        summed=not data.recorded,
-        workers=options.nb_workers,
-        progress=progress,
-    )
-    report = report._replace(problems=[*(Problem("left out", "", line) for line in lines), *report.problems])
-    print(text(report))
-    if given["check_data"]:
-        write(Path(given["check_data"]), report)
-    return 1 if report.problems else 0
-
-
-def text(report: Report) -> str:
-    """Two tables: what there is, and what is wrong with it."""
-    parts = [
-        [name, part.tracks, f"{part.hours:.2f}", part.recordings, _rates(part.rates)]
-        for name, part in report.parts.items()
-    ]
-    lines = [*_table([["", "tracks", "hours", "files", "rates"], *parts]), ""]
-    if report.problems:
-        lines += _table([["problem", "track", f"{len(report.problems)} found"], *report.problems])
-    else:
-        lines.append("no problems")
-    return "\n".join(lines)
-
-
-def write(path: Path, report: Report) -> None:
-    """The problems as a CSV file.
-
-    Raises
-    ------
-    XumxError
-        If it cannot be written.
-    """
-    try:
-        with replacing(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([Problem._fields, *report.problems])
-    except OSError as error:
-        raise XumxError(f"--check-data {path}: cannot be written ({error.strerror or error})") from None
-
-
-def _rates(rates: Mapping[int, int]) -> str:
-    return ", ".join(f"{rate} Hz ({count})" for rate, count in rates.items())
-
-
-def _table(rows: Iterable[Sequence[object]]) -> list[str]:
-    """Lines, with columns as wide as what is in them."""
-    cells = [list(map(str, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]

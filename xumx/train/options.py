@@ -42,7 +42,7 @@ def recipe(name: str) -> Path:
     names = sorted(path.stem for path in folder.glob("*.txt"))
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.0) or ["none"]
-        raise UsageError(f"--recipe {name}: there are {', '.join(names)}; did you mean {near[0]}?")
+        raise UsageError(f"`recipe` {name}: there are {', '.join(names)}; did you mean {near[0]}?")
     return folder / f"{name}.txt"
 
 
@@ -61,7 +61,7 @@ _optimisation = partial(option, group="optimisation")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Command):
+class TrainOptions(Command):
     """Options of ``python -m xumx.train``, each with a value.
 
     A default that depends on other options is None here, and said in the help; a run has a value for it.
@@ -294,21 +294,21 @@ class Options(Command):
         return (*self.interferer_dirs, *(Path(file).stem for file in self.interferer_files))
 
 
-NETWORK = {name: one.reaches for name, one in declared(Options).items() if one.reaches}
+NETWORK = {name: one.reaches for name, one in declared(TrainOptions).items() if one.reaches}
 """Options that make the network, and the fields of its configuration."""
 
-FIXED = frozenset(name for name, one in declared(Options).items() if one.fixed and one.stored)
+FIXED = frozenset(name for name, one in declared(TrainOptions).items() if one.fixed and one.stored)
 """Those that a run which goes on cannot change: of the network, samples, the loss, validation."""
 
 STORED = tuple(
     field.name
-    for field in dataclasses.fields(Options)
-    if field.name not in declared(Options) or declared(Options)[field.name].stored
+    for field in dataclasses.fields(TrainOptions)
+    if field.name not in declared(TrainOptions) or declared(TrainOptions)[field.name].stored
 )
 """What a checkpoint has of a run's options."""
 
 
-def fields(options: Options) -> dict[str, Any]:
+def fields(options: TrainOptions) -> dict[str, Any]:
     """All of them, as JSON takes them."""
     return {
         name: list(value) if isinstance(value, tuple) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import platform
@@ -16,11 +15,10 @@ from typing import Any
 from nnabla.monitor import Monitor, MonitorSeries
 
 from xumx.base.cores import usable_cores
-from xumx.base.errors import XumxError
-from xumx.base.files import replacing
+from xumx.base.files import replacing, writing_to
 from xumx.graph.ops.cpu.base import THREADS
 from xumx.parallel.communicator import Communicator
-from xumx.train.options import Options
+from xumx.train.options import TrainOptions
 from xumx.train.schedule import BATCH
 
 _PACKAGES = ("xumx", "nnabla", "nnabla-ext-cuda120", "numpy", "scipy", "numba", "h5py", "av", "soundfile")
@@ -66,7 +64,7 @@ class Record:
     ) -> None:
         self._folder, self._arguments, self._processes = folder, arguments, processes
         self._context = context
-        with self._writing():
+        with writing_to(self._folder):
             monitor = Monitor(str(folder))
             self._series = {key: MonitorSeries(name, monitor, verbose=False) for name, key in SERIES.items()}
             for epoch in history:
@@ -74,7 +72,7 @@ class Record:
 
     def update(self, history: Sequence[Mapping[str, Any]], state: str) -> None:
         """Take the newest epoch of the history; ``state`` says what the run does now."""
-        with self._writing():
+        with writing_to(self._folder):
             self._add(history[-1])
             draw_curve(self._folder / "loss.png", history)
             self._summarise(history, state)
@@ -98,13 +96,6 @@ class Record:
         }
         with replacing(self._folder / "run.json") as aside:
             aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise XumxError(f"{self._folder}: cannot be written ({error.strerror or error})") from None
 
     def _add(self, epoch: Mapping[str, Any]) -> None:
         for key, series in self._series.items():
@@ -130,7 +121,9 @@ def _counted(epoch: Mapping[str, Any]) -> dict[str, Any]:
     return {**epoch, **{key: 1 + epoch[key] for key in ("epoch", "best_epoch")}}
 
 
-def setting(options: Options, context: str, ranks: Communicator, rate: float, scaling: str) -> Iterator[str]:
+def setting(
+    options: TrainOptions, context: str, ranks: Communicator, rate: float, scaling: str
+) -> Iterator[str]:
     """Where it computes, what several processes share, and a learning rate that is not the one given."""
     total = options.batch_size * ranks.size
     threads = "1 thread" if THREADS == 1 else f"{THREADS} threads"

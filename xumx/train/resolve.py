@@ -8,31 +8,30 @@ from typing import Any, TypedDict, get_type_hints
 
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.jsonfile import JsonError, check
-from xumx.base.options import flag
 from xumx.data.source import augmentations
 from xumx.data.track import MIXTURE
 from xumx.graph import losses
 from xumx.network.config import SOURCES, ModelConfig
-from xumx.train.options import FIXED, NETWORK, OF_THE_LOSS, STORED, TRACKS, Options
+from xumx.train.options import FIXED, NETWORK, OF_THE_LOSS, STORED, TRACKS, TrainOptions
 
 
-def new_run(given: Mapping[str, Any]) -> Options:
+def new_run(given: Mapping[str, Any]) -> TrainOptions:
     """Options of a run that starts afresh.
 
     Parameters
     ----------
     given : mapping
-        Those that were given, with their values; see :meth:`Options.given`.
+        Those that were given, with their values; see :meth:`TrainOptions.given`.
 
     Raises
     ------
     UsageError
         For an option that is wrong, missing, or would do nothing.
     """
-    return _new({**Options.defaults(), **given}, given)
+    return _new({**TrainOptions.defaults(), **given}, given)
 
 
-def from_weights(given: Mapping[str, Any], config: ModelConfig) -> Options:
+def from_weights(given: Mapping[str, Any], config: ModelConfig) -> TrainOptions:
     """Options of a new run with the architecture of existing weights; see :func:`new_run`.
 
     Raises
@@ -45,12 +44,12 @@ def from_weights(given: Mapping[str, Any], config: ModelConfig) -> Options:
     found["sample_rate"] = config.sample_rate
     if config.independent:
         (found["source"],), found["sources"] = config.sources, None
-    options = _new({**Options.defaults(), **found, **given}, given)
+    options = _new({**TrainOptions.defaults(), **found, **given}, given)
     _same_network(options, config)
     return options
 
 
-def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> Options:
+def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> TrainOptions:
     """Options of a run that goes on: its own, but for those that were given.
 
     Parameters
@@ -58,7 +57,7 @@ def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> Options:
     given : mapping
         See :func:`new_run`; with the run, ``model``.
     stored : mapping
-        The fields of the run's :class:`Options`, as its checkpoint has them.
+        The fields of the run's :class:`TrainOptions`, as its checkpoint has them.
 
     Raises
     ------
@@ -78,10 +77,10 @@ def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> Options:
     for name, value in wanted.items():
         if name in FIXED and value != stored[name]:
             raise UsageError(
-                f"{flag(name)} {_text(value)}: the run in {given['model']} has {_text(stored[name])}; "
+                f"`{name}` {_text(value)}: the run in {given['model']} has {_text(stored[name])}; "
                 "leave it out, or start a new run"
             )
-    Options.check_kind(given, stored["dataset"])
+    TrainOptions.check_kind(given, stored["dataset"])
     return _checked({**stored, **wanted})
 
 
@@ -91,10 +90,10 @@ def _stored(stored: Mapping[str, Any], model: str) -> dict[str, Any]:
     Runs from before there was an option did what is its default now.
     """
     loss = losses.spell(losses.default(stored.get("arch", "")))
-    defaults = {name: value for name, value in Options.defaults().items() if name in STORED}
+    defaults = {name: value for name, value in TrainOptions.defaults().items() if name in STORED}
     stored = {**defaults, "loss": loss, **stored}
     advice = "a new run can start from its weights, best.h5"
-    hints = get_type_hints(Options)
+    hints = get_type_hints(TrainOptions)
     known = {name: hints[name] for name in STORED}
     try:
         check(stored, TypedDict("_Stored", known))  # type: ignore[operator]
@@ -108,11 +107,11 @@ def _stored(stored: Mapping[str, Any], model: str) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
 
 
-def _new(values: dict[str, Any], given: Mapping[str, Any]) -> Options:
-    """Options from values some of which were given, the others to be completed."""
+def _new(values: dict[str, Any], given: Mapping[str, Any]) -> TrainOptions:
+    """Make options of values some of which were given, the others to be completed."""
     if values["umx_train"]:
         if "arch" in given and values["arch"] != "umx":
-            raise UsageError(f"--umx-train means --arch umx, but --arch is {values['arch']}; leave one out")
+            raise UsageError(f"`umx_train` means `arch` umx, but `arch` is {values['arch']}; leave one out")
         values["arch"] = "umx"
     _complete_data(values, given)
     _complete_sources(values, given)
@@ -122,7 +121,7 @@ def _new(values: dict[str, Any], given: Mapping[str, Any]) -> Options:
     if values["patience"] is None:
         values["patience"] = 0 if values["arch"] == "x-umx" else 140
     if not values["output"]:
-        raise UsageError("--output is missing: the folder of the new run")
+        raise UsageError("`output` is missing: the folder of the new run")
     return _checked(values)
 
 
@@ -130,14 +129,14 @@ def _complete_data(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Set what follows from the kind of data."""
     kind, single = values["dataset"], values["arch"] == "umx"
     if kind != "musdb" and not values["root"]:
-        raise UsageError(f"--root is missing: the folder of the data, which --dataset {kind} needs")
-    Options.check_kind(given, kind)
+        raise UsageError(f"`root` is missing: the folder of the data, which `dataset` {kind} needs")
+    TrainOptions.check_kind(given, kind)
     if kind == "aligned":
         _of_aligned(values, given, single)
     elif kind == "sourcefolder":
         if "samples_per_track" in given:
             raise UsageError(
-                "--samples-per-track: --dataset sourcefolder has no tracks; use --nb-train-samples"
+                "`samples_per_track`: `dataset` sourcefolder has no tracks; use `nb_train_samples`"
             )
         for name, default in (("nb_train_samples", 1000), ("nb_valid_samples", 100)):
             values[name] = default if values[name] is None else values[name]
@@ -146,7 +145,7 @@ def _complete_data(values: dict[str, Any], given: Mapping[str, Any]) -> None:
         _of_target(values, given, single, "target_file")
     if kind == "trackfolder_fix" and values["target_file"]:
         if values["ext"]:
-            raise UsageError("--ext does nothing with --target-file, which has an extension: leave it out")
+            raise UsageError("`ext` does nothing with `target_file`, which has an extension: leave it out")
     elif kind in ("sourcefolder", *TRACKS):
         values["ext"] = values["ext"] or (".wav",)
 
@@ -154,14 +153,14 @@ def _complete_data(values: dict[str, Any], given: Mapping[str, Any]) -> None:
 def _of_aligned(values: dict[str, Any], given: Mapping[str, Any], single: bool) -> None:
     for name in ("source", "sources"):
         if name in given:
-            raise UsageError(f"--{name}: with --dataset aligned, --output-file names what to separate")
+            raise UsageError(f"`{name}`: with `dataset` aligned, `output_file` names what to separate")
     if not values["output_file"]:
-        raise UsageError("--output-file is missing: --dataset aligned needs the name of the target's file")
+        raise UsageError("`output_file` is missing: `dataset` aligned needs the name of the target's file")
     if single and len(values["output_file"]) > 1:
-        raise UsageError("--output-file: a umx separates one source, one a run")
+        raise UsageError("`output_file`: a umx separates one source, one a run")
     if "source_augmentations" in given and values["source_augmentations"]:
         raise UsageError(
-            "--source-augmentations: the mixtures of --dataset aligned are recorded, and no source can change"
+            "`source_augmentations`: the mixtures of `dataset` aligned are recorded, and no source can change"
         )
     values["source_augmentations"] = ()
     values["input_file"] = values["input_file"] or f"{MIXTURE}.wav"
@@ -174,19 +173,19 @@ def _of_target(values: dict[str, Any], given: Mapping[str, Any], single: bool, o
         return
     if not single:
         raise UsageError(
-            f"{flag(option)} is what a umx separates; for {values['arch']} use --sources, or add --arch umx"
+            f"`{option}` is what a umx separates; for {values['arch']} use `sources`, or add `arch` umx"
         )
     if "source" in given:
-        raise UsageError(f"{flag(option)} and --source both say what to separate: leave one out")
+        raise UsageError(f"`{option}` and `source` both say what to separate: leave one out")
     values["source"] = values[option] if option == "target_dir" else Path(values[option]).stem
 
 
 def _complete_sources(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     arch = values["arch"]
     if arch != "umx" and "source" in given:
-        raise UsageError(f"--source is what a umx separates; for {arch} use --sources, or add --arch umx")
+        raise UsageError(f"`source` is what a umx separates; for {arch} use `sources`, or add `arch` umx")
     if arch == "umx" and "sources" in given:
-        raise UsageError("--sources is what an x-umx or joint network separates; for a umx use --source")
+        raise UsageError("`sources` is what an x-umx or joint network separates; for a umx use `source`")
     values["sources"] = (values["source"] or "vocals",) if arch == "umx" else values["sources"] or SOURCES
 
 
@@ -195,7 +194,7 @@ def _complete_loss(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     several_domains = any(name in losses.SUMS for name in weights)
     if "mcoef" in given and not several_domains:
         raise UsageError(
-            f"--mcoef weighs the time-domain loss of {' and '.join(losses.SUMS)}, and the loss here is "
+            f"`mcoef` weighs the time-domain loss of {' and '.join(losses.SUMS)}, and the loss here is "
             f"{' '.join(losses.spell(weights))}; leave it out"
         )
     values["loss"] = losses.spell(weights)
@@ -205,18 +204,18 @@ def _complete_loss(values: dict[str, Any], given: Mapping[str, Any]) -> None:
         values["lr"] = losses.rate(weights)
 
 
-def _checked(values: Mapping[str, Any]) -> Options:
+def _checked(values: Mapping[str, Any]) -> TrainOptions:
     """Options of a run, which go together."""
-    options = Options(**{name: values[name] for name in STORED})
+    options = TrainOptions(**{name: values[name] for name in STORED})
     if options.nhop > 0 and options.nfft % options.nhop:
         # NNabla's inverse STFT, with which a GPU trains, takes no other.
-        raise UsageError(f"--nhop must divide --nfft, and {options.nfft} is no multiple of {options.nhop}")
+        raise UsageError(f"`nhop` must divide `nfft`, and {options.nfft} is no multiple of {options.nhop}")
     if options.nb_channels not in (1, 2):
         raise UsageError(
-            f"--nb-channels must be 1 or 2, not {options.nb_channels}: stems are written as mono or stereo"
+            f"`nb_channels` must be 1 or 2, not {options.nb_channels}: stems are written as mono or stereo"
         )
     if options.is_wav and options.root is None:
-        raise UsageError("--is-wav says how to read --root, which is missing; the preview holds stem files")
+        raise UsageError("`is_wav` says how to read `root`, which is missing; the preview holds stem files")
     augmentations(options.source_augmentations)
     if options.dataset != "musdb":
         _check_names((*options.sources, *options.interferers), options.dataset)
@@ -231,34 +230,34 @@ def _check_names(names: tuple[str, ...], kind: str) -> None:
         if name == MIXTURE or not name or name != Path(name).name or "\\" in name:
             raise UsageError(f"{name!r} cannot be the name of a source: it must be a plain file name")
     if kind in ("sourcefolder", "trackfolder_fix") and len(names) < 2:
-        more = "--interferer-dirs" if kind == "sourcefolder" else "--interferer-files"
+        more = "`interferer_dirs`" if kind == "sourcefolder" else "`interferer_files`"
         raise UsageError(
-            f"a mixture of {names[0]!r} alone is nothing to separate: name more --sources, or {more}"
+            f"a mixture of {names[0]!r} alone is nothing to separate: name more `sources`, or {more}"
         )
 
 
-def _check_loss(options: Options) -> None:
+def _check_loss(options: TrainOptions) -> None:
     weights = losses.parse(options.loss)
     losses.check(weights, options.sources)
     terms = losses.terms(weights, options.mcoef)
     listens = any("encoders" in term.loss.extras for term in terms)
     if listens and not options.feature_model:
-        raise UsageError("--loss DeepFeatures needs --feature-model, weights (.h5) whose encoder listens")
+        raise UsageError("`loss` DeepFeatures needs `feature_model`, weights (.h5) whose encoder listens")
     if options.feature_model and not listens:
-        raise UsageError("--feature-model is for --loss DeepFeatures, which is not there; leave it out")
+        raise UsageError("`feature_model` is for `loss` DeepFeatures, which is not there; leave it out")
     if options.unpaired and not any(term.loss.adversarial for term in terms):
         raise UsageError(
-            "--unpaired is for the discriminators of LSGAN and HingeGAN, not in --loss; leave it out"
+            "`unpaired` is for the discriminators of LSGAN and HingeGAN, not in `loss`; leave it out"
         )
 
 
-def _same_network(options: Options, config: ModelConfig) -> None:
+def _same_network(options: TrainOptions, config: ModelConfig) -> None:
     for name, field in NETWORK.items():
         wanted, found = getattr(options.config, field), getattr(config, field)
         if wanted != found:
             what = "" if name != "bandwidth" else " bins"
             raise UsageError(
-                f"{flag(name)}: {options.model} has {_text(found)}{what}, not {_text(wanted)}{what}; "
+                f"`{name}`: {options.model} has {_text(found)}{what}, not {_text(wanted)}{what}; "
                 "leave the option out, or start without these weights"
             )
 

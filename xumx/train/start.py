@@ -14,8 +14,8 @@ import nnabla as nn
 from nnabla.ext_utils import get_extension_context
 
 from xumx.base.errors import UsageError, XumxError
-from xumx.base.files import locked, replacing
-from xumx.engines import automatic_context
+from xumx.base.files import locked, make_folder, replacing
+from xumx.engines import automatic_context, cuda
 from xumx.engines.nnabla import open_context
 from xumx.graph import ops_for
 from xumx.graph.losses.features import Encoders, frozen_encoders
@@ -26,7 +26,7 @@ from xumx.parallel.communicator import Communicator
 from xumx.train import checkpoint
 from xumx.train.checkpoint import Checkpoint
 from xumx.train.datasets import Datasets
-from xumx.train.options import Options, fields
+from xumx.train.options import TrainOptions, fields
 from xumx.train.resolve import from_weights, new_run, resumed
 from xumx.train.trainer import BEST, Trainer
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 class Plan(NamedTuple):
     """What a run is, decided for this process: the first stage of a start."""
 
-    options: Options
+    options: TrainOptions
     device: str  # 'cpu' or 'cudnn'
     ranks: Communicator
     start: Checkpoint | Weights | None
@@ -48,7 +48,7 @@ class Plan(NamedTuple):
         return self.start.config if self.start else self.options.config
 
 
-def prepare(given: Mapping[str, Any], world: Any, stack: ExitStack) -> tuple[Options, Trainer]:
+def prepare(given: Mapping[str, Any], world: Any, stack: ExitStack) -> tuple[TrainOptions, Trainer]:
     """Start a run in three stages, of which none looks back: decide what it is, open its files, build it.
 
     Everything is checked before training begins.
@@ -56,7 +56,7 @@ def prepare(given: Mapping[str, Any], world: Any, stack: ExitStack) -> tuple[Opt
     Parameters
     ----------
     given : mapping
-        The options that were given; see :meth:`Options.given`.
+        The options that were given; see :meth:`TrainOptions.given`.
     world : mpi4py.MPI.Intracomm or None
         All processes; None for one alone.
     stack : ExitStack
@@ -89,13 +89,14 @@ def _decide(given: Mapping[str, Any], world: Any) -> Plan:
         options = new_run(given)
     if ranks.size > 1:
         if "device_id" in given:
-            raise UsageError("--device-id is for one process; of several each takes a GPU of its own")
-        options = replace(options, device_id=str(ranks.local_rank))
+            raise UsageError("`device_id` is for one process; of several each takes a GPU of its own")
+        wanted = options.context == "cudnn" or (options.context == "auto" and cuda.installed())
+        options = replace(options, device_id=cuda.own_device(ranks, wanted))
         if others := ranks.differing({**fields(options), "device_id": None}):
             raise UsageError(f"{others} were started with other options than rank 0; give all the same")
     device = _device(options, given)
     if others := ranks.differing(device):
-        raise XumxError(f"{others} cannot compute on {device} as rank 0 does; choose with --context")
+        raise XumxError(f"{others} cannot compute on {device} as rank 0 does; choose with `context`")
     if device == "cudnn" and ranks.size > 1:
         ranks = nccl(world, get_extension_context(device, device_id=options.device_id))
     return Plan(options, device, ranks, start, path)
@@ -113,7 +114,7 @@ def _open(plan: Plan, stack: ExitStack) -> tuple[Datasets, Encoders | None]:
 
 def _encoders(path: str, config: ModelConfig, ranks: Communicator) -> Encoders:
     network = ranks.broadcast(weights.load(path) if ranks.rank == 0 else None)
-    return frozen_encoders(network, config, f"--feature-model {path}")
+    return frozen_encoders(network, config, f"`feature_model` {path}")
 
 
 def communicator(world: Any) -> Communicator:
@@ -140,12 +141,12 @@ def _start(model: str | None) -> tuple[Path, Checkpoint | Weights | None]:
         return found, checkpoint.load(found)
     if Path(model).is_dir():
         raise UsageError(
-            f"--model {model}: the folder holds no {checkpoint.NAME}; name a run's folder, or weights"
+            f"`model` {model}: the folder holds no {checkpoint.NAME}; name a run's folder, or weights"
         )
     return Path(model), weights.load(model)
 
 
-def _device(options: Options, given: Collection[str]) -> str:
+def _device(options: TrainOptions, given: Collection[str]) -> str:
     """Where to compute: 'cpu' or 'cudnn'."""
     context = options.context
     if context == "auto":
@@ -154,11 +155,15 @@ def _device(options: Options, given: Collection[str]) -> str:
             logger.warning("%s", problem)
     if context == "cpu" and "device_id" in given:
         raise UsageError(
-            "--device-id chooses a GPU, but this run computes on the CPU; use it with --context cudnn"
+            "`device_id` chooses a GPU, but this run computes on the CPU; use it with `context` cudnn"
         )
     if context == "cudnn" and options.stock_ops:
-        raise UsageError("--stock-ops is for --context cpu; a GPU has no other functions than NNabla's own")
+        raise UsageError("`stock_ops` is for `context` cpu; a GPU has no other functions than NNabla's own")
     open_context(context, options.device_id)
+    if context == "cudnn" and cuda.rounds():
+        logger.warning(
+            "NNABLA_CUDA_ALLOW_TF32 rounds products to 10 bits; other machines will find other losses"
+        )
     return context
 
 
@@ -168,14 +173,10 @@ def _claim(output: Path, resumed_from: Path | None, stack: ExitStack) -> None:
     same = resumed_from is not None and own.exists() and own.samefile(resumed_from)
     if own.exists() and not same:
         raise UsageError(
-            f"--output {output} holds a run; resume it with --model {output}, or use another folder"
+            f"`output` {output} holds a run; resume it with `model` {output}, or use another folder"
         )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(locked(output))
-        checkpoint.tidy(output)
-        if resumed_from is not None and not same and (best := resumed_from.with_name(BEST)).exists():
-            with replacing(output / BEST) as aside:
-                shutil.copyfile(best, aside)
-    except OSError as error:
-        raise XumxError(f"--output {output}: cannot be written ({error.strerror or error})") from None
+    make_folder(output, "output")
+    stack.enter_context(locked(output))
+    if resumed_from is not None and not same and (best := resumed_from.with_name(BEST)).exists():
+        with replacing(output / BEST) as aside:
+            shutil.copyfile(best, aside)

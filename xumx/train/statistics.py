@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xumx.base.console import Bar
-from xumx.base.errors import XumxError
+from xumx.base.errors import WriteError, XumxError
 from xumx.base.files import replacing
 from xumx.data.arrays import mapped
 from xumx.data.pieces import Mixes, Pieces
@@ -81,8 +81,8 @@ def load_or_compute(
             with replacing(folder / name) as aside, open(aside, "wb") as file:
                 np.save(file, np.stack(statistics))
             break
-        except OSError as error:
-            logger.debug("%s: %s", folder / name, error)
+        except WriteError as error:
+            logger.debug("%s", error)
     return statistics
 
 

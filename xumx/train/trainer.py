@@ -16,13 +16,16 @@ import nnabla as nn
 import nnabla.random
 import nnabla.solvers as S
 import numpy as np
-from nnabla.ext_utils import get_extension_context
+from nnabla.ext_utils import get_extension_context, import_extension_module
 
 from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError
+from xumx.base.files import size
+from xumx.engines.nnabla import out_of_memory
 from xumx.graph import losses, model
 from xumx.graph.losses.adversarial import SCOPE, create_discriminators
 from xumx.graph.losses.features import Encoders
+from xumx.graph.memory import step_bytes
 from xumx.graph.objective import Objective
 from xumx.network import weights
 from xumx.network.weights import Weights
@@ -32,7 +35,7 @@ from xumx.train.adversary import Adversary
 from xumx.train.checkpoint import Checkpoint, State, restore_solver, solver_arrays
 from xumx.train.datasets import Datasets
 from xumx.train.iterator import StreamIterator
-from xumx.train.options import Options, fields
+from xumx.train.options import TrainOptions, fields
 from xumx.train.record import Record, line_of, results, setting
 from xumx.train.schedule import scale, warmth
 from xumx.train.validation import Validation
@@ -45,7 +48,7 @@ class Trainer:
 
     Parameters
     ----------
-    options : Options
+    options : TrainOptions
         Those of the resumed run if there is one.
     data : Datasets
     communicator : Communicator
@@ -68,7 +71,7 @@ class Trainer:
 
     def __init__(
         self,
-        options: Options,
+        options: TrainOptions,
         data: Datasets,
         communicator: Communicator,
         context: str,
@@ -156,9 +159,9 @@ class Trainer:
         ranks, self.stopped = self._communicator, 0
         self._stop = stop or self._stop
         if at.epoch >= options.epochs:
-            raise UsageError(f"--epochs {options.epochs}: the run has trained {at.epoch} already; give more")
+            raise UsageError(f"`epochs` {options.epochs}: the run has trained {at.epoch} already; give more")
         if stopping.over:
-            raise UsageError(f"--patience {options.patience}: the run was stopped by it; give more")
+            raise UsageError(f"`patience` {options.patience}: the run was stopped by it; give more")
         stream = StreamIterator(
             self._data.stream,
             options.batch_size,
@@ -177,6 +180,7 @@ class Trainer:
                 rate = self._state.plateau.rate * self._scale
                 for line in setting(options, self._device, ranks, rate, self._scaling):
                     say(line)
+                say(f"a step takes about {size(self._needs())} of memory")
             while at.epoch < options.epochs and not stopping.over:
                 self._train(stream, quiet)
                 best = None if self.stopped else self._end_epoch(quiet)
@@ -249,17 +253,24 @@ class Trainer:
     def _step(self, mixture: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """One update; the loss before it, and its terms."""
         self._seed()
-        self._solver.zero_grad()
-        self._objective.feed(mixture, targets)
-        loss = self._objective.forward()
-        if not math.isfinite(loss):
-            self._diverged(f"the loss is {loss}")
-        values = {"loss": loss, **self._objective.values()}
-        self._communicator.backward(self._objective.loss, self._separator)
-        self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
-        if self._adversary:
-            values["discriminator"] = self._adversary.step(self._solver.learning_rate())
+        try:
+            self._solver.zero_grad()
+            self._objective.feed(mixture, targets)
+            loss = self._objective.forward()
+            if not math.isfinite(loss):
+                self._diverged(f"the loss is {loss}")
+            values = {"loss": loss, **self._objective.values()}
+            self._communicator.backward(self._objective.loss, self._separator)
+            self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
+            if self._adversary:
+                values["discriminator"] = self._adversary.step(self._solver.learning_rate())
+        except (MemoryError, RuntimeError) as error:
+            needs = f"; a step takes about {size(self._needs())}"
+            raise out_of_memory(error, "a smaller `batch_size` or `seq_dur`", needs) or error from None
         return values
+
+    def _needs(self) -> int:
+        return step_bytes(self._objective.loss, self._parameters.values())
 
     def _seed(self) -> None:
         """Let what NNabla draws, such as dropout on a GPU, follow from the seed, the rank and the step."""
@@ -284,7 +295,9 @@ class Trainer:
         began = time.monotonic()
         if self._communicator.size > 1:
             self._compare()
+        self._clear_cache()  # what training keeps fits no graph of validation, and the other way round
         valid = self._validation.run(progress=not quiet, stop=self._stop)
+        self._clear_cache()
         if valid is None:
             self.stopped = max(self._communicator.gather(self._stop()))
             return None
@@ -308,6 +321,10 @@ class Trainer:
         at.epoch, at.samples, at.sums, at.seconds = at.epoch + 1, 0, {}, 0.0
         return best
 
+    def _clear_cache(self) -> None:
+        """Give back the memory that NNabla keeps for arrays of the same size to come."""
+        import_extension_module(self._device).clear_memory_cache()
+
     def _compare(self) -> None:
         """See that all ranks have the same parameters: they would drift apart unseen."""
         digest = hashlib.blake2b()
@@ -321,7 +338,7 @@ class Trainer:
 
     def _diverged(self, what: str) -> NoReturn:
         path = self._output / checkpoint.NAME
-        advice = f"resume {path} with a smaller --lr" if path.exists() else "try a smaller --lr"
+        advice = f"resume {path} with a smaller `lr`" if path.exists() else "try a smaller `lr`"
         raise XumxError(f"training diverged in epoch {self.position.epoch + 1}: {what}; {advice}")
 
     @contextlib.contextmanager

@@ -23,7 +23,7 @@ from xumx.graph.objective import Objective, shortest
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
 from xumx.parallel.communicator import Communicator
-from xumx.train.options import Options
+from xumx.train.options import TrainOptions
 
 
 class Validation:
@@ -121,7 +121,7 @@ def measured(config: ModelConfig) -> list[str]:
     ]
 
 
-def measure(weights: Weights, tracks: Sequence[Track], options: Options) -> dict[str, dict[str, float]]:
+def measure(weights: Weights, tracks: Sequence[Track], options: TrainOptions) -> dict[str, dict[str, float]]:
     """Compute the value of each of :func:`measured` for each track, as validation computes it.
 
     Parameters
@@ -129,7 +129,7 @@ def measure(weights: Weights, tracks: Sequence[Track], options: Options) -> dict
     weights : Weights
         An X-UMX, or a UMX of one source.
     tracks : sequence of Track
-    options : Options
+    options : TrainOptions
         Their ``valid_dur``, context and workers count.
 
     Returns

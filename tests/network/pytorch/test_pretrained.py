@@ -18,7 +18,8 @@ import torch
 from tests.network.pytorch.nets import difference, estimate, magnitude, open_unmix
 from xumx import Separator
 from xumx.base.errors import WeightsError
-from xumx.network.pretrained import REGISTRY, RemoteFile, resolve
+from xumx.network.catalogue import MODELS, Model, RemoteFile
+from xumx.network.pretrained import resolve
 from xumx.network.weights import load
 
 TARGETS = ("bass", "drums", "vocals", "other")
@@ -56,16 +57,22 @@ def tiny(site: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, t
         first = hashlib.sha256((folder / "new").read_bytes()).hexdigest()[:8]
         (folder / "new").rename(folder / f"{target}-{first}.pth")
         files.append(RemoteFile(f"{url}/{target}-{first}.pth", f"sha256:{first}"))
-    monkeypatch.setitem(REGISTRY, "tiny", tuple(files))
+    monkeypatch.setitem(MODELS, "tiny", tiny_model(*files))
     return nets
 
 
+def tiny_model(*files: RemoteFile) -> Model:
+    sizes = {"n_fft": 256, "n_hop": 64, "hidden_size": 8}
+    return Model(name="tiny", about="", arch="umx", licence="", page="", files=files, **sizes)
+
+
 def names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return [name for name in found if not name.endswith(".sha256")]
 
 
 KEPT = ["tiny", *sorted(f"tiny/{target}.h5{note}" for target in TARGETS for note in ("", ".checked"))]
-"""The networks, and notes that they were made here and checked."""
+"""The networks, and notes that they were made here and checked; beside them are the checkpoints' digests."""
 
 
 def test_fetched_and_converted_once(
@@ -141,7 +148,8 @@ def test_what_fails_leaves_nothing(
         torch.save(torch.nn.Linear(2, 2), path)
     if fault == "code":
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        monkeypatch.setitem(REGISTRY, "tiny", (RemoteFile(f"{site[1]}/{path.name}", f"sha256:{digest}"),))
+        file = RemoteFile(f"{site[1]}/{path.name}", f"sha256:{digest}")
+        monkeypatch.setitem(MODELS, "tiny", tiny_model(file))
     words = {"missing": "404", "changed": "another SHA256", "code": "refused"}[fault]
     with pytest.raises(WeightsError, match=words) as raised:
         resolve("tiny", progress=False)

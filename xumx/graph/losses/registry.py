@@ -130,15 +130,15 @@ def parse(texts: Iterable[str]) -> dict[str, float]:
         name, equals, number = text.partition("=")
         if name not in {*LOSSES, *SUMS}:
             near = _nearest(name)
-            raise UsageError(f"--loss {name}: there is no such loss; did you mean {near}?")
+            raise UsageError(f"`loss` {name}: there is no such loss; did you mean {near}?")
         if name in weights:
-            raise UsageError(f"--loss {name} is given twice; give each loss once, with its weight")
+            raise UsageError(f"`loss` {name} is given twice; give each loss once, with its weight")
         try:
             weights[name] = float(number) if equals else 1.0
         except ValueError:
             weights[name] = math.nan
         if not 0 < weights[name] < math.inf:
-            raise UsageError(f"--loss {text}: a weight must be a positive number, as in {name}=0.5")
+            raise UsageError(f"`loss` {text}: a weight must be a positive number, as in {name}=0.5")
     return weights
 
 
@@ -165,25 +165,25 @@ def check(weights: Mapping[str, float], sources: Sequence[str]) -> None:
     --------
     >>> check({"Dissimilarity": 1.0}, ["vocals"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    xumx.base.errors.UsageError: --loss Dissimilarity compares estimates of several sources, ...
+    xumx.base.errors.UsageError: `loss` Dissimilarity compares estimates of several sources, ...
     """
     if not weights:
-        raise UsageError("--loss names no loss")
+        raise UsageError("`loss` names no loss")
     for name in weights:
         if name in LOSSES and LOSSES[name].compares and len(sources) == 1:
             raise UsageError(
-                f"--loss {name} compares estimates of several sources, and this network has one; "
-                "use --arch x-umx or joint with two --sources or more"
+                f"`loss` {name} compares estimates of several sources, and this network has one; "
+                "use `arch` x-umx or joint with two `sources` or more"
             )
     several = [name for name in weights if name in SUMS]
     if len(several) > 1:
-        raise UsageError(f"--loss {' '.join(several)}: the second is a variant of the first; choose one")
+        raise UsageError(f"`loss` {' '.join(several)}: the second is a variant of the first; choose one")
     judged = [name for name in weights if name in CRITICS]
     if len(judged) > 1:
-        raise UsageError(f"--loss {' '.join(judged)}: the discriminators can have one loss only; choose one")
+        raise UsageError(f"`loss` {' '.join(judged)}: the discriminators can have one loss only; choose one")
     if judged and len(weights) == 1:
         raise UsageError(
-            f"--loss {judged[0]} alone ties no estimate to its mixture, and leaves nothing to validate; "
+            f"`loss` {judged[0]} alone ties no estimate to its mixture, and leaves nothing to validate; "
             f"add a loss, as in L2freq {judged[0]}=0.01"
         )
 

@@ -30,8 +30,12 @@ _LAYERS = {
 }
 
 
-def weights(path: Path, content: Mapping[str, Any]) -> Weights:
+def weights(
+    path: Path, content: Mapping[str, Any], *, n_hop: int | None = None, sample_rate: int | None = None
+) -> Weights:
     """Take the X-UMX network out of what :func:`xumx.network.pytorch.checkpoint.read` returned for ``path``.
+
+    ``n_hop`` and ``sample_rate`` count where it does not say them.
 
     Raises
     ------
@@ -60,8 +64,8 @@ def weights(path: Path, content: Mapping[str, Any]) -> Weights:
         _key(sources[0]),
         arch="x-umx",
         sources=tuple(sources),
-        sample_rate=layout.number(path, args, "sample_rate") or 44100,
-        n_hop=layout.number(path, args, "n_hop"),
+        sample_rate=layout.number(path, args, "sample_rate") or sample_rate or 44100,
+        n_hop=layout.number(path, args, "n_hop") or n_hop,
     )
     found = {
         "in_chan": config.n_fft,

@@ -1,47 +1,22 @@
-"""PyTorch's files as plain arrays. Nothing that stands in them is run."""
+"""PyTorch's files as plain arrays, without PyTorch. Nothing that stands in them is run."""
 
 from __future__ import annotations
 
-import importlib.util
-import pickle
 import re
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from xumx.base.errors import WeightsError, XumxError, install
-
-_SAFE = (2, 10)
-"""PyTorch's ``weights_only`` could be made to run code before 2.6 (CVE-2025-32434) and to spoil memory
-before 2.10 (CVE-2026-24747)."""
-
-
-def pytorch() -> ModuleType:
-    """Import the package ``torch``.
-
-    Raises
-    ------
-    XumxError
-        If it is not installed, or so old that a checkpoint could harm.
-    """
-    if importlib.util.find_spec("torch") is None:
-        raise XumxError(f"PyTorch, which reads such checkpoints, is not installed: {install('torch')}")
-    import torch
-
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _SAFE:
-        raise XumxError(
-            f"PyTorch {torch.__version__} does not load checkpoints safely: pip install -U 'torch>=2.10'"
-        )
-    return torch
+from xumx.base.errors import WeightsError
+from xumx.network.pytorch import tensors
+from xumx.network.pytorch.tensors import Foreign, Tensor
+from xumx.network.pytorch.unpickler import Broken, Refused
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read the dictionary of a checkpoint, its tensors on the CPU.
+    """Read the dictionary of a checkpoint, its tensors as :class:`xumx.network.pytorch.tensors.Tensor`.
 
     Parameters
     ----------
@@ -50,32 +25,26 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    XumxError
-        Without a PyTorch that loads safely.
     WeightsError
         For a file that is none, or that holds more than tensors and plain values.
     """
-    torch = pytorch()
     try:
-        _check_archive(path)
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_harmless(torch)):
-            warnings.simplefilter("ignore")  # what matters comes as an error
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = tensors.read(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except XumxError:
+    except WeightsError:
         raise
+    except Refused as error:
+        raise WeightsError(
+            f"{path}: refused, since it carries code or objects ({shown(str(error))[1:-1]}), and a "
+            "checkpoint needs tensors alone; nothing of it was run"
+        ) from None
     except Exception as error:  # a broken file fails in as many ways as there are places to break it
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and named:
-            raise WeightsError(
-                f"{path}: refused, since it carries code or objects ({named[1]}), and a checkpoint needs "
-                "tensors alone; nothing of it was run"
-            ) from None
-        raise WeightsError(f"{path}: no checkpoint of PyTorch's, or a broken one") from None
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        what = f" ({error})" if isinstance(error, Broken) else ""
+        raise WeightsError(f"{path}: no checkpoint of PyTorch's, or a broken one{what}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not the parameters of a network")
-    return dict(content)
+    return content
 
 
 def state_dict(path: Path, content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -108,27 +77,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse an archive that unpacks to more than it is: PyTorch stores tensors as they are."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        sizes = [entry.file_size for entry in archive.infolist()]
-        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-    if packed or sum(sizes) > path.stat().st_size:
-        raise WeightsError(f"{path}: is compressed, which PyTorch's checkpoints are not; unpack it first")
-
-
-def _harmless(torch: ModuleType) -> list[Any]:
-    """What asteroid's checkpoints hold beside tensors: PyTorch's version, a string, and NumPy's numbers."""
-    scalar = np.float64(0).__reduce__()[0]
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # in NumPy 1 and 2
-    dtypes = {type(np.dtype(code)) for code in "?bhilqBHILQefd"}
-    return [torch.torch_version.TorchVersion, np.dtype, *dtypes, *((scalar, name) for name in names)]
-
-
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which trainings save a network beside other things."""
+
+_SHARED = 8
+"""How many times the size of its file a network may have, whose sources share tensors."""
 
 _PREFIX = re.compile(r"(?:module\.|_orig_mod\.)+")
 """What DataParallel and torch.compile put before every key."""
@@ -141,7 +94,7 @@ class State:
     ----------
     path : Path
         The file, for messages.
-    tensors : mapping of str to torch.Tensor
+    tensors : mapping of str to Tensor
         A ``state_dict``.
     ignored : regular expression
         Keys that say nothing: windows, counters.
@@ -149,7 +102,7 @@ class State:
 
     def __init__(self, path: Path, tensors: Mapping[str, Any], ignored: str) -> None:
         self.path = path
-        self._tensors: dict[str, Any] = {}
+        self._tensors: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             if not isinstance(name, str) or not name.isprintable() or len(name) > 200:
                 raise WeightsError(f"{path}: {shown(name)} is not how a parameter is called")
@@ -159,6 +112,9 @@ class State:
             if key in self._tensors:
                 raise WeightsError(f"{path}: holds {key} twice, with a prefix and without or with another")
             self._tensors[key] = _checked(path, key, tensor)
+        taken = sum(tensor.size * tensor.storage.dtype.itemsize for tensor in self._tensors.values())
+        if taken > _SHARED * path.stat().st_size:
+            raise WeightsError(f"{path}: its tensors share their values so often that they would fill memory")
 
     def __contains__(self, key: str) -> bool:
         return key in self._tensors
@@ -173,7 +129,7 @@ class State:
         """
         if key not in self._tensors:
             raise WeightsError(f"{self.path}: lacks {key}")
-        shape = tuple(self._tensors[key].shape)
+        shape = self._tensors[key].shape
         if len(shape) != rank:
             raise WeightsError(f"{self.path}: {key} has {len(shape)} axes, not {rank}")
         return shape
@@ -205,13 +161,13 @@ class State:
         if key not in self._tensors:
             return None
         tensor = self._tensors[key]
-        if tensor.numel() != 1:
-            raise WeightsError(f"{self.path}: {key} has shape {tuple(tensor.shape)}, not that of one number")
+        if tensor.size != 1:
+            raise WeightsError(f"{self.path}: {key} has shape {tensor.shape}, not that of one number")
         return float(self._array(key).item())
 
     def _array(self, key: str) -> np.ndarray:
-        array: np.ndarray = self._tensors.pop(key).detach().float().numpy()
-        return array
+        with np.errstate(over="ignore"):  # what is too large for float32 is said as not finite
+            return self._tensors.pop(key).array().astype(np.float32)
 
     def finish(self, network: str) -> None:
         """Refuse what is left over.
@@ -225,14 +181,12 @@ class State:
             raise WeightsError(f"{self.path}: {min(self._tensors)} belongs to no {network} network")
 
 
-def _checked(path: Path, key: str, tensor: Any) -> Any:
+def _checked(path: Path, key: str, tensor: Any) -> Tensor:
     """A tensor whose values are real numbers, and all there."""
-    torch = pytorch()
-    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter)
-    if not plain or tensor.layout != torch.strided or tensor.is_complex() or tensor.is_quantized:
+    if isinstance(tensor, Foreign):
+        raise WeightsError(f"{path}: {key} {tensor.kind}")
+    if not isinstance(tensor, Tensor) or not tensor.real:
         raise WeightsError(f"{path}: {key} is no tensor of real numbers; not a parameter")
-    if tensor.is_meta:
-        raise WeightsError(f"{path}: {key} has a shape but no values (a meta tensor)")
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+    if tensor.expanded:
         raise WeightsError(f"{path}: {key} repeats its values (an expanded tensor); not a parameter")
     return tensor

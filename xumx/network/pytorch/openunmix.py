@@ -7,35 +7,31 @@ come without the JSON files: shapes tell everything but the hop and the sample r
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from xumx.base import jsonfile
-from xumx.base.errors import UsageError, WeightsError
+from xumx.base.errors import UsageError, WeightsError, XumxError, install
 from xumx.base.files import replacing
+from xumx.network.catalogue import target_of
 from xumx.network.config import ModelConfig
 from xumx.network.pytorch import layout
-from xumx.network.pytorch.checkpoint import State, pytorch, state_dict
+from xumx.network.pytorch.checkpoint import State, state_dict
 from xumx.network.weights import Weights
 
 _IGNORED = r"bn[123]\.num_batches_tracked|stft\.window|transform\.0\.window"
-_HASH = re.compile(r"[-_][0-9a-f]{8,64}$")
 
 
-def target_of(path: Path) -> str:
-    """Tell the target from a checkpoint's name.
-
-    >>> target_of(Path("vocals-b62c91ce.pth")), target_of(Path("lead-guitar.pth"))
-    ('vocals', 'lead-guitar')
-    """
-    return _HASH.sub("", path.stem)
-
-
-def weights(path: Path, content: Mapping[str, Any]) -> Weights:
+def weights(
+    path: Path, content: Mapping[str, Any], *, n_hop: int | None = None, sample_rate: int | None = None
+) -> Weights:
     """Take the UMX network out of what :func:`xumx.network.pytorch.checkpoint.read` returned for ``path``.
+
+    ``n_hop`` and ``sample_rate`` count where neither it nor its JSON files say them.
 
     Raises
     ------
@@ -54,7 +50,12 @@ def weights(path: Path, content: Mapping[str, Any]) -> Weights:
     state = State(path, tensors, _IGNORED)
     buffered = layout.number(path, {"sample_rate": state.scalar("sample_rate")}, "sample_rate")
     config = layout.infer(
-        state, str, arch="umx", sources=(target,), sample_rate=rate or buffered or 44100, n_hop=hop
+        state,
+        str,
+        arch="umx",
+        sources=(target,),
+        sample_rate=rate or buffered or sample_rate or 44100,
+        n_hop=hop or n_hop,
     )
     found = {"nfft": config.n_fft, "nb_channels": config.nb_channels, "hidden_size": config.hidden_size}
     for file, said in ((shared, common), (own, args)):
@@ -84,35 +85,41 @@ def save(folder: Path, weights: Weights) -> None:
         Without PyTorch.
     UsageError
         For a network or names that openunmix does not load.
-    WeightsError
+    WriteError
         If a file cannot be written.
     """
-    torch, config = pytorch(), weights.config
+    torch, config = _pytorch(), weights.config
     _check(config)
     sizes = {"nfft": config.n_fft, "nhop": config.n_hop, "nb_channels": config.nb_channels}
-    try:
-        for target, parameters in weights.parameters.items():
-            state = {key: torch.from_numpy(a.copy()) for key, a in layout.give(parameters, config).items()}
-            with replacing(folder / f"{target}.pth") as aside:
-                torch.save(state, aside)
-            _write(folder / f"{target}.json", {"args": {**sizes, "hidden_size": config.hidden_size}})
-        _write(folder / "separator.json", {**sizes, "sample_rate": config.sample_rate})
-    except OSError as error:
-        raise WeightsError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    for target, parameters in weights.parameters.items():
+        state = {key: torch.from_numpy(a.copy()) for key, a in layout.give(parameters, config).items()}
+        with replacing(folder / f"{target}.pth") as aside:
+            torch.save(state, aside)
+        _write(folder / f"{target}.json", {"args": {**sizes, "hidden_size": config.hidden_size}})
+    _write(folder / "separator.json", {**sizes, "sample_rate": config.sample_rate})
+
+
+def _pytorch() -> ModuleType:
+    """The package ``torch``, which is imported here alone."""
+    if importlib.util.find_spec("torch") is None:
+        raise XumxError(f"PyTorch, which writes such checkpoints, is not installed: {install('torch')}")
+    import torch
+
+    return torch
 
 
 def _check(config: ModelConfig) -> None:
     if config.crossing:
-        raise UsageError(f"--to openunmix takes UMX or joint: Open-Unmix has no {config.arch} network")
+        raise UsageError(f"`to` openunmix takes UMX or joint: Open-Unmix has no {config.arch} network")
     if config.unidirectional or config.nb_layers != 3:
-        raise UsageError("--to openunmix: openunmix builds bidirectional networks of 3 LSTM layers only")
+        raise UsageError("`to` openunmix: openunmix builds bidirectional networks of 3 LSTM layers only")
     if "separator" in config.sources:
-        raise UsageError("--to openunmix: separator.json is of all targets, so that none can be called so")
+        raise UsageError("`to` openunmix: separator.json is of all targets, so that none can be called so")
     for target in config.sources:
         longer = [s for s in config.sources if s != target and s.startswith(target)]
         if longer:
             raise UsageError(
-                f"--to openunmix: openunmix looks for {target}*.pth and would take {longer[0]} for {target}; "
+                f"`to` openunmix: openunmix looks for {target}*.pth and would take {longer[0]} for {target}; "
                 "convert them one by one"
             )
 

@@ -196,7 +196,7 @@
     const options = Object.entries(job.options)
       .filter(([name]) => name !== "model")
       .map(([name, value]) => `${name.replaceAll("_", " ")} ${Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : value}`);
-    return [job.seconds ? clock(job.seconds) : null, job.options.model, ...options].filter(Boolean).join(" · ");
+    return [job.seconds ? clock(job.seconds) : null, job.options.model.join(" + "), ...options].filter(Boolean).join(" · ");
   };
 
   const show = (job) => {

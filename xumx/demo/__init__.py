@@ -1,0 +1,1 @@
+"""xumx in a minute, and music to try it with."""

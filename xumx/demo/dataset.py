@@ -1,0 +1,30 @@
+"""``xumx demo dataset``: songs made by rule, to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xumx.base.cli import run
+from xumx.base.commands import sibling
+from xumx.base.console import Bar, say
+from xumx.demo.options import DemoDataset
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the data set that ``argv`` says; 0 if all is done, 1 if it failed, 2 for wrong usage."""
+    return run(_main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    args = DemoDataset.parse(argv)
+    from xumx.synth.dataset import Settings, generate
+
+    settings = Settings(args.tracks, args.valid, args.test, args.seed, args.duration, args.format)
+    count = args.tracks + args.valid + args.test
+    with Bar(count, unit="songs", quiet=args.quiet) as bar:
+        for _ in bar.over(generate(args.out, settings, args.workers)):
+            pass
+    if not args.quiet:
+        wav = " --is-wav" if args.format == "wav" else ""
+        say(f"songs in {args.out}; train on them with: {sibling('train')} --root {args.out}{wav} ...")
+    return 0

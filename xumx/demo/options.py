@@ -1,0 +1,54 @@
+"""The options of ``xumx demo``'s two commands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import ClassVar
+
+from xumx.base.errors import UsageError
+from xumx.base.options import AT_LEAST_ONE, NOT_NEGATIVE, Command, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSong(Command):
+    """Options of ``python -m xumx.demo song``."""
+
+    PROG: ClassVar[str] = "python -m xumx.demo song"
+    ABOUT: ClassVar[str] = "Compose a song, separate it, score its stems, and write a page to listen to them."
+
+    out: str = option("demo", "folder of song, stems and page", metavar="DIR", also=("-o",))
+    model: str = option("demo", "as for xumx.test", also=("-n",))
+    duration: float = option(40.0, "of the song", metavar="SECONDS")
+    seed: int = option(0, "another seed is another song", range=NOT_NEGATIVE)
+    no_open: bool = option(False, "do not open the page in a browser")
+    quiet: bool = option(False, "print errors only", also=("-q",))
+
+    def validate(self, given: Collection[str]) -> None:
+        """Refuse a song that is none."""
+        if not 2 <= self.duration <= 3600:
+            raise UsageError(f"`duration` must be 2 to 3600 seconds, not {self.duration:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoDataset(Command):
+    """Options of ``python -m xumx.demo dataset``."""
+
+    PROG: ClassVar[str] = "python -m xumx.demo dataset"
+    ABOUT: ClassVar[str] = "Write songs made by rule, with their stems, in MUSDB18's layout."
+
+    out: str = option(
+        None,
+        "folder; an interrupted run goes on where it stopped",
+        metavar="DIR",
+        required=True,
+        also=("-o",),
+    )
+    tracks: int = option(100, "songs to train on", metavar="N")
+    valid: int = option(14, "songs to validate on, with MUSDB18's names for them", metavar="N")
+    test: int = option(20, "songs to test with", metavar="N")
+    seed: int = option(0, "of the songs", range=NOT_NEGATIVE)
+    duration: float = option(60.0, "of a song, more or less a fifth", metavar="SECONDS")
+    format: str = option("stems", ".stem.mp4 files or folders of wav files", choices=("stems", "wav"))
+    workers: int = option(1, "songs at the same time", metavar="N", range=AT_LEAST_ONE)
+    quiet: bool = option(False, "print errors only", also=("-q",))

@@ -1,0 +1,225 @@
+"""What ``xumx separate`` does: songs one after the other, shared by the processes of a job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xumx.audio import check_part, probe
+from xumx.base import console
+from xumx.base.console import Bar, say
+from xumx.base.errors import UsageError, XumxError, line_of
+from xumx.network import pretrained
+from xumx.parallel.communicator import Communicator
+from xumx.report import check, clock, overview, title_of, write
+from xumx.separation.naming import Found, Output, Song, find, made_of, names_one
+from xumx.separation.options import SongOptions
+from xumx.separation.separator import Separator
+from xumx.separation.song import Separated, kept, separate_song
+
+logger = logging.getLogger(__name__)
+
+
+def separate_songs(args: SongOptions, ranks: Communicator) -> int:
+    """Separate what the options name; 0 if every song was separated, 1 if one failed.
+
+    Parameters
+    ----------
+    args : SongOptions
+    ranks : Communicator
+        The processes that share the songs; what goes wrong with a song is logged, and the others are done.
+
+    Raises
+    ------
+    UsageError
+        For options that do not go together.
+    XumxError
+        If there is no network to separate with.
+    """
+    names = ("filename", "format", "bitrate", "subtype", "sample_rate", "clip_mode", "gains", "remux")
+    output = Output(args.outdir, **{name: getattr(args, name) for name in names})
+    check_part(args.start, args.duration)
+    found = ranks.broadcast(find(args.inputs) if ranks.rank == 0 else None)
+    if ranks.rank == 0:
+        _tell(found, args.quiet or args.json)
+    if not found.songs:
+        return 1
+    if ranks.size > 1 and not all(song.file.is_file() for song in found.songs):
+        raise UsageError("`inputs`: several processes cannot share a pipe; give a file")
+    shows = not args.quiet and ranks.rank == 0  # one bar for all
+    separator = ranks.after_first(lambda: Separator(**args.separator(), show_download=shows))
+    if args.umx_infer and not separator.config.independent:
+        raise UsageError(
+            f"`umx_infer`: {args.model[0]} is no UMX but {separator.config.arch}; leave the option out"
+        )
+    output.check(separator.stems)
+    with kept(found.songs) as (songs, problems):
+        console.names |= {str(song.file): str(song.name) for song in songs}  # of a pipe they differ
+        for problem in problems:
+            logger.error("%s", problem)
+        failed = _Session(args, separator, output, ranks).run(songs) if songs else []
+    if ranks.rank:  # the first answers for all
+        return 0
+    failed = [problem.partition(": ")[0] for problem in (*found.problems, *problems)] + failed
+    count = len(songs) + len(found.problems) + len(problems)
+    if failed and count > 1:
+        logger.error("%d of %d failed: %s", len(failed), count, ", ".join(failed))
+    return 1 if failed else 0
+
+
+def _tell(found: Found, quiet: bool) -> None:
+    """Say what is wrong with the inputs, and what is left out of them."""
+    for problem in found.problems:
+        logger.error("%s", problem)
+    if found.stems and found.songs and not quiet:
+        what = f"{len(found.stems)} stems that xumx made, {found.stems[0]} first"
+        say(f"left out: {what}; to separate stems, name their files")
+
+
+class _Job(NamedTuple):
+    """A song, where its files and its page go, and how many seconds of it there are to separate."""
+
+    song: Song
+    files: Mapping[str, Path]
+    page: Path
+    seconds: float
+
+
+class _Session:
+    """The songs of a command, of which this process separates its share."""
+
+    def __init__(self, args: SongOptions, separator: Separator, output: Output, ranks: Communicator) -> None:
+        self._args, self._separator, self._output, self._ranks = args, separator, output, ranks
+        self._quiet = args.quiet or ranks.rank > 0  # one bar for all
+        self._model = args.name
+        self._part: dict[str, Any] = {
+            "start": args.start,
+            "duration": args.duration,
+            "stream": args.audio_track,
+        }
+        files = [pretrained.resolve(model, model_dir=args.model_dir) for model in args.model]
+        self._weights = [_digest_of(file) for file in files]
+
+    def run(self, songs: Sequence[Song]) -> list[str]:
+        """Separate songs, each apart; those that failed, of all processes."""
+        args, ranks = self._args, self._ranks
+        several = not names_one(args.inputs)
+        plans = self._output.paths(songs, self._separator.stems, self._model, several=several)
+        pages, entrance = self._output.pages(songs, plans)
+        if args.report:
+            for page in (*pages, entrance):
+                check(page)
+        work = [
+            _Job(song, files, page, self._seconds(song) if ranks.rank == 0 else 0.0)
+            for song, files, page in zip(songs, plans, pages, strict=True)
+        ]
+        if ranks.size > 1:  # the longest first, so that no process ends long after the others
+            work = ranks.broadcast(sorted(work, key=lambda job: -job.seconds))
+        with Bar(sum(job.seconds for job in work), unit="s", quiet=self._quiet) as bar:
+            # What the others have separated moves the bar too.
+            mine = ranks.share(work, lambda job: bar.update(job.seconds))
+            failed = [str(job.song.name) for job in mine if not self._separate(job, bar)]
+            failed = [name for names in ranks.gather(failed) for name in names]
+        if args.report and not ranks.rank:
+            self._overview({s: page for s, page in zip(songs, pages) if str(s.name) not in failed}, entrance)
+        return failed
+
+    def _overview(self, pages: Mapping[Song, Path], entrance: Path) -> None:
+        """Write the page that leads to those of the songs, if there are several."""
+        titles = {page: title_of(song.file) for song, page in pages.items()}
+        if len(titles) > 1:
+            overview(entrance, titles)
+            self._say(f"{len(titles)} songs: all of them on {entrance}")
+
+    def _separate(self, job: _Job, bar: Bar) -> bool:
+        """Separate a song and say how it went; whether it went well."""
+        (name, file, _), before = job.song, bar.done
+        bar.label(name.name)
+        began = time.perf_counter()
+        try:
+            request = self._request(file)
+            if self._args.skip_done and all(made_of(path) == request for path in job.files.values()):
+                self._say(f"{name}: done already, in {_folder(job)}")
+                return True
+            found = separate_song(
+                self._separator, file, job.files, self._output, **self._part,
+                request=request, progress=bar.update,
+            )  # fmt: skip
+            self._tell(job, found, time.perf_counter() - began)
+            if self._args.report:
+                self._write_page(job, bar.quiet)
+                self._say(f"{name}: listen to it on {job.page}")
+        except BrokenPipeError:  # nobody listens any more
+            raise
+        except Exception as error:  # whatever it is, the other songs are done
+            logger.error("%s", line_of(error, file))
+            return False
+        finally:
+            bar.correct(bar.done - before - job.seconds)
+        return True
+
+    def _tell(self, job: _Job, found: Separated, took: float) -> None:
+        """Say what was made of a song."""
+        if self._args.json:
+            files = {name: str(path) for name, path in job.files.items()}
+            page = {"page": str(job.page)} if self._args.report else {}
+            numbers = {"seconds": round(found.seconds, 3), "took": round(took, 3), "gain": found.gain}
+            record = {"song": str(job.song.name), "model": self._model, "files": files, **page, **numbers}
+            say(json.dumps(record))
+            return
+        speed = f"{took:.1f} s, {found.seconds / took:.1f} times real time"
+        self._say(f"{job.song.name}: {clock(found.seconds)} in {speed}, to {_folder(job)}")
+
+    def _say(self, line: str) -> None:
+        if not self._args.quiet and not self._args.json:
+            say(line)
+
+    def _request(self, file: Path) -> str:
+        """All that the files of a song follow from, as a digest: the song, the network and the options."""
+        args = self._args
+        names = ("start", "duration", "audio_track", "format", "bitrate", "subtype", "sample_rate", "gains")
+        asked: dict[str, Any] = {name: getattr(args, name) for name in (*names, "clip_mode", "remux")}
+        network = {name: value for name, value in args.separator().items() if name not in _ELSEWHERE}
+        text = json.dumps([asked, network, self._weights, _digest_of(file)], sort_keys=True, default=str)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def _write_page(self, job: _Job, quiet: bool) -> None:
+        """Write the page of a song, under a bar of its own."""
+        stems = {stem: job.files[stem] for stem in self._separator.stems}
+        with Bar(1, f"{job.song.name.name}, page", quiet=quiet, leave=False) as bar:
+            write(
+                job.page.parent, title_of(job.song.file), job.song.file, stems,
+                name=job.page.name, about=f"separated by xumx with {self._model}",
+                **self._part, progress=bar.update,
+            )  # fmt: skip
+
+    def _seconds(self, song: Song) -> float:
+        """How much of a song there is to separate, as far as its header tells."""
+        try:
+            whole = max((probe(song.file).duration or 0.0) - self._args.start, 0.0)
+        except XumxError:  # said when its turn comes
+            return 0.0
+        return whole if self._args.duration is None else min(whole, self._args.duration)
+
+
+_ELSEWHERE = {"model", "model_dir", "engine", "context", "device_id", "provider_options"}
+"""Options that say where a network is, or is computed, and not what it gives."""
+
+
+def _folder(job: _Job) -> Path:
+    return next(iter(job.files.values())).parent
+
+
+def _digest_of(path: Path) -> str:
+    """Of the content of a file, or of the files in a folder."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(path.glob("*.h5")) if path.is_dir() else [path]:
+        with open(file, "rb") as data:
+            while block := data.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
