@@ -137,7 +137,7 @@ def test_the_description_is_right(server, done):
         ([("file", ("a.wav", wav(1))), ("targets", "banjo")], 422, "no 'banjo'; it has bass, drums"),
         ([("file", ("a.wav", wav(1))), ("targets", "bass"), ("two_stems", "bass")], 422, "give one of them"),
         ([("file", ("a.wav", wav(1))), ("aggregate", "{")], 422, "aggregate: "),
-        ([("file", ("a.wav", wav(1))), ("format", "exe")], 422, "format must be one of wav, flac"),
+        ([("file", ("a.wav", wav(1))), ("format", "stem.mp4")], 422, "format must be one of wav, flac"),
         ([("file", ("a.wav", wav(1))), ("bitrate", "320k")], 422, "bitrate has no meaning for wav"),
         ([("file", ("a.wav", wav(1))), ("niter", "1e9")], 422, "niter must be a whole number, not '1e9'"),
         ([("file", ("a.wav", wav(1))), ("chunk_dur", "0")], 422, "chunk_dur must be 1 to 60 here, not 0"),

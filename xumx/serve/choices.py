@@ -7,13 +7,13 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from xumx.base.errors import UsageError
 from xumx.base.options import Option, declared
-from xumx.separation.options import SongOptions
+from xumx.separation.options import STEM_FILE, SongOptions
 
 if TYPE_CHECKING:
     from xumx.separation.naming import Output
@@ -48,7 +48,9 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 def options_of() -> dict[str, Option]:
     """The options that a form may give, by name."""
     known = declared(SongOptions)
-    return {name: known[name] for name in OPTIONS}
+    found = {name: known[name] for name in OPTIONS}
+    single = tuple(name for name in known["format"].choices or () if name != STEM_FILE)
+    return {**found, "format": replace(known["format"], choices=single)}  # a page needs a file a stem
 
 
 def parsed(form: Mapping[str, Sequence[str]], default_model: str) -> dict[str, Any]:
@@ -97,15 +99,12 @@ def check(options: SongOptions) -> None:
     UsageError
     """
     from xumx.audio import check_part
-    from xumx.separation.options import STEM_FILE
     from xumx.signal.wiener import check_filter
 
     for name, (low, high) in BOUNDS.items():
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
             raise UsageError(f"{name} must be {low:g} to {high:g} here, not {value:g}")
-    if options.format == STEM_FILE:
-        raise UsageError("format must be one with a file a stem here, not stem.mp4")
     output(options)
     check_part(options.start, options.duration)
     check_filter(options.niter, options.softmask, options.alpha)
