@@ -30,7 +30,7 @@ setup-310:
 	@sh tools/make_venv.sh .venv/py310 3.10 '-e .[dev]'
 
 setup-new:
-	@sh tools/make_venv.sh .venv/new new '-e .[test]'
+	@sh tools/make_venv.sh .venv/new new '-e .[test,broker]'
 
 # The oldest Python, as PyTorch may not have a build for the newest yet.
 # The local version makes sure that it is a CPU build: the plain one brings gigabytes of CUDA on Linux.
@@ -42,6 +42,7 @@ setup-torch:
 setup-programs: setup-310
 	@sh tools/need_ffmpeg.sh
 	@sh tools/need_chromium.sh $(PY310)
+	@sh tools/need_redis.sh
 
 lint: setup-310 ## ruff and mypy
 	$(PY310) -m ruff check .
@@ -54,7 +55,7 @@ test: ## lint, separation on the newest Python, conversion, then all on 3.10
 	@$(MAKE) --no-print-directory -j2 setup-310 setup-new setup-torch setup-programs
 	@$(MAKE) --no-print-directory -j1 lint test-new test-torch test-310
 
-test-new: setup-new ## the separation path on the newest Python, without NNabla
+test-new: setup-new setup-programs ## separation and the web application on the newest Python, without NNabla
 	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)
 
 test-torch: setup-torch ## weights and STFT against PyTorch's

@@ -1,7 +1,8 @@
 """What pytest collects: the tests, and the examples in the docstrings of xumx.
 
 What needs a package that is not installed is left out. The environment of Python 3.10 has every package but
-PyTorch, for which there is one of its own; the one of the newest Python has what separating needs.
+PyTorch, for which there is one of its own, and the broker; the one of the newest Python has what separating
+and serving need. So the server is tested by HTTP on the newest, by a browser on 3.10, and nowhere twice.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ NEEDS = {
     "musdb": ["*/data"],
     "museval": ["*/eval"],
     "torch": ["tests/network/pytorch"],
-    "playwright": ["tests/report/test_browser.py"],
+    "playwright": ["tests/report/test_browser.py", "tests/serve/test_browser.py"],
+    "starlette": ["*/serve"],
+    "dramatiq": ["tests/serve/test_api.py", "tests/serve/test_queue.py", "xumx/serve/broker.py"],
     "nbclient": ["tests/test_notebook.py"],
     "mpi4py": ["*/parallel"],
 }

@@ -23,7 +23,7 @@ PACKAGE = "xumx"
 
 FLOORS = (
     ("__main__", "completion"),
-    ("demo", "study"),
+    ("demo", "study", "serve"),
     ("test", "eval", "train"),
     ("separation", "convert", "export", "models"),
     ("engines", "synth"),

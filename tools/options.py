@@ -21,12 +21,13 @@ from xumx.eval.options import EvalOptions  # noqa: E402
 from xumx.export import ExportOptions  # noqa: E402
 from xumx.models import ModelsOptions  # noqa: E402
 from xumx.separation.options import SongOptions  # noqa: E402
+from xumx.serve.options import ServeOptions, WorkerOptions  # noqa: E402
 from xumx.study.options import PASSED, StudyOptions  # noqa: E402
 from xumx.train.options import TrainOptions  # noqa: E402
 
 COMMANDS: tuple[type[Command], ...] = (
     *(SongOptions, DemoSong, DemoDataset, ModelsOptions, TrainOptions, EvalOptions, StudyOptions),
-    *(ConvertOptions, ExportOptions),
+    *(ConvertOptions, ExportOptions, ServeOptions, WorkerOptions),
 )
 
 PAGE = ROOT / "docs" / "options.md"

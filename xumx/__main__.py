@@ -13,6 +13,8 @@ COMMANDS = {
     "separate": Subcommand("xumx.test", "separate songs into stems"),
     "demo": Subcommand("xumx.demo.__main__", "hear what xumx does, offline; or write songs to train on"),
     "models": Subcommand("xumx.models", "list the networks that can be had by name"),
+    "serve": Subcommand("xumx.serve.__main__", "separate in the browser, and by HTTP"),
+    "worker": Subcommand("xumx.serve.worker", "separate for a server on another machine"),
     "train": Subcommand("xumx.train.__main__", "train a network on MUSDB18 or your own data"),
     "eval": Subcommand("xumx.eval.__main__", "score separation, or compare scores"),
     "study": Subcommand("xumx.study.__main__", "train with many losses, and compare them"),

@@ -54,13 +54,14 @@ def _tree() -> argparse.ArgumentParser:
     from xumx.export import ExportOptions
     from xumx.models import ModelsOptions
     from xumx.separation.options import SongOptions
+    from xumx.serve.options import ServeOptions, WorkerOptions
     from xumx.study.options import StudyOptions
     from xumx.train.options import TrainOptions
 
     known: dict[str, type[Command]] = {
         "separate": SongOptions, "models": ModelsOptions, "train": TrainOptions, "eval": EvalOptions,
         "study": StudyOptions, "convert": ConvertOptions, "export": ExportOptions,
-        "completion": CompletionOptions,
+        "completion": CompletionOptions, "serve": ServeOptions, "worker": WorkerOptions,
     }  # fmt: skip
     root = argparse.ArgumentParser(prog="xumx")
     commands = root.add_subparsers()

@@ -222,6 +222,10 @@ def test_seeking(page):
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     assert page.evaluate("xumxPlayer.position") == 0
     assert max(loudness(page)) == 0
+    page.get_by_role("button", name="Loop").click()
+    slider.fill("20.5")
+    page.get_by_role("button", name="Play", exact=True).click()
+    until(page, "xumxPlayer.playing && xumxPlayer.position < 5")  # it has begun again
 
 
 def test_keys(page):
@@ -267,7 +271,8 @@ def test_it_needs_no_mouse(page):
         names.append(name)
         assert outline == "solid", name
     stems = [(f"Mute {n}", f"Solo {n}", f"Download {n}.wav", f"Volume of {n}") for n in NAMES]
-    assert names == ["Play", "Position", "All stems", "Volume of everything", *(n for s in stems for n in s)]
+    first = ["Play", "Position", "Loop", "All stems", "Volume of everything"]
+    assert names == [*first, *(n for s in stems for n in s)]
     page.get_by_role("button", name="Mute drums").focus()
     page.keyboard.press("Space")
     assert page.evaluate("[xumxPlayer.playing, xumxPlayer.tracks[1].muted]") == [False, True]

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,11 +22,14 @@ MIRROR = "XUMX_MIRROR"
 
 _LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 
+Watch = Callable[[float, "float | None"], None]
+"""Called with the bytes that a download has brought, and with how many there are, once that is known."""
+
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def fetched(file: RemoteFile, folder: Path, progress: bool) -> Iterator[Path]:
+def fetched(file: RemoteFile, folder: Path, progress: bool | Watch) -> Iterator[Path]:
     """A file of a network, whole and checked, beside its place in `folder`; it goes with the block.
 
     One that somebody has put into `folder` by hand saves the download. When the block ends well, the SHA-256
@@ -96,17 +99,31 @@ def _place(file: RemoteFile, network: str) -> tuple[str, str]:
     return url, record.registry.get(file.name) or ""
 
 
-def _transfer(url: str, path: Path, progress: bool) -> None:
+def _transfer(url: str, path: Path, progress: bool | Watch) -> None:
     from pooch.downloaders import REQUESTS_HEADERS, HTTPDownloader  # Zenodo limits those without a name
 
     with (
         open(path, "wb") as out,
         # pooch sets the total from the server's answer.
-        Bar(None, path.name, unit="B", scale=True, leave=False, quiet=not progress) as bar,
+        _Watched(progress)
+        if callable(progress)
+        else Bar(None, path.name, unit="B", scale=True, leave=False, quiet=not progress) as bar,
     ):
         HTTPDownloader(bar, chunk_size=1 << 16, timeout=TIMEOUT, headers=REQUESTS_HEADERS)(url, out, None)
         out.flush()
         os.fsync(out.fileno())  # a power cut must not leave the name without the bytes
+
+
+class _Watched(Bar):
+    """A bar that nobody sees."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(None, quiet=True)
+        self._watch = watch
+
+    def update(self, step: float = 1) -> None:
+        super().update(step)
+        self._watch(self.done, self.total)
 
 
 def _check(path: Path, checksums: list[str]) -> None:

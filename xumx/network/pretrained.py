@@ -14,7 +14,7 @@ import platformdirs
 from xumx.base.errors import UsageError, WeightsError, WriteError, XumxError
 from xumx.base.files import replacing
 from xumx.network.catalogue import MODELS, Model, RemoteFile, find
-from xumx.network.download import digest_of, fetched, reason
+from xumx.network.download import Watch, digest_of, fetched, reason
 
 if TYPE_CHECKING:
     from xumx.network.weights import Weights
@@ -24,7 +24,10 @@ _UNKNOWN = "unpublished"
 
 
 def resolve(
-    model: str | os.PathLike[str], *, model_dir: str | os.PathLike[str] | None = None, progress: bool = True
+    model: str | os.PathLike[str],
+    *,
+    model_dir: str | os.PathLike[str] | None = None,
+    progress: bool | Watch = True,
 ) -> Path:
     """Find the weights that a name or a path stands for, and download them once.
 
@@ -43,8 +46,8 @@ def resolve(
         Name of a published network, or path of a weights file or folder.
     model_dir : str or path, optional
         Cache folder, see `cache_folder`.
-    progress : bool
-        Show downloads as a bar on stderr.
+    progress : bool or callable
+        Show downloads as a bar on stderr, or tell them to a function, which may raise to end them.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def _missing(model: Model, folder: Path) -> list[RemoteFile]:
     ]
 
 
-def _cached(model: Model, folder: Path, progress: bool) -> Path:
+def _cached(model: Model, folder: Path, progress: bool | Watch) -> Path:
     """Where a network is, of which what lacks has been fetched."""
     for file in model.files:
         if not os.path.isfile(folder / file.kept):
@@ -150,7 +153,7 @@ def _cached(model: Model, folder: Path, progress: bool) -> Path:
     return folder / model.files[0].kept if len(model.files) == 1 else folder
 
 
-def _fetch(model: Model, file: RemoteFile, folder: Path, progress: bool) -> None:
+def _fetch(model: Model, file: RemoteFile, folder: Path, progress: bool | Watch) -> None:
     """Put a file into `folder`, or the weights of a checkpoint, in one step when all is right."""
     from xumx.network import weights
 

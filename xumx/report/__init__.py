@@ -23,12 +23,15 @@ from xumx.base.files import replacing, writing_to
 from xumx.report import page
 from xumx.report.page import MARK, Drawing, Scores, Stem, clock
 from xumx.report.pictures import Picture, spectrogram, waveform
-from xumx.report.sound import PIECE, RATE, encoded, evenly, rate_for
+from xumx.report.sound import BEST, PIECE, RATE, encoded, evenly, rate_for
 
-__all__ = ["PAGE", "check", "clock", "overview", "title_of", "write"]
+__all__ = ["PAGE", "PLAYER", "check", "clock", "overview", "title_of", "write", "write_player"]
 
 PAGE = "index.html"
 """What a page is called if nothing else is said."""
+
+PLAYER = "player.html"
+"""What the player of another page is called."""
 
 _BLOCK = 1 << 18
 _UNHEARD = 0.01  # of the energy: -20 dB, the noise of MP3 itself
@@ -115,26 +118,67 @@ def write(
     path = Path(folder) / name
     check(path)
     song = _Signal(mix, start, duration, stream)
-    signals = [_Signal(file) for file in stems.values()]
-    samples = sum(len(block) for block in signals[0].blocks(1))
-
-    (drawing, *drawings), heard = _look([song, *signals], samples, lambda share: progress(share / 2))
-    tracks = signals if heard else [*signals, song]
-    rate = rate_for(samples / RATE, len(tracks))
-    rows = [
-        Stem(stem, os.path.relpath(file, path.parent), drawing)
-        for (stem, file), drawing in zip(stems.items(), drawings, strict=True)
-    ]
-    top, bottom = page.of_song(title, about, samples / RATE, drawing, rows, scores or {}, rate, heard)
-    share = 1 / (2 * len(tracks) * math.ceil(samples / (PIECE * RATE)))
+    seen = _see(song, stems, lambda share: progress(share / 2))
+    tracks = seen.tracks
+    rate = rate_for(seen.samples / RATE, len(tracks))
+    rows = seen.rows({stem: os.path.relpath(file, path.parent) for stem, file in stems.items()})
+    top, bottom = page.of_song(
+        title, about, seen.samples / RATE, seen.mix, rows, scores or {}, rate, seen.heard
+    )
+    share = seen.share_of_a_piece
     with _writing(path) as file:
         file.write(top)
         for track, signal in enumerate(tracks):
-            for number, piece in enumerate(encoded(signal.blocks(rate.channels), samples, rate)):
+            for number, piece in enumerate(encoded(signal.blocks(rate.channels), seen.samples, rate)):
                 file.write(page.sound(track, number, piece))
                 progress(share)
         file.write(bottom)
     return path
+
+
+def write_player(
+    folder: PathLike,
+    mix: PathLike,
+    stems: Mapping[str, PathLike],
+    links: Mapping[str, str],
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
+    progress: Progress = lambda share: None,
+) -> None:
+    """Write the player of a song for another page, which fetches its sound piece by piece.
+
+    In the folder are then `PLAYER`, the element that ``controls.js`` makes play, and
+    ``<track>-<piece>.mp3`` at the best of the rates.
+
+    Parameters
+    ----------
+    folder : path
+        It is there.
+    mix, stems, start, duration, stream, progress
+        As for `write`.
+    links : mapping of str to str
+        Where the other page has the file of each stem, relative to it.
+
+    Raises
+    ------
+    AudioError
+        If the song or a stem cannot be read.
+    XumxError
+        If it cannot be written.
+    """
+    folder = Path(folder)
+    seen = _see(_Signal(mix, start, duration, stream), stems, lambda share: progress(share / 2))
+    text = page.player(seen.samples / RATE, seen.mix, seen.rows(links), {}, seen.heard)
+    try:
+        (folder / PLAYER).write_text(text, encoding="utf-8", newline="\n")
+        for track, signal in enumerate(seen.tracks):
+            for number, piece in enumerate(encoded(signal.blocks(BEST.channels), seen.samples, BEST)):
+                (folder / f"{track}-{number}.mp3").write_bytes(piece)
+                progress(seen.share_of_a_piece)
+    except OSError as error:
+        raise XumxError(f"{folder}: the player cannot be written ({error.strerror})") from None
 
 
 def overview(path: PathLike, pages: Mapping[Path, str]) -> Path:
@@ -197,6 +241,32 @@ def check(path: PathLike) -> None:
         raise
     if not ours:
         raise XumxError(f"{path} is no page of xumx's; move it, or use another `outdir`")
+
+
+class _Seen(NamedTuple):
+    """A song and its stems, looked through: their pictures, and what is to be played."""
+
+    samples: int
+    mix: Drawing
+    drawings: Mapping[str, Drawing]
+    heard: bool  # whether the stems sum to the song
+    tracks: Sequence[_Signal]
+
+    def rows(self, links: Mapping[str, str]) -> list[Stem]:
+        return [Stem(stem, links[stem], drawing) for stem, drawing in self.drawings.items()]
+
+    @property
+    def share_of_a_piece(self) -> float:
+        """How much of the work, whose other half is looking, it is to encode one piece of a track."""
+        return 1 / (2 * len(self.tracks) * math.ceil(self.samples / (PIECE * RATE)))
+
+
+def _see(song: _Signal, stems: Mapping[str, PathLike], progress: Progress) -> _Seen:
+    signals = [_Signal(file) for file in stems.values()]
+    samples = sum(len(block) for block in signals[0].blocks(1))
+    (mix, *drawings), heard = _look([song, *signals], samples, progress)
+    tracks = signals if heard else [*signals, song]
+    return _Seen(samples, mix, dict(zip(stems, drawings, strict=True)), heard, tracks)
 
 
 def _look(signals: Sequence[_Signal], samples: int, progress: Progress) -> tuple[list[Drawing], bool]:

@@ -69,26 +69,15 @@ def of_song(
     heard : bool
         Whether the stems sum to the song; if not, its own sound is the track after theirs.
     """
-    rows = [_row(number, stem, scores.get(stem.name, {})) for number, stem in enumerate(stems, 1)]
     kind = "mono" if rate.channels == 1 else "stereo"
     text = _template("song.html").substitute(
         mark=MARK,
         title=escaped(title),
         about=escaped(" · ".join(part for part in (clock(seconds), about) if part)),
-        style=_asset("page.css"),
-        script=_asset("player.js") + _asset("controls.js"),
-        seconds=f"{seconds:.6f}",
-        clock=clock(seconds),
-        piece=PIECE,
-        margin=MARGIN,
-        ruler=_ruler(seconds),
-        speaker=_asset("speaker.svg"),
-        mix=_drawn(0, mix, "the song"),
-        own_sound="" if heard else "data-own-sound",
-        mix_button="All stems" if heard else "Original",
+        style=asset("page.css"),
+        script=asset("player.js") + asset("controls.js") + asset("embedded.js"),
+        player=player(seconds, mix, stems, scores, heard),
         mix_key="the mix" if heard else "the original, the stems",
-        stems="\n".join(rows),
-        scores=_table(scores),
         digits=f"1 to {min(len(stems), 9)}" if len(stems) > 1 else "1",
         lowest=LOWEST,
         highest=f"{HIGHEST / 1000:g}",
@@ -99,13 +88,34 @@ def of_song(
     return top, bottom
 
 
+def player(seconds: float, mix: Drawing, stems: Sequence[Stem], scores: Scores, heard: bool) -> str:
+    """Write what ``controls.js`` makes play: the element with pictures and controls, without its sound.
+
+    Parameters are those of :func:`of_song`.
+    """
+    rows = [_row(number, stem, scores.get(stem.name, {})) for number, stem in enumerate(stems, 1)]
+    return _template("player.html").substitute(
+        seconds=f"{seconds:.6f}",
+        clock=clock(seconds),
+        piece=PIECE,
+        margin=MARGIN,
+        ruler=_ruler(seconds),
+        speaker=asset("speaker.svg"),
+        mix=_drawn(0, mix, "the song"),
+        own_sound="" if heard else "data-own-sound",
+        mix_button="All stems" if heard else "Original",
+        stems="\n".join(rows),
+        scores=_table(scores),
+    )
+
+
 def of_songs(pages: Mapping[str, str]) -> str:
     """Write the page of several songs: the files of theirs, relative to its folder, and their titles."""
     items = "\n".join(
         f'<li><a href="{linked(file)}">{escaped(title)}</a></li>' for file, title in pages.items()
     )
     return _template("songs.html").substitute(
-        mark=MARK, style=_asset("page.css"), count=len(pages), items=items
+        mark=MARK, style=asset("page.css"), count=len(pages), items=items
     )
 
 
@@ -150,7 +160,7 @@ def _row(number: int, stem: Stem, scores: Mapping[str, float]) -> str:
         number=number,
         colour=(number - 1) % _COLOURS + 1,
         name=escaped(stem.name),
-        speaker=_asset("speaker.svg"),
+        speaker=asset("speaker.svg"),
         score=escaped(score),
         key=number if number < 10 else "",
         file=escaped(PurePath(stem.file).name),
@@ -203,8 +213,9 @@ def _decibels(value: float | None) -> str:
 
 
 def _template(name: str) -> Template:
-    return Template(_asset(name))
+    return Template(asset(name))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Read a file of ``assets/``: style, scripts and templates, which other pages with the player share."""
     return (files(__package__) / "assets" / name).read_text(encoding="utf-8")

@@ -80,6 +80,9 @@ class Rate(NamedTuple):
 
 
 _RATES = (*(Rate(kbits * 1000, 2) for kbits in (160, 128, 112, 96, 80, 64)), Rate(48_000, 1), Rate(32_000, 1))
+BEST = _RATES[0]
+"""Where nothing limits it."""
+
 _IN_BASE64 = 4 / 3
 _PICTURES = 200_000  # bytes, of each track and of the mix
 

@@ -39,6 +39,7 @@ def separate_song(
     stream: int | None = None,
     request: str = "",
     progress: Callable[[float], None] | None = None,
+    encoding: Callable[[float], None] | None = None,
 ) -> Separated:
     """Separate a file into files, in memory that does not grow with its length.
 
@@ -58,6 +59,9 @@ def separate_song(
         What the files say that they were made for; see :func:`xumx.separation.naming.made_of`.
     progress : callable (seconds), optional
         Called with the seconds that each step added.
+    encoding : callable (seconds), optional
+        Where stems are rescaled, and so encoded only when all are separated: called with the seconds that
+        each step of that added.
 
     Returns
     -------
@@ -101,6 +105,8 @@ def separate_song(
         if spool:
             for rescaled in spool.rescaled():
                 files.write(rescaled, spool.gain)
+                if encoding:
+                    encoding(len(rescaled[0]) / rate)
     return Separated(done, spool.gain if spool else 1.0)
 
 

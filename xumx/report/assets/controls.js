@@ -1,9 +1,15 @@
 
 /* The controls: buttons, sliders, pictures and keys, all acting on one player. */
 
-(() => {
+/**
+ * Make the page's element, player.html, play.
+ * piece(track, k): the MP3 file of piece k of a track as an ArrayBuffer, or a promise of one. Returns the
+ * function that ends it all.
+ */
+function controls(page, piece) {
   const byId = (id) => document.getElementById(id);
-  const page = byId("page");
+  const ending = new AbortController();
+  const { signal } = ending;
   const facts = {
     seconds: Number(page.dataset.seconds),
     piece: Number(page.dataset.piece),
@@ -13,8 +19,7 @@
   const mix = byId("mix");
   const ownSound = "ownSound" in mix.dataset;
 
-  const bytes = (track) => (k) =>
-    Uint8Array.from(atob(byId(`sound-${track}-${k}`).textContent), (letter) => letter.charCodeAt(0)).buffer;
+  const bytes = (track) => (k) => piece(track, k);
   const tracks = rows.map((row, k) => ({
     name: row.querySelector("h2 span").textContent, muted: false, solo: false, volume: 1, bytes: bytes(k),
   }));
@@ -112,6 +117,11 @@
   /* Who does it */
 
   byId("play").addEventListener("click", toggle);
+  byId("loop").addEventListener("click", () => {
+    player.loop = !player.loop;
+    byId("loop").setAttribute("aria-pressed", player.loop);
+    say(player.loop ? "Plays again at the end" : "Stops at the end");
+  });
   byId("all").addEventListener("click", hearMix);
   seek.addEventListener("input", () => drag(seek.valueAsNumber));
   seek.addEventListener("change", () => seekTo(seek.valueAsNumber));
@@ -146,6 +156,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target !== document.body && !page.contains(event.target)) return; // keys of what is beside it
     const onButton = event.target.matches("button");
     const onVolume = event.target.matches("input:not(#seek)");
     const arrow = { ArrowLeft: -5, ArrowRight: 5 }[event.key];
@@ -158,11 +169,16 @@
     else if (digit <= rows.length) press(digit - 1, event.shiftKey ? "solo" : "muted");
     else return;
     event.preventDefault();
-  });
+  }, { signal });
   // A mouse leaves no focus behind, so that space and the arrows keep their meaning.
-  document.addEventListener("pointerup", (event) => {
+  page.addEventListener("pointerup", (event) => {
     if (event.pointerType === "mouse") event.target.closest("button, input")?.blur();
   });
 
   show();
-})();
+  return () => {
+    ending.abort();
+    player.pause();
+    player.context.close();
+  };
+}

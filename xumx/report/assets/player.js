@@ -8,12 +8,13 @@ const LEAD = 0.05; // seconds between the order to play and the sound, so that n
 class Player {
   /**
    * tracks: objects {bytes(k), muted, solo, volume, original}; bytes gives the MP3 file of piece k as an
-   * ArrayBuffer, and an original is the song itself, heard instead of the others.
+   * ArrayBuffer or a promise of one, and an original is the song itself, heard instead of the others.
    */
   constructor(tracks, { seconds, piece, margin }, context) {
     Object.assign(this, { tracks, seconds, piece, margin, context });
     this.count = Math.ceil(seconds / piece);
     this.original = false; // whether it is heard
+    this.loop = false; // whether the end leads to the beginning
     this.volume = 1;
     this.at = 0; // where playing began, or begins next
     this.origin = Infinity; // when second 0 of the song was or would have been, on the context's clock
@@ -57,7 +58,7 @@ class Player {
   decoded(k) {
     for (const other of this.decodings.keys()) if (Math.abs(other - k) > 1) this.decodings.delete(other);
     if (!this.decodings.has(k)) {
-      const decode = (track) => this.context.decodeAudioData(track.bytes(k));
+      const decode = async (track) => this.context.decodeAudioData(await track.bytes(k));
       this.decodings.set(k, Promise.all(this.tracks.map(decode)));
     }
     return this.decodings.get(k);
@@ -108,7 +109,9 @@ class Player {
       this.begin(k, next);
     }
     await this.reach(this.seconds, run);
-    if (this.run === run) this.pause(0);
+    if (this.run !== run) return;
+    this.pause(0);
+    if (this.loop) await this.play();
   }
 
   /** Promise of the moment when the song is at this position, or the run is over. */
