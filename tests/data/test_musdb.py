@@ -135,8 +135,8 @@ def test_folders_without_tracks_are_refused(stems_root: Path, wav_root: Path, tm
     (tmp_path / "train").mkdir()
     assert "must hold .stem.mp4 files" in refusal(tmp_path)
     assert "must hold folders of wav files" in refusal(tmp_path, is_wav=True)
-    assert "read without --is-wav" in refusal(stems_root, is_wav=True)
-    assert "with --is-wav" in refusal(wav_root)
+    assert "read without `is_wav`" in refusal(stems_root, is_wav=True)
+    assert "with `is_wav`" in refusal(wav_root)
     assert "unknown subset 'valid'" in refusal(stems_root, "valid")
     assert "unknown split 'test'" in refusal(stems_root, "train", "test")
     assert "unknown split 'valid' of 'test'" in refusal(stems_root, "test", "valid")
@@ -190,7 +190,7 @@ def test_preview_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(ours, "PREVIEW", tmp_path / "preview")
     monkeypatch.setattr(musdb, "urlopen", refuse)
-    with pytest.raises(XumxError, match=r"that failed \(Name or service not known\); .*--root"):
+    with pytest.raises(XumxError, match=r"that failed \(Name or service not known\); .*`root`"):
         preview_root()
 
 

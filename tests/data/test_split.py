@@ -32,7 +32,7 @@ def test_a_folder_valid_is_what_is_validated_on(tmp_path: Path) -> None:
     empty_tracks(tmp_path / "train", ["a", "b", "c"])
     empty_tracks(tmp_path / "valid", ["a", "x"])
     assert names(split(tmp_path, FINDERS)) == ({"a", "b", "c"}, {"a", "x"})
-    with pytest.raises(UsageError, match=r"--valid-share: .*valid sets apart"):
+    with pytest.raises(UsageError, match=r"`valid_share`: .*valid sets apart"):
         split(tmp_path, FINDERS, 0.2)
 
 
@@ -105,7 +105,7 @@ def test_short_tracks_are_left_out_in_one_line(
 ) -> None:
     tracks = coded_tracks([4410, 4409, 9000, 20])
     assert [track.name for track in long_enough(tracks, 0.1)] == ["track0", "track2"]
-    assert caplog.messages == ["shorter than --min-chunk-duration 0.1, left out: track1, track3"]
+    assert caplog.messages == ["shorter than `min_chunk_duration` 0.1, left out: track1, track3"]
     caplog.clear()
     assert long_enough(tracks, 1e-4) == tracks and not caplog.messages
     with pytest.raises(XumxError, match="all tracks are shorter: track0, track1, track2, track3"):

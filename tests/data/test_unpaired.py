@@ -33,7 +33,7 @@ def test_recordings_of_each_source(tmp_path):
 
 
 def test_folders_that_will_not_do(tmp_path):
-    with pytest.raises(UsageError, match=r"--unpaired .*nowhere.* bass or drums"):
+    with pytest.raises(UsageError, match=r"`unpaired` .*nowhere.* bass or drums"):
         unpaired_tracks(tmp_path / "nowhere", ("bass", "drums"))
     (tmp_path / "drums").mkdir()
     (tmp_path / "drums" / "broken.wav").write_bytes(b"RIFF")

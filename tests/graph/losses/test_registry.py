@@ -50,12 +50,12 @@ WRONG = {
 
 @pytest.mark.parametrize("texts", WRONG)
 def test_wrong_sums(texts):
-    with pytest.raises(UsageError, match=f"^--loss .*{WRONG[texts]}"):
+    with pytest.raises(UsageError, match=f"^`loss` .*{WRONG[texts]}"):
         losses.check(losses.parse(texts.split()), SOURCES)
 
 
 def test_nothing_to_minimise():
-    with pytest.raises(UsageError, match="--loss"):
+    with pytest.raises(UsageError, match="`loss`"):
         losses.check({}, SOURCES)
 
 
@@ -64,7 +64,7 @@ def test_losses_that_compare_sources_need_several():
     assert comparing == ["CrossEntropy", "Dissimilarity"]
     for name in comparing:
         losses.check({name: 1.0}, SOURCES)
-        with pytest.raises(UsageError, match=f"{name} compares.*--arch x-umx"):
+        with pytest.raises(UsageError, match=f"{name} compares.*`arch` x-umx"):
             losses.check({name: 1.0}, ("vocals",))
 
 
