@@ -94,12 +94,10 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """What headings are called in links, as GitHub and Python-Markdown both do it."""
-    found: set[str] = set()
-    for title in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
-        name = re.sub(r"[^\w\s-]", "", re.sub(r"[`*]", "", title)).strip().lower()
-        found.add(re.sub(r"\s", "-", name))
-    return found
+    """What headings are called in links, where GitHub and Python-Markdown agree on that."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    names = [re.sub(r"[^\w\s-]", "", re.sub(r"[`*]", "", title)).strip().lower() for title in titles]
+    return {re.sub(r"\s", "-", name) for name in names} & {re.sub(r"[-\s]+", "-", name) for name in names}
 
 
 def messages() -> Iterator[str]:
