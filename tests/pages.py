@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,3 +110,35 @@ def messages() -> Iterator[str]:
                 yield flags("".join(map(str, parts)))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield flags(node.value)
+
+
+def arguments(line: str) -> tuple[list[str], bool]:
+    """The arguments of xumx in a command line, and whether it is all there, and not cut short by dots.
+
+    Examples
+    --------
+    >>> arguments("mpirun -n 4 python -m xumx train ...  # on four cores")
+    (['train'], False)
+    """
+    words = shlex.split(line, comments=True)
+    words = words[words.index("xumx") + 1 :]
+    words = words[: words.index(">")] if ">" in words else words
+    return [word for word in words if word != "..."], "..." not in words
+
+
+def runs(block: Block) -> bool:
+    """Whether the suite runs it."""
+    return block.language in ("sh", "python") and not block.reason
+
+
+def main() -> None:
+    """List the commands of all pages."""
+    for page in PAGES:
+        for block in blocks(page):
+            state = "runs" if runs(block) else f"is read only: {block.reason or 'a block without a language'}"
+            for line in block.commands():
+                print(f"{block.place}: {line}\n    {state}")
+
+
+if __name__ == "__main__":
+    main()
