@@ -1,8 +1,8 @@
 """The commands of the README and of the pages do what they say: they run, and the others can be understood.
 
-A block of ``sh`` or ``python`` runs in a folder of small stand-ins (`tests/doc_folder.py`), unless a comment above
-it says why not. All other commands, in tables and sentences too, are read by the options of their command.
-``python -m tests.pages`` lists what runs and what does not.
+A block of `sh` or `python` runs among small stand-ins (`tests/doc_folder.py`), unless a comment above it
+says why not. All other commands, in tables and sentences too, are read by the options of their command.
+`python -m tests.pages` lists what runs and what does not.
 """
 
 from __future__ import annotations
