@@ -67,7 +67,7 @@ test-310: setup-310 setup-programs ## the whole suite on Python 3.10; ARGS="-k w
 docs: ## the documentation as a site, in build/site; a link or an anchor that leads nowhere is an error
 	@sh tools/make_venv.sh .venv/docs any $$(sed -n '/^docs = \[/,/^]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml)
 	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --strict --quiet
-	@echo "open build/site/index.html"
+	@echo "open build/site/index.html, or for the search: python -m http.server -d build/site"
 
 bench: setup-310 ## separation against Sony's code and Open-Unmix: bench/separate.py
 	$(PY310) bench/separate.py $(ARGS)
