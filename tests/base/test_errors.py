@@ -9,7 +9,7 @@ from tests.networks import DATA
 from xumx.base.errors import install
 
 ROOT = DATA.parents[1]
-KINDS = ("README.md", "docs/*.md", "xumx/**/*.py", "bench/**/*.py")
+KINDS = ("README.md", "docs/**/*.md", "xumx/**/*.py", "bench/**/*.py")
 SOURCES = [path for kind in KINDS for path in ROOT.glob(kind)]
 
 
