@@ -1,6 +1,6 @@
 """The packages; everything else is in pyproject.toml.
 
-The recipes stay where people look for them, in args/, and are installed as the data of ``xumx.recipes``. A link
+The recipes stay where people look for them, in args/, and are installed as data of ``xumx.recipes``. A link
 in their place would be a file with a path in it on Windows, where git makes no links.
 """
 

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def install(extra: str) -> str:
     """Say how to install an extra, or several with commas between them, from where xumx runs.
 
-    xumx is in no package index: from a clone the command names the clone, and elsewhere what the extra brings.
+    It is in no package index: from a clone the command names the clone, and elsewhere what the extra brings.
     """
     home = Path(__file__).parents[2]
     if (home / "pyproject.toml").is_file() and (home / "args").is_dir():

@@ -31,7 +31,7 @@ OF_THE_LOSS = "loss"
 
 
 def recipe(name: str) -> Path:
-    """The file of options that ``--recipe`` names: of the folder args in a clone, which is installed as recipes.
+    """The file of options that ``--recipe`` names: of args in a clone, which is installed as recipes.
 
     Raises
     ------
