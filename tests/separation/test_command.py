@@ -293,7 +293,8 @@ def test_on_a_terminal_songs_of_unknown_length_are_no_less_songs(song, tmp_path)
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
         out = tmp_path / f"out{number}"
-        command = [*COMMAND, *arguments([*songs, "missing"], out)]
+        more = ["--report"] if number == 1 else []
+        command = [*COMMAND, *arguments([*songs, "missing"], out, *more)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
             os.close(theirs)
             shown = b""
@@ -304,6 +305,7 @@ def test_on_a_terminal_songs_of_unknown_length_are_no_less_songs(song, tmp_path)
         assert process.returncode == 1
         assert b"Traceback" not in shown and b"Warning" not in shown
         assert (b"streamed.flac" in shown) == (number < 2)
+        assert (b"streamed.flac, page 100%:" in shown) == bool(more)
         assert (b"text.mp3: is no audio" in shown) == (number != 1)
         done = sorted(p.name for p in out.iterdir()) if out.exists() else []
         assert done == (["song", "streamed"], ["streamed"], [])[number]

@@ -14,6 +14,7 @@ from xumx.audio import check_part, probe
 from xumx.base import console
 from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, line_of
+from xumx.base.kernels import compiling
 from xumx.engines import Stored
 from xumx.network import pretrained
 from xumx.parallel.communicator import Communicator
@@ -121,7 +122,8 @@ class _Session:
         ]
         if ranks.size > 1:  # the longest first, so that no process ends long after the others
             work = ranks.broadcast(sorted(work, key=lambda job: -job.seconds))
-        with Bar(sum(job.seconds for job in work), unit="s", quiet=self._quiet) as bar:
+        bar = Bar(sum(job.seconds for job in work), unit="s", quiet=self._quiet, leave=False)
+        with bar, compiling(lambda begun: bar.wait("preparing (once)" if begun else "")):
             # What the others have separated moves the bar too.
             mine = ranks.share(work, lambda job: bar.update(job.seconds))
             failed = [str(job.song.name) for job in mine if not self._separate(job, bar)]
@@ -159,7 +161,7 @@ class _Session:
             )  # fmt: skip
             self._tell(job, found, time.perf_counter() - began)
             if self._args.report:
-                self._write_page(job, bar.quiet)
+                self._write_page(job, bar)
                 self._say(f"{name}: listen to it on {job.page}")
         except BrokenPipeError:  # nobody listens any more
             raise
@@ -195,15 +197,25 @@ class _Session:
         text = json.dumps([asked, network, self._weights, _digest_of(file)], sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def _write_page(self, job: _Job, quiet: bool) -> None:
-        """Write the page of a song, under a bar of its own."""
+    def _write_page(self, job: _Job, bar: Bar) -> None:
+        """Write the page of a song, which the bar waits for."""
         stems = {stem: job.files[stem] for stem in self._separator.stems}
-        with Bar(1, f"{job.song.name.name}, page", quiet=quiet, leave=False) as bar:
+        share = 0.0
+
+        def progress(more: float) -> None:
+            nonlocal share
+            share += more
+            bar.wait(f"page {share:.0%}")
+
+        bar.wait("page")
+        try:
             write(
                 job.page.parent, title_of(job.song.file), job.song.file, stems,
                 name=job.page.name, about=f"separated by xumx with {self._model}",
-                **self._part, progress=bar.update,
+                **self._part, progress=progress,
             )  # fmt: skip
+        finally:
+            bar.wait()
 
     def _seconds(self, song: Song) -> float:
         """How much of a song there is to separate, as far as its header tells."""
