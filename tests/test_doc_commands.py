@@ -32,13 +32,14 @@ from xumx.eval.options import EvalOptions
 from xumx.export import ExportOptions
 from xumx.models import ModelsOptions
 from xumx.separation.options import SongOptions
+from xumx.serve.options import ServeOptions, WorkerOptions
 from xumx.study.options import PASSED, StudyOptions
 from xumx.train.options import TrainOptions
 
 OPTIONS: dict[str, type[Command]] = {
     "separate": SongOptions, "song": DemoSong, "dataset": DemoDataset, "models": ModelsOptions,
     "train": TrainOptions, "eval": EvalOptions, "study": StudyOptions, "convert": ConvertOptions,
-    "export": ExportOptions, "completion": CompletionOptions,
+    "export": ExportOptions, "completion": CompletionOptions, "serve": ServeOptions, "worker": WorkerOptions,
 }  # fmt: skip
 
 NEEDS = {"train": "nnabla", "study": "nnabla", "eval": "museval", "dataset": "musdb"}

@@ -50,8 +50,6 @@ def test_separation_needs_nothing_of_posix(tmp_path: Path) -> None:
     for page in ("stems", "heard"):
         assert (tmp_path / page / "index.html").is_file()
     assert b"done already" not in done.stdout  # other options are another request
-    # The networks stay in use as long as their process runs, whose folders the next one sweeps.
-    assert len(list(tmp_path.glob(".xumx-*"))) == 4
+    assert not list(tmp_path.glob(".xumx-*"))  # the graph of the network is kept in the cache
     again = on_windows(tmp_path, [*separate, "song.wav", "-o", "stems", "-f", "mp3", "--quiet"])
     assert (again.returncode, again.stdout, again.stderr) == (0, b"", b"")
-    assert len(list(tmp_path.glob(".xumx-*"))) == 1
