@@ -23,6 +23,8 @@ Scores = Mapping[str, Mapping[str, float]]
 """Source to metric to value, in dB."""
 
 _COLOURS = 8  # that page.css knows
+_SCRIPTS = ("stretch.js", "player.js", "controls.js", "save.js", "embedded.js")
+_SPEEDS = (50, 60, 70, 80, 90, 100, 110, 125, 150)  # per cent
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds between marks of the ruler
 
 
@@ -75,8 +77,8 @@ def of_song(
         title=escaped(title),
         about=escaped(" · ".join(part for part in (clock(seconds), about) if part)),
         style=asset("page.css"),
-        script=asset("player.js") + asset("controls.js") + asset("embedded.js"),
-        player=player(seconds, mix, stems, scores, heard),
+        script="".join(map(asset, _SCRIPTS)),
+        player=player(seconds, mix, stems, scores, heard, save=asset("save.html")),
         mix_key="the mix" if heard else "the original, the stems",
         digits=f"1 to {min(len(stems), 9)}" if len(stems) > 1 else "1",
         lowest=LOWEST,
@@ -88,10 +90,17 @@ def of_song(
     return top, bottom
 
 
-def player(seconds: float, mix: Drawing, stems: Sequence[Stem], scores: Scores, heard: bool) -> str:
+def player(
+    seconds: float,
+    mix: Drawing,
+    stems: Sequence[Stem],
+    scores: Scores,
+    heard: bool,
+    save: str = "",
+) -> str:
     """Write what ``controls.js`` makes play: the element with pictures and controls, without its sound.
 
-    Parameters are those of :func:`of_song`.
+    Parameters are those of :func:`of_song`, and ``save``, the button that saves the mix, where there is one.
     """
     rows = [_row(number, stem, scores.get(stem.name, {})) for number, stem in enumerate(stems, 1)]
     return _template("player.html").substitute(
@@ -104,6 +113,8 @@ def player(seconds: float, mix: Drawing, stems: Sequence[Stem], scores: Scores, 
         mix=_drawn(0, mix, "the song"),
         own_sound="" if heard else "data-own-sound",
         mix_button="All stems" if heard else "Original",
+        save=save,
+        speeds="".join(_speed(percent) for percent in _SPEEDS),
         stems="\n".join(rows),
         scores=_table(scores),
     )
@@ -184,6 +195,11 @@ def _drawn(number: int, drawing: Drawing, name: str) -> str:
         f'<div class="spectrogram"><img alt="Spectrogram of {escaped(name)}" '
         f'src="data:image/png;base64,{data}"><div class="marks" aria-hidden="true">{marks}</div></div>'
     )
+
+
+def _speed(percent: int) -> str:
+    selected = " selected" if percent == 100 else ""
+    return f'<option value="{percent / 100:g}"{selected}>{percent} %</option>'
 
 
 def _ruler(seconds: float) -> str:
