@@ -53,6 +53,7 @@ def of_song(
     scores: Scores,
     rate: Rate,
     heard: bool,
+    back: str = "",
 ) -> tuple[str, str]:
     """Write the page of a song: its text before and after its :func:`sound`.
 
@@ -70,11 +71,14 @@ def of_song(
         Of the sound.
     heard : bool
         Whether the stems sum to the song; if not, its own sound is the track after theirs.
+    back : str
+        The page of all songs, relative to the folder of this one, if there is one.
     """
     kind = "mono" if rate.channels == 1 else "stereo"
     text = _template("song.html").substitute(
         mark=MARK,
         title=escaped(title),
+        back=f'<a class="back" href="{linked(back)}">← All songs</a>' if back else "",
         about=escaped(" · ".join(part for part in (clock(seconds), about) if part)),
         style=asset("page.css"),
         script="".join(map(asset, _SCRIPTS)),
@@ -120,14 +124,35 @@ def player(
     )
 
 
-def of_songs(pages: Mapping[str, str]) -> str:
-    """Write the page of several songs: the files of theirs, relative to its folder, and their titles."""
+class Listed(NamedTuple):
+    """A song on the page of several: its title, the name of its file, and its length in seconds, if known."""
+
+    title: str
+    file: str = ""
+    seconds: float | None = None
+
+
+def of_songs(pages: Mapping[str, Listed]) -> str:
+    """Write the page of several songs, whose pages are given relative to its folder."""
     items = "\n".join(
-        f'<li><a href="{linked(file)}">{escaped(title)}</a></li>' for file, title in pages.items()
+        f'<li><a href="{linked(page)}">{escaped(song.title)}{_facts(song)}</a></li>'
+        for page, song in pages.items()
     )
+    lengths = [song.seconds for song in pages.values() if song.seconds is not None]
+    whole = f"{clock(sum(lengths))}, " if lengths and len(lengths) == len(pages) else ""
     return _template("songs.html").substitute(
-        mark=MARK, style=asset("page.css"), count=len(pages), items=items
+        mark=MARK,
+        style=asset("page.css"),
+        count="1 song" if len(pages) == 1 else f"{len(pages)} songs",
+        about=f"{whole}separated by xumx",
+        items=items,
     )
+
+
+def _facts(song: Listed) -> str:
+    facts = [song.file, clock(song.seconds) if song.seconds is not None else ""]
+    text = escaped(" · ".join(filter(None, facts)))
+    return f"<span>{text}</span>" if text else ""
 
 
 def sound(track: int, number: int, piece: bytes) -> str:
