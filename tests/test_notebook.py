@@ -141,6 +141,6 @@ def test_its_commands_are_right() -> None:
     text = "\n".join(cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells)
     (command,) = re.findall(r"^    python -m xumx.test (.+)$", text, flags=re.MULTILINE)
     args = SongOptions.parse(shlex.split(command))
-    assert (args.model, args.report) == ("x-umx", True)
+    assert (args.model, args.report) == (("x-umx",), True)
     (extra,) = re.findall(r'pip install "\.\[(\w+)\]"', text)
     assert extra in PROJECT["optional-dependencies"]
