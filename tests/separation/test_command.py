@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -157,9 +158,11 @@ def test_reports_of_several_songs(song, tmp_path, capfd):
     assert (out / "song" / "index.html").is_file()
     entrance = (out / "index.html").read_text()
     assert entrance.count("<li>") == 2 and 'href="second%20%232/index.html"' in entrance
+    assert re.search(r"<span>second #2\.\w+ · 0:0\d</span>", entrance)
     assert str(out / "index.html") in capfd.readouterr().out
     page = (out / "second #2" / "index.html").read_text()
     assert 'data-seconds="0.500000"' in page and "data-own-sound" in page
+    assert 'href="../index.html">← All songs</a>' in page
     flat = ["--filename", "{song} - {stem}.{ext}", "--report", "-q"]
     assert separate([song, second], tmp_path / "flat", *flat) == 0
     page = (tmp_path / "flat" / "second #2_page.html").read_text()

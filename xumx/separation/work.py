@@ -18,7 +18,7 @@ from xumx.base.kernels import compiling
 from xumx.engines import Stored
 from xumx.network import pretrained
 from xumx.parallel.communicator import Communicator
-from xumx.report import check, clock, overview, title_of, write
+from xumx.report import Listed, check, clock, overview, title_of, write
 from xumx.separation.naming import Found, Output, Song, find, made_of, names_one
 from xumx.separation.options import SongOptions
 from xumx.separation.separator import Separator
@@ -89,6 +89,7 @@ class _Job(NamedTuple):
     song: Song
     files: Mapping[str, Path]
     page: Path
+    back: Path | None
     seconds: float
 
 
@@ -116,8 +117,9 @@ class _Session:
         if args.report:
             for page in (*pages, entrance):
                 check(page)
+        back = entrance if len(songs) > 1 else None
         work = [
-            _Job(song, files, page, self._seconds(song) if ranks.rank == 0 else 0.0)
+            _Job(song, files, page, back, self._seconds(song) if ranks.rank == 0 else 0.0)
             for song, files, page in zip(songs, plans, pages, strict=True)
         ]
         if ranks.size > 1:  # the longest first, so that no process ends long after the others
@@ -129,15 +131,19 @@ class _Session:
             failed = [str(job.song.name) for job in mine if not self._separate(job, bar)]
             failed = [name for names in ranks.gather(failed) for name in names]
         if args.report and not ranks.rank:
-            self._overview({s: page for s, page in zip(songs, pages) if str(s.name) not in failed}, entrance)
+            self._overview({s: page for s, page in zip(songs, pages) if str(s.name) not in failed}, back)
         return failed
 
-    def _overview(self, pages: Mapping[Song, Path], entrance: Path) -> None:
-        """Write the page that leads to those of the songs, if there are several."""
-        titles = {page: title_of(song.file) for song, page in pages.items()}
-        if len(titles) > 1:
-            overview(entrance, titles)
-            self._say(f"{len(titles)} songs: all of them on {entrance}")
+    def _overview(self, pages: Mapping[Song, Path], path: Path | None) -> None:
+        """Write the page that leads to those of the songs, and to which they lead, if there are several."""
+        if path is None or not pages:
+            return
+        listed = {
+            page: Listed(title_of(song.file), song.name.name, self._seconds(song) or None)
+            for song, page in pages.items()
+        }
+        overview(path, listed)
+        self._say(f"{len(listed)} songs: all of them on {path}")
 
     def _separate(self, job: _Job, bar: Bar) -> bool:
         """Separate a song and say how it went; whether it went well."""
@@ -211,7 +217,7 @@ class _Session:
         try:
             write(
                 job.page.parent, title_of(job.song.file), job.song.file, stems,
-                name=job.page.name, about=f"separated by xumx with {self._model}",
+                name=job.page.name, about=f"separated by xumx with {self._model}", back=job.back,
                 **self._part, progress=progress,
             )  # fmt: skip
         finally:
