@@ -11,8 +11,8 @@ All sources read the same spectrogram, so that their A1 are one product. In X-UM
 c1 = mean e_s and c2 = [mean e_s, mean l_s] = [c1, mean l_s]: all A2 read the same c2 and are one product
 again. In UMX each source keeps its own. A joint network has one of each, but for A3.
 
-A graph for streams hands the state of its LSTMs in and out, so that frames can come one by one. All else is of
-one frame.
+A graph for streams hands the state of its LSTMs in and out, so that frames can come one by one. All else
+is of one frame.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from xumx.base.errors import XumxError
-from xumx.network.config import ModelConfig
+from xumx.engines.base import states
 from xumx.network.weights import BN_EPS, Weights
 
 _OPSET = 17
@@ -54,17 +54,6 @@ def build(weights: Weights, *, stream: bool = False) -> tuple[onnx.ModelProto, d
         The data of the initializers, by name.
     """
     return _Graph(weights, stream).model()
-
-
-def states(config: ModelConfig) -> int:
-    """Count what the LSTMs keep: of each layer, and each source that has LSTMs, an output and a cell.
-
-    Examples
-    --------
-    >>> states(ModelConfig(unidirectional=True)), states(ModelConfig(arch="joint", unidirectional=True))
-    (24, 6)
-    """
-    return 2 * config.nb_layers * (1 if config.arch == "joint" else len(config.sources))
 
 
 def write(path: Path, model: onnx.ModelProto, tensors: dict[str, np.ndarray]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 
-from xumx.base.errors import UsageError, XumxError
+from xumx.base.errors import UsageError
 from xumx.engines import graphs, providers
+from xumx.engines.base import states
 from xumx.engines.graphs import STREAM, Stored
 from xumx.network.config import ModelConfig
 from xumx.network.weights import Weights
@@ -15,7 +16,10 @@ PRECISIONS = ("float32", "int8")
 
 
 class StreamEngine:
-    """A unidirectional network in ONNX Runtime, on the CPU. Several streams may use it at once.
+    """A unidirectional network in ONNX Runtime, on one core. Several streams may use it at once.
+
+    A frame reads all weights from memory once, and little else happens: more cores hardly help, and their
+    threads would wait for the next frame at full speed.
 
     Parameters
     ----------
@@ -23,11 +27,9 @@ class StreamEngine:
         Not kept.
     name : str
         What the network is called in messages.
-    threads : int
-        Threads a call may use; 0 for one a core.
     precision : 'float32' or 'int8'
-        Each frame reads all weights once, and little else happens: a quarter of their bytes is worth more
-        here than in :func:`xumx.engines.create`.
+        int8 is a quarter of the bytes, and of the time of large networks. What meets the weights is quantised
+        by the range of its frame.
 
     Attributes
     ----------
@@ -45,8 +47,6 @@ class StreamEngine:
         self,
         network: Weights | Stored,
         name: str = "the network",
-        *,
-        threads: int = 0,
         precision: str = "float32",
     ) -> None:
         self.config: ModelConfig = network.config
@@ -56,28 +56,22 @@ class StreamEngine:
             )
         if precision not in PRECISIONS:
             raise UsageError(f"`precision` {precision}: `live` computes in {' or '.join(PRECISIONS)}")
-        self._session = self._opened(network, precision + STREAM, threads)
+        self._session = self._opened(network, precision + STREAM)
         self._names = [f"estimate{i}" for i in range(len(self.config.sources))]
 
-    def _opened(
-        self, network: Weights | Stored, precision: str, threads: int
-    ) -> onnxruntime.InferenceSession:
+    def _opened(self, network: Weights | Stored, precision: str) -> onnxruntime.InferenceSession:
         with graphs.graph(network, precision) as path:
             try:
-                return providers.open_session(path, None, threads=threads)
-            except XumxError:
-                raise
+                return providers.open_session(path, None, threads=1)
             except Exception:  # ONNX Runtime's own, of many kinds: a file in the cache that is damaged
                 if not isinstance(network, Stored):
                     raise
         network.forget(precision)
         with graphs.graph(network, precision) as path:
-            return providers.open_session(path, None, threads=threads)
+            return providers.open_session(path, None, threads=1)
 
     def begin(self, batch: int = 1) -> np.ndarray:
         """Make the state before the first frame: zeros, float32 (states, batch, LSTM size)."""
-        from xumx.engines.folding import states  # which imports onnx, when a graph is made and now
-
         return np.zeros((states(self.config), batch, self.config.lstm_size), np.float32)
 
     def __call__(self, magnitude: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,9 +1,9 @@
 """Audio to stems while it is heard: a stream goes in, and each sample's stems come out a window later.
 
-Nothing looks ahead beyond the window. The STFT waits for half a window beyond the frame's middle, the network's
-LSTMs run forward and keep their state, the filter knows the past alone (:mod:`xumx.signal.causal`), and the
-inverse STFT waits for the frames that reach a sample. All of it goes frame by frame, so that blocks of any size
-give the same, and memory and work a frame do not grow.
+Nothing looks ahead beyond the window. The STFT waits for half a window beyond the frame's middle, the
+network's LSTMs run forward and keep their state, the filter knows the past alone
+(:mod:`xumx.signal.causal`), and the inverse STFT waits for the frames that reach a sample. All of it goes
+frame by frame, so that blocks of any size give the same, and memory and work a frame do not grow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from xumx.signal.causal import MEMORY, CausalFilter
 from xumx.signal.streaming import Analysis, Synthesis
 
 CHOICES = ("targets", "two_stems", "aggregate", "residual_model", "niter", "softmask", "alpha")
-"""What a stream takes of the options of a :class:`xumx.separation.separator.Separator`, beside its network."""
+"""What a stream takes of the options of a :class:`~xumx.separation.separator.Separator`."""
 
 
 class Live:

@@ -294,7 +294,7 @@ class Separator:
     def live(self) -> Live:
         """Begin to separate a stream with little delay, see :class:`xumx.separation.live.Live`.
 
-        For one network that was trained with ``unidirectional``. It computes on the CPU, in the precision of
+        For one network that was trained with ``unidirectional``. It computes on one core, in the precision of
         the separator, and takes audio at the level that it has. Each call begins a stream of its own.
 
         Raises
@@ -318,12 +318,7 @@ class Separator:
             raise UsageError(f"`live` runs one network, not {len(self._stored)}: choose one `model`")
         if given["engine"] == "nnabla" or given["context"] not in ("auto", "cpu"):
             raise UsageError("`live` computes on the CPU, by ONNX Runtime: leave `engine` and `context` out")
-        return StreamEngine(
-            self._stored[0],
-            self.networks[0],
-            threads=given["threads"] or cores.threads(),
-            precision=given["precision"],
-        )
+        return StreamEngine(self._stored[0], self.networks[0], given["precision"])
 
     def magnitudes(self, mixture: np.ndarray) -> np.ndarray:
         """Estimate with each network apart what :class:`xumx.eval.fit.Sums` compares with the truth.

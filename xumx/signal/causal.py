@@ -1,32 +1,29 @@
 r"""Wiener filter of a stream: the EM of :mod:`xumx.signal.em` with covariances that know the past alone.
 
-Over a whole song the M-step of the local Gaussian model takes the spatial covariance of source j at bin f from
-all frames, R_j = Σ_t y_j y_jᴴ / (ε + Σ_t v_j), with v_j = ‖y_j‖² / channels. A stream has no frames after t.
-There
+Over a whole song the M-step of the local Gaussian model takes the spatial covariance of source j at bin f
+from all frames, R_j = Σ_t y_j y_jᴴ / (ε + Σ_t v_j), with v_j = ‖y_j‖² / channels. A stream has no frames
+after t. There
 
     M_j(t) = λ M_j(t - 1) + y_j(t) y_j(t)ᴴ,   R_j(t) = M_j(t) / (ε + tr M_j(t) / channels)
 
-since the trace of y yᴴ is ‖y‖², so that the sum over v needs no memory of its own. This is the M-step over the
-frames up to t, in which one n frames ago counts λⁿ: with λ = exp(-hop / (rate · `MEMORY`)) about the last
-`MEMORY` seconds. With λ = 1 the last frame of a song gets the very R_j of the whole. The E-step is of one frame
-as it is,
+since the trace of y yᴴ is ‖y‖², so that the sum over v needs no memory of its own. This is the M-step over
+the frames up to t, in which one n frames ago counts λⁿ: with λ = exp(-hop / (rate · `MEMORY`)) about the last
+`MEMORY` seconds. With λ = 1 it is that of a song that ends with frame t. The E-step is of one frame as it is,
 
     y_j(t) = v_j(t) R_j(t) z,   z = (Σ_j v_j(t) R_j(t) + r I)⁻¹ x(t)
 
-and for every further iteration the same goes on behind it, from estimates to estimates, with an M_j of its own.
-No step looks ahead, and what a frame costs does not depend on how many came before.
+and for every further iteration the same goes on behind it, from estimates to estimates, with an M_j of its
+own. No step looks ahead, and what a frame costs does not depend on how many came before.
 
-Two more things of the offline filter are of a whole song. It divides by its peak, max(1, max |x| / 10), so that
-ε and r mean the same at any level: here by the peak up to now, which scales ε and r and leaves M_j alone. And
-the gain of :func:`xumx.signal.wiener.wiener` with ``residual``, Σ_t |x| V / (ε + Σ_t V²), becomes a quotient of
-two running sums with the same λ.
+Two more things of the offline filter are of a whole song. It divides by its peak, max(1, max |x| / 10), so
+that ε and r mean the same at any level: here by the peak up to now, which scales ε and r and leaves M_j as it
+is. And the gain of :func:`xumx.signal.wiener.wiener` with ``residual``, Σ_t |x| V / (ε + Σ_t V²), becomes a
+quotient of two running sums with the same λ.
 
 The sources sum to the mixture as offline: Σ_j y_j = C (C + r I)⁻¹ x.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -130,9 +127,9 @@ class CausalFilter:
     def _iterated(
         self, y: np.ndarray, x: np.ndarray, diagonal: np.ndarray, cross: np.ndarray, unit: float
     ) -> np.ndarray:
-        """One iteration: estimates and the mixture, (sources, channels, bins) and (channels, bins), to better
-        estimates. A mono mixture is a stereo one whose second channel is silent; ``unit`` scales r, its square
-        r².
+        """Make better estimates, (sources, channels, bins), of estimates and the mixture (channels, bins).
+
+        A mono mixture is a stereo one whose second channel is silent. ``unit`` scales ε and r.
         """
         if self._channels == 1:
             y, x = (np.concatenate([one, np.zeros_like(one)], axis=-2) for one in (y, x))

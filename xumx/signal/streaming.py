@@ -43,7 +43,7 @@ class Analysis:
         self.samples = 0
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Take the next samples, float32 (samples, channels); give frames, complex64 (frames, channels, bins)."""
+        """Take samples, float32 (samples, channels); give frames, complex64 (frames, channels, bins)."""
         half = self._n_fft // 2
         begun = self.samples >= half
         self.samples += len(block)
@@ -51,7 +51,7 @@ class Analysis:
         if self.samples < half:
             return self._ready(0)
         if not begun:
-            # The first window begins at 0, so that it does not matter what stands there: nothing is waited for.
+            # The window begins at 0, so that it does not matter what stands there first: no need to wait.
             before = np.zeros((2, block.shape[1]), np.float32)
             self._held = np.concatenate([before, self._held[half - 1 : 0 : -1], self._held])
         return self._ready(max(0, (len(self._held) - 1 - self._n_fft) // self._n_hop + 1))
