@@ -256,7 +256,6 @@ class SongOptions(SeparatorOptions):
         False,
         "separate raw PCM from stdin while it comes, at the network's sample rate, to stdout, or to files in "
         "--outdir; for networks that were trained with --unidirectional",
-        basic=True,
     )
     pcm: str = _live("f32le", "samples on stdin and stdout, as ffmpeg calls them", choices=("f32le", "s16le"))
     pcm_channels: int | None = _live(None, "channels on stdin, 1 or 2 (default: the network's)", metavar="N")
