@@ -14,14 +14,38 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from xumx import audio as media
-from xumx.base.errors import AudioError
+from xumx.base.errors import AudioError, UsageError
+from xumx.engines import Stored
 from xumx.engines.stream import StreamEngine
+from xumx.network.weights import Weights
 from xumx.separation.stems import chosen, estimated
 from xumx.signal.causal import MEMORY, CausalFilter
 from xumx.signal.streaming import Analysis, Synthesis
 
 CHOICES = ("targets", "two_stems", "aggregate", "residual_model", "niter", "softmask", "alpha")
 """What a stream takes of the options of a :class:`~xumx.separation.separator.Separator`."""
+
+
+def open_engine(
+    networks: Sequence[Weights | Stored],
+    names: Sequence[str],
+    precision: str = "float32",
+    *,
+    engine: str = "auto",
+    context: str = "auto",
+) -> StreamEngine:
+    """Make what runs a network on streams, if these networks and options can.
+
+    Raises
+    ------
+    UsageError
+        For several networks, one that looks ahead, and what is not ONNX Runtime on the CPU.
+    """
+    if len(networks) > 1:
+        raise UsageError(f"`live` runs one network, not {len(networks)}: choose one `model`")
+    if engine == "nnabla" or context not in ("auto", "cpu"):
+        raise UsageError("`live` computes on the CPU, by ONNX Runtime: leave `engine` and `context` out")
+    return StreamEngine(networks[0], names[0], precision)
 
 
 class Live:

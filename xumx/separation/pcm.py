@@ -24,9 +24,8 @@ from xumx.base.errors import AudioError, UsageError, WriteError
 from xumx.base.files import make_folder
 from xumx.base.ranks import Rank
 from xumx.engines import Stored
-from xumx.engines.stream import StreamEngine
 from xumx.network import pretrained
-from xumx.separation.live import CHOICES, Live
+from xumx.separation.live import CHOICES, Live, open_engine
 from xumx.separation.naming import MAKER, Output
 from xumx.separation.options import SongOptions
 
@@ -58,7 +57,7 @@ def separate_live(args: SongOptions) -> int:
     if args.outdir is None and os.isatty(1):
         raise UsageError("stems on a terminal are noise: pipe them on, or give `outdir` for files")
     path = pretrained.resolve(args.model[0], model_dir=args.model_dir, progress=not args.quiet)
-    engine = StreamEngine(Stored(path, args.model_dir), args.model[0], args.precision)
+    engine = open_engine([Stored(path, args.model_dir)], args.model, args.precision)
     live = Live(engine, **{name: getattr(args, name) for name in CHOICES})
     say = (lambda line: None) if args.quiet else complain  # stdout is for sound
     with contextlib.ExitStack() as files, _Signals() as signals:

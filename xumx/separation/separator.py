@@ -23,7 +23,7 @@ from xumx.network import pretrained
 from xumx.network.weights import Weights
 from xumx.separation.blend import Blend, Model, Shares
 from xumx.separation.level import LEVELS
-from xumx.separation.live import CHOICES, Live
+from xumx.separation.live import CHOICES, Live, open_engine
 from xumx.separation.stems import chosen, estimated
 from xumx.signal.overlap_add import blend, split
 from xumx.signal.stft import istft, stft
@@ -314,11 +314,9 @@ class Separator:
     @functools.cached_property
     def _stream_engine(self) -> StreamEngine:
         given = self._given
-        if len(self._stored) > 1:
-            raise UsageError(f"`live` runs one network, not {len(self._stored)}: choose one `model`")
-        if given["engine"] == "nnabla" or given["context"] not in ("auto", "cpu"):
-            raise UsageError("`live` computes on the CPU, by ONNX Runtime: leave `engine` and `context` out")
-        return StreamEngine(self._stored[0], self.networks[0], given["precision"])
+        return open_engine(
+            self._stored, self.networks, given["precision"], engine=given["engine"], context=given["context"]
+        )
 
     def magnitudes(self, mixture: np.ndarray) -> np.ndarray:
         """Estimate with each network apart what :class:`xumx.eval.fit.Sums` compares with the truth.

@@ -80,7 +80,7 @@ class CausalFilter:
         check_filter(niter, softmask, alpha)
         if channels > 2 and niter:
             raise UsageError(
-                f"the causal filter is for one or two channels; `niter` 0 does without, of {channels}"
+                f"the causal filter is for one or two channels, not {channels}; `niter` 0 does without it"
             )
         if not 0 < decay <= 1:
             raise UsageError(f"decay must be above 0 and at most 1, not {decay}")
