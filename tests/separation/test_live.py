@@ -24,6 +24,7 @@ from xumx.engines.graphs import GRAPH
 from xumx.network import weights as weights_file
 from xumx.network.weights import Weights
 from xumx.separation.live import Live
+from xumx.signal.stft import stft
 from xumx.test import main
 
 CONFIG = small_config(unidirectional=True)  # a window of 256 and a hop of 64
@@ -119,6 +120,27 @@ def test_the_state_is_carried_on() -> None:
     separator = Separator(random_weights(CONFIG), niter=0, context="cpu")
     found = separated(separator.live(), np.concatenate([music(0.1, seed=7), AUDIO]), 500)[:, -len(AUDIO) :]
     assert distance(found[:, 300:600], separated(separator.live(), AUDIO, 500)[:, 300:600]) > 1e-4
+
+
+def test_quiet_streams_are_separated_as_if_they_were_not() -> None:
+    """From what has come alone: the level of a stream is measured as that of songs is."""
+    audio = np.random.default_rng(0).normal(0, 0.1, (9000, 2)).astype(np.float32)
+    model = random_weights(CONFIG)
+    mean = np.abs(stft(audio, CONFIG.n_fft, CONFIG.n_hop))[:, :, : CONFIG.max_bin].mean(axis=(0, 1))
+    for parameters in model.parameters.values():
+        parameters["input_mean"][:] = -mean
+    auto, plain = (Separator(model, level=level, niter=0, context="cpu") for level in ("auto", "as-is"))
+    assert np.array_equal(*(separated(one.live(), audio, 500) for one in (auto, plain))), "loud enough"
+
+    def brought_up(one: Separator, drop: int, block: int) -> np.ndarray:
+        gain = np.float32(10 ** (-drop / 20))
+        return separated(one.live(), gain * audio, block) / gain
+
+    quiet = brought_up(auto, 20, 500)  # from there on, all levels are the same to the network
+    assert (
+        distance(brought_up(auto, 32, 64), quiet) < 5e-3 < 0.05 < distance(brought_up(plain, 32, 64), quiet)
+    )
+    assert distance(brought_up(auto, 20, 63), quiet) < 1e-5
 
 
 def test_a_damaged_graph_is_made_anew(network: Path, tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class StreamEngine:
     Attributes
     ----------
     config : ModelConfig
+    level : float
+        See :attr:`xumx.network.weights.Weights.level`.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class StreamEngine:
         precision: str = "float32",
     ) -> None:
         self.config: ModelConfig = network.config
+        self.level = network.level
         if not self.config.unidirectional:
             raise UsageError(
                 f"{name} hears the future too: `live` needs a network that was trained with `unidirectional`"

@@ -313,7 +313,7 @@ class SongOptions(SeparatorOptions):
 
 _WHOLE = (
     *("weights", "umx_infer", "engine", "context", "device_id", "provider_option"),
-    *("level", "chunk_dur", "overlap", "start", "duration", "audio_track", "skip_done", "json"),
+    *("chunk_dur", "overlap", "start", "duration", "audio_track", "skip_done", "json"),
     *("sample_rate", "clip_mode", "mix", "remux", "report"),
 )
 """Options that do nothing for a live stream, or cannot be known before its end."""
