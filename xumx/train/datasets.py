@@ -184,7 +184,12 @@ class Datasets:
             augmentations=augmentations(options.source_augmentations),
             **ranks,
         )
-        self.stream.steps(options.batch_size)
+        batches = self.stream.steps(options.batch_size)
+        if batches % options.accumulate:
+            raise UsageError(
+                f"`accumulate` {options.accumulate} must divide the {batches} batches that a process has "
+                "in an epoch; change it, `batch_size` or `samples_per_track`"
+            )
         self.validation: Pieces | Mixes
         if options.nb_valid_samples:
             held = self._mixes(valid, options.valid_dur, size=options.nb_valid_samples, **ranks)

@@ -18,7 +18,7 @@ from xumx.base.cli import extension
 from xumx.base.errors import UsageError
 from xumx.base.options import FRACTION, NOT_NEGATIVE, POSITIVE, Command, declared, option
 from xumx.network.config import ARCHITECTURES, ModelConfig, bandwidth_to_max_bin
-from xumx.train.schedule import SCALINGS
+from xumx.train.schedule import SCALINGS, SCHEDULES
 
 SAMPLE_RATE = 44100
 
@@ -236,12 +236,19 @@ class TrainOptions(Command):
     )
     lr_scaling: str | None = _optimisation(
         None,
-        "multiply the rate by processes × batch size / 16, by its square root, or by nothing "
+        "multiply the rate by the samples of a step / 16, by its square root, or by nothing "
         "(default: linear for several processes, none for one)",
         choices=SCALINGS,
     )
     warmup: float = _optimisation(
         0.0, "let the rate grow from 0 to its value", metavar="EPOCHS", range=NOT_NEGATIVE
+    )
+    lr_schedule: str = _optimisation(
+        "plateau",
+        "plateau: the rate falls when the validation loss has stopped falling; "
+        "cosine: along half a cosine, to 0 at the last of --epochs",
+        choices=SCHEDULES,
+        fixed=True,
     )
     lr_decay_patience: int = _optimisation(
         80, "epochs without a new best before it falls", range=NOT_NEGATIVE
@@ -249,6 +256,23 @@ class TrainOptions(Command):
     lr_decay_gamma: float = _optimisation(0.3, "factor by which it falls", range=FRACTION)
     weight_decay: float = _optimisation(
         1e-5, "gradient of the squared weights, times this", range=NOT_NEGATIVE
+    )
+    clip_norm: float | None = _optimisation(
+        None,
+        "scale a gradient down to this norm, over all parameters, if it has a larger one",
+        metavar="NORM",
+        range=POSITIVE,
+    )
+    accumulate: int = _optimisation(
+        1, "batches of a step, one after the other, in each process", metavar="K", range=POSITIVE, fixed=True
+    )
+    ema: float | None = _optimisation(
+        None,
+        "also average the weights over steps, with this decay, such as 0.999; the better of both becomes "
+        "best.h5",
+        metavar="DECAY",
+        range=FRACTION,
+        fixed=True,
     )
     loss: tuple[str, ...] = _optimisation(
         None,

@@ -102,6 +102,57 @@ class Record:
             series.add(1 + epoch["epoch"], _counted(epoch)[key])
 
 
+def entry(
+    position: Any,
+    learned: int,
+    validated: Sequence[Mapping[str, float]],
+    rate: float,
+    best_epoch: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """What an epoch came to, for the history.
+
+    Parameters
+    ----------
+    position : xumx.train.checkpoint.Position
+        At its end.
+    learned : int
+        Samples of the steps that were taken.
+    validated : sequence of mapping
+        What validation found, with the weights and, if there are averages of them, with those.
+    rate : float
+        The learning rate of its last step.
+    best_epoch : int
+        So far, it included.
+    seconds : float
+        With validation.
+    """
+    found: dict[str, Any] = {"epoch": position.epoch}
+    found |= _named("training", {name: value / learned for name, value in position.sums.items()})
+    for kind, losses in zip(("validation", "average_validation"), validated):
+        found |= _named(kind, losses)
+    if len(validated) > 1:
+        found["averaged"] = validated[1]["loss"] < validated[0]["loss"]
+    return {
+        **found,
+        "learning_rate": rate,
+        "best_epoch": best_epoch,
+        "skipped": position.skipped,
+        "seconds": seconds,
+        "samples_per_second": position.samples / position.seconds,
+    }
+
+
+def _named(kind: str, losses: Mapping[str, float]) -> dict[str, Any]:
+    """'loss' becomes 'training_loss', 'time' becomes 'training_time_loss'."""
+    return {f"{kind}_{name.removesuffix('loss')}_loss".replace("__", "_"): v for name, v in losses.items()}
+
+
+def chosen(epoch: Mapping[str, Any]) -> float:
+    """The validation loss of an epoch: that of the averaged weights where they were the better ones."""
+    return epoch["average_validation_loss" if epoch.get("averaged") else "validation_loss"]
+
+
 def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The run in a few numbers."""
     last = history[-1]
@@ -109,7 +160,7 @@ def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "epochs": len(history),
         "best_epoch": 1 + best["epoch"],
-        "best_validation_loss": best["validation_loss"],
+        "best_validation_loss": chosen(best),
         "last_training_loss": last["training_loss"],
         "last_validation_loss": last["validation_loss"],
         "seconds": sum(epoch["seconds"] for epoch in history),
@@ -143,10 +194,12 @@ def setting(
 
 def line_of(epoch: Mapping[str, Any], best: bool) -> str:
     """What is said of an epoch when it is over."""
+    average = f", averaged {epoch['average_validation_loss']:.4g}" if "averaged" in epoch else ""
+    skipped = f", {epoch['skipped']} steps left out" if epoch.get("skipped") else ""
     return (
         f"epoch {1 + epoch['epoch']}: loss {epoch['training_loss']:.4g}, validation "
-        f"{epoch['validation_loss']:.4g}{' (best)' if best else ''}, rate {epoch['learning_rate']:.3g}, "
-        f"{epoch['samples_per_second']:.3g} samples/s"
+        f"{epoch['validation_loss']:.4g}{average}{' (best)' if best else ''}{skipped}, "
+        f"rate {epoch['learning_rate']:.3g}, {epoch['samples_per_second']:.3g} samples/s"
     )
 
 

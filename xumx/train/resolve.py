@@ -81,6 +81,7 @@ def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> TrainOptions
                 "leave it out, or start a new run"
             )
     TrainOptions.check_kind(given, stored["dataset"])
+    _check_schedule(stored["lr_schedule"], given)
     return _checked({**stored, **wanted})
 
 
@@ -116,6 +117,7 @@ def _new(values: dict[str, Any], given: Mapping[str, Any]) -> TrainOptions:
     _complete_data(values, given)
     _complete_sources(values, given)
     _complete_loss(values, given)
+    _check_schedule(values["lr_schedule"], given)
     if values["hidden_size"] is None:
         values["hidden_size"] = 1024 if values["arch"] == "joint" else 512
     if values["patience"] is None:
@@ -223,6 +225,12 @@ def _checked(values: Mapping[str, Any]) -> TrainOptions:
     return options
 
 
+def _check_schedule(schedule: str, given: Mapping[str, Any]) -> None:
+    for name in ("lr_decay_patience", "lr_decay_gamma"):
+        if schedule != "plateau" and name in given:
+            raise UsageError(f"`{name}` is for `lr_schedule` plateau, and this is {schedule}; leave it out")
+
+
 def _check_names(names: tuple[str, ...], kind: str) -> None:
     for name in names:
         if names.count(name) > 1:
@@ -263,4 +271,6 @@ def _same_network(options: TrainOptions, config: ModelConfig) -> None:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

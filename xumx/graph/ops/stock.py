@@ -12,6 +12,8 @@ Shapes and meaning of each argument stand there; the results are the same but fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import nnabla as nn
 import nnabla.functions as F
 import nnabla.solvers as S
@@ -20,12 +22,15 @@ import numpy as np
 __all__ = [
     "adam_step",
     "affine",
+    "approach",
     "batch_norm",
     "error_gram",
+    "gradient_norm",
     "gram",
     "lstm",
     "mask",
     "normalized_affine",
+    "scale_gradients",
     "spectral_distance",
     "synthesis",
 ]
@@ -35,6 +40,24 @@ def adam_step(solver: S.Adam, *, weight_decay: float = 0.0) -> None:
     """Update the parameters by ``solver.weight_decay`` and ``solver.update``."""
     solver.weight_decay(weight_decay)
     solver.update()
+
+
+def gradient_norm(parameters: Mapping[str, nn.Variable]) -> float:
+    """Compute the norm of all gradients where they are, of which a single number comes back."""
+    sums = [F.sum(p.grad * p.grad) for p in parameters.values()]
+    return float(np.sqrt(F.add_n(*sums).data))
+
+
+def scale_gradients(parameters: Mapping[str, nn.Variable], factor: float) -> None:
+    """Multiply all gradients by ``F.mul_scalar``."""
+    for p in parameters.values():
+        F.mul_scalar(p.grad, factor, outputs=[p.grad])
+
+
+def approach(averages: Mapping[str, nn.NdArray], values: Mapping[str, nn.NdArray], share: float) -> None:
+    """Move arrays towards others by arithmetic of arrays."""
+    for name, average in averages.items():
+        F.add2(average * (1 - share), values[name] * share, outputs=[average])
 
 
 def affine(x: nn.Variable, weight: nn.Variable) -> nn.Variable:
