@@ -110,11 +110,20 @@ class TrainOptions(Command):
     samples_per_track: int = _data(64, "in an epoch", range=POSITIVE, fixed=True)
     source_augmentations: tuple[str, ...] = _data(
         ("gain", "channelswap"),
-        "of each source before the mix: gain, channelswap, or none",
+        "of each source before the mix: gain, channelswap, signflip, repitch, equaliser, codec, or none; "
+        "with the parameters of docs/training-extras.md, as in repitch:p=0.2,max=12",
         nargs="*",
-        metavar="NAME",
+        metavar="NAME[:P=VALUE,...]",
         fixed=True,
     )
+    mixture_level: float = _data(
+        0.0,
+        "make each mixture louder or quieter, its sources with it, by up to this",
+        metavar="DB",
+        range=NOT_NEGATIVE,
+        fixed=True,
+    )
+    redraw_silence: bool = _data(False, "draw again where an excerpt of a source is silent", fixed=True)
     valid_dur: float = _data(
         10.0,
         "of a piece in validation",

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, get_type_hints
 
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.jsonfile import JsonError, check
-from xumx.data.source import augmentations
+from xumx.data.augment import augmentations
 from xumx.data.track import MIXTURE
 from xumx.graph import losses
 from xumx.network.config import SOURCES, ModelConfig
@@ -164,6 +164,8 @@ def _of_aligned(values: dict[str, Any], given: Mapping[str, Any], single: bool) 
         raise UsageError(
             "`source_augmentations`: the mixtures of `dataset` aligned are recorded, and no source can change"
         )
+    if values["redraw_silence"]:
+        raise UsageError("`redraw_silence`: the mixtures of `dataset` aligned are recorded as they are")
     values["source_augmentations"] = ()
     values["input_file"] = values["input_file"] or f"{MIXTURE}.wav"
     names = tuple(Path(file).stem for file in values["output_file"])
