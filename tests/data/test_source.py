@@ -277,9 +277,7 @@ def test_a_recorded_mixture_is_given_as_it_is(coded_tracks: CodedTracks) -> None
         mixture, (vocals,) = stream.sample(0, position)
         assert where(mixture)[0] == 0 and where(vocals)[0] == 1 and where(mixture)[1:] == where(vocals)[1:]
         assert np.array_equal(mixture[30:], np.zeros((20, 2))) == (where(mixture)[1] == 1)
-    with pytest.raises(
-        UsageError, match="or drawn again, where the mixture is a recording"
-    ):
+    with pytest.raises(UsageError, match="or drawn again, where the mixture is a recording"):
         SampleStream(tracks, ["vocals"], 50, recorded=True, augmentations=augmentations(["gain"]))
 
 

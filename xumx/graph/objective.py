@@ -43,6 +43,8 @@ class Objective:
     encoders : list, optional
         Those of a frozen network, for deep features; see
         :func:`xumx.graph.losses.features.frozen_encoders`.
+    keep : bool
+        Let the magnitudes be there after :meth:`forward`.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class Objective:
         rng: np.random.Generator | None = None,
         terms: Sequence[Term] | None = None,
         encoders: Encoders | None = None,
+        keep: bool = False,
     ) -> None:
         if terms is None:
             terms = losses.terms(losses.default(config.arch), mcoef)
@@ -119,7 +122,8 @@ class Objective:
         ]
         self.loss = reduce(add, weighted)
         self.terms = dict(zip(losses.labels(terms), values))
-        for variable in (self.loss, *self.terms.values()):
+        self._kept = self.magnitudes if keep else []
+        for variable in (self.loss, *self.terms.values(), *self._kept):
             variable.persistent = True
 
     def feed(self, mixture: np.ndarray, targets: np.ndarray) -> None:
@@ -128,7 +132,10 @@ class Objective:
 
     def forward(self) -> float:
         """Compute the loss of the batch taken last."""
-        self.loss.forward(clear_no_need_grad=True)
+        if self._kept:
+            nn.forward_all([self.loss, *self._kept], clear_no_need_grad=True)
+        else:
+            self.loss.forward(clear_no_need_grad=True)
         return float(self.loss.d)
 
     def values(self) -> dict[str, float]:

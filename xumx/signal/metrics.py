@@ -37,7 +37,7 @@ def ratio(signal: float, error: float) -> float:
 
 
 def sdr(truth: np.ndarray, estimate: np.ndarray) -> float:
-    """Compute the SDR of the Music Demixing Challenge (Mitsufuji et al. 2022, arXiv:2108.13559, eq. 1), in dB.
+    """Compute the SDR of the Music Demixing Challenge, in dB (Mitsufuji et al. 2022, arXiv:2108.13559).
 
     Over all samples and channels of a song, with δ = 1e-7::
 
@@ -54,8 +54,8 @@ def sdr(truth: np.ndarray, estimate: np.ndarray) -> float:
 def si_sdr(truth: np.ndarray, estimate: np.ndarray) -> float:
     """Compute the scale-invariant SDR (Le Roux et al. 2019, arXiv:1811.02508, eq. 3), in dB.
 
-    Channels are one signal: 10 log10(‖a s‖² / ‖a s - ŝ‖²) with a = ⟨ŝ, s⟩ / ‖s‖². Of a silent truth it is NaN,
-    of an estimate that is the truth times a factor infinite.
+    Channels are one signal: 10 log10(‖a s‖² / ‖a s - ŝ‖²) with a = ⟨ŝ, s⟩ / ‖s‖². Of a silent truth it is
+    NaN, of an estimate that is the truth times a factor infinite.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def fullness(truth: np.ndarray, estimate: np.ndarray, rate: int = 44100) -> floa
 
 
 def bleedless(truth: np.ndarray, estimate: np.ndarray, rate: int = 44100) -> float:
-    """Say how little of something else is there: as :func:`fullness`, where the estimate is above the truth."""
+    """Say how little of all else is there: as :func:`fullness`, where the estimate is above the truth."""
     return _share(_difference(truth, estimate, rate))
 
 
@@ -128,10 +128,10 @@ def levels(audio: np.ndarray, rate: int = 44100) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def mel_bank(rate: int) -> np.ndarray:
-    """Make triangles, evenly spaced on Slaney's mel scale, each of area 1 over frequency: (512, 2049) float32.
+    """Make triangles, even on Slaney's mel scale, each of area 1 over frequency: (512, 2049) float32.
 
-    The scale of his Auditory Toolbox is linear below 1 kHz, at 200/3 Hz a mel, and logarithmic above, where 27
-    mel are a factor of 6.4.
+    The scale of his Auditory Toolbox is linear below 1 kHz, at 200/3 Hz a mel, and logarithmic above, where
+    27 mel are a factor of 6.4.
     """
     step, knee, power = 200 / 3, 1000.0, math.log(6.4) / 27
     top = rate / 2

@@ -92,6 +92,19 @@ class TrainOptions(Command):
         metavar="MINUTES",
         range=NOT_NEGATIVE,
     )
+    validate_sdr: bool = _run(
+        False, "also separate the validation tracks after each epoch, and tell their SDR in dB"
+    )
+    select: str = _run(
+        "loss", "what best.h5 has the best of, and --patience waits for", choices=("loss", "sdr"), fixed=True
+    )
+    tensorboard: bool = _run(False, "also write what metrics.csv has for TensorBoard")
+    examples: int = _run(
+        0,
+        "write stems of a validation track to the folder examples, every so many epochs; 0: never",
+        metavar="EPOCHS",
+        range=NOT_NEGATIVE,
+    )
     seed: int = _run(42, "of weights, samples and dropout", range=NOT_NEGATIVE, fixed=True)
     quiet: bool = _run(False, "print warnings and errors only", also=("-q",))
     context: str = _run("auto", "where to compute", also=("-c",), choices=("auto", "cpu", "cudnn"))

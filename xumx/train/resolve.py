@@ -221,6 +221,8 @@ def _checked(values: Mapping[str, Any]) -> TrainOptions:
     if options.is_wav and options.root is None:
         raise UsageError("`is_wav` says how to read `root`, which is missing; the preview holds stem files")
     augmentations(options.source_augmentations)
+    if options.select == "sdr" and not options.validate_sdr:
+        raise UsageError("`select` sdr needs `validate_sdr`, which measures it: add it")
     if options.dataset != "musdb":
         _check_names((*options.sources, *options.interferers), options.dataset)
     _check_loss(options)

@@ -37,11 +37,12 @@ from xumx.train.average import Average
 from xumx.train.checkpoint import Checkpoint, State, restore_solver, solver_arrays
 from xumx.train.datasets import Datasets
 from xumx.train.iterator import StreamIterator
+from xumx.train.metrics import Metrics
 from xumx.train.options import TrainOptions, fields
-from xumx.train.record import Record, entry, line_of, results, setting
+from xumx.train.record import Record, columns, entry, line_of, results, setting, write_examples
 from xumx.train.schedule import cosine, scale, warmth
 from xumx.train.step import SKIPS, Batch, Stepper
-from xumx.train.validation import Validation
+from xumx.train.validation import Validation, judge
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Trainer:
         several = communicator.size > 1 or self._state.before > 1
         self._scaling = options.lr_scaling or ("linear" if several else "none")
         self._samples = options.batch_size * options.accumulate * communicator.size  # of a step
+        self._steps = data.stream.steps(options.batch_size) // options.accumulate  # of an epoch
         self._scale = scale(self._scaling, self._samples)
         terms = losses.terms(losses.parse(options.loss), options.mcoef)
         judged = [term.label for term in terms if term.loss.adversarial]
@@ -135,7 +137,16 @@ class Trainer:
                 self._adversary,
                 self._average,
             )
-        self._validation = Validation(data.validation, self._config, ops, terms, communicator, encoders)
+        self._validation = Validation(
+            data.validation,
+            self._config,
+            ops,
+            terms,
+            communicator,
+            encoders,
+            separate=options.validate_sdr or options.examples > 0,
+        )
+        self._columns = columns(losses.labels(terms), bool(judged), options)
 
     def _begin(self, start: Checkpoint | Weights | None, judged: bool) -> dict[str, nn.Variable]:
         """Make the parameters, with the values of rank 0 on all of them."""
@@ -196,16 +207,16 @@ class Trainer:
         quiet = options.quiet or not leads
         epochs = Bar(options.epochs, "epochs", unit="epochs", done=at.epoch, quiet=quiet)
         reading = self._adversary.reading() if self._adversary else contextlib.nullcontext()
-        with self._entered(), stream, epochs, reading:
+        with self._entered(), stream, epochs, reading, contextlib.ExitStack() as stack:
             args = fields(options), at.history, ranks.size, self._device
-            record = Record(self._output, *args) if leads else None
+            record = Record(self._output, *args, stack.enter_context(self._metrics())) if leads else None
             if not quiet:
                 rate = self._state.plateau.rate * self._scale
                 for line in setting(options, self._device, ranks, rate, self._scaling):
                     say(line)
                 say(f"a step takes about {size(self._needs())} of memory")
             while at.epoch < options.epochs and not stopping.over:
-                self._train(stream, quiet)
+                self._train(stream, quiet, record)
                 best = None if self.stopped else self._end_epoch(quiet)
                 if best is None:
                     self.save()
@@ -246,6 +257,11 @@ class Trainer:
         )
         checkpoint.save(self._output / checkpoint.NAME, whole)
 
+    def _metrics(self) -> Metrics:
+        at, options = self.position, self._options
+        done = at.samples // self._samples
+        return Metrics(self._output, self._columns, at.epoch, done, self._steps, options.tensorboard)
+
     def _save_best(self) -> None:
         averaged = self._average if self.position.history[-1].get("averaged") else None
         with averaged.in_place() if averaged else contextlib.nullcontext():
@@ -256,10 +272,10 @@ class Trainer:
             return "stopped early"
         return "training" if self.position.epoch < self._options.epochs else "done"
 
-    def _train(self, stream: StreamIterator, quiet: bool) -> None:
+    def _train(self, stream: StreamIterator, quiet: bool, record: Record | None) -> None:
         """The rest of the epoch."""
-        at, options, data = self.position, self._options, self._data
-        steps, batch = data.stream.steps(options.batch_size) // options.accumulate, self._samples
+        at, options = self.position, self._options
+        steps, batch = self._steps, self._samples
         done = at.samples // batch
         began = saved = time.monotonic()
         before = at.seconds
@@ -271,6 +287,10 @@ class Trainer:
                 due = time.monotonic() - saved >= 60 * options.checkpoint_every
                 values, due, self.stopped = self._meet(values, due)
                 self._count(bool(values))
+                if record:
+                    seconds = before + time.monotonic() - began - at.seconds
+                    measured = self._stepper.norm, self._solver.learning_rate(), seconds
+                    record.step(at.epoch, step, values, *measured)
                 for name, value in values.items():
                     at.sums[name] = at.sums.get(name, 0.0) + value * batch
                 at.samples += batch
@@ -332,34 +352,24 @@ class Trainer:
         learned = at.samples - at.skipped * self._samples
         if not learned:
             self._diverged("none of its steps could be taken")
-        found = self._validate(quiet)
-        if found is None:
+        options, how = self._options, {"progress": not quiet, "stop": self._stop}
+        verdict = judge(self._validation, self._average, options.select, self._clear_cache, **how)
+        if verdict is None:
             self.stopped = max(self._communicator.gather(self._stop()))
             return None
-        marks = [valid["loss"] for valid in found]
-        if not math.isfinite(marks[0]):
-            self._diverged(f"the validation loss is {marks[0]}")
+        loss = verdict.found[0]["loss"]
+        if not math.isfinite(loss):
+            self._diverged(f"the validation loss is {loss}")
         rate = self._rate(at.samples)
-        if self._options.lr_schedule == "plateau":
-            state.plateau.step(marks[0])
-        best = state.stopping.step(at.epoch, min(marks))
+        if options.lr_schedule == "plateau":
+            state.plateau.step(loss)
+        best = state.stopping.step(at.epoch, min(verdict.marks))
         seconds = at.seconds + time.monotonic() - began
-        at.history.append(entry(at, learned, found, rate, state.stopping.best_epoch, seconds))
+        at.history.append(entry(at, learned, verdict, rate, state.stopping.best_epoch, seconds))
+        if options.examples and self._communicator.rank == 0 and (1 + at.epoch) % options.examples == 0:
+            write_examples(self._output, 1 + at.epoch, verdict.examples[verdict.averaged], self._config)
         at.epoch, at.samples, at.sums, at.seconds, at.skipped = at.epoch + 1, 0, {}, 0.0, 0
         return best
-
-    def _validate(self, quiet: bool) -> list[dict[str, float]] | None:
-        """What validation comes to with the parameters, and with their averages. None: stopped before."""
-        found = []
-        for average in [None, *([self._average] if self._average else [])]:
-            with average.in_place() if average else contextlib.nullcontext():
-                self._clear_cache()  # what training keeps fits no graph of validation
-                valid = self._validation.run(progress=not quiet, stop=self._stop)
-                self._clear_cache()
-            if valid is None:
-                return None
-            found.append(valid)
-        return found
 
     def _clear_cache(self) -> None:
         """Give back the memory that NNabla keeps for arrays of the same size to come."""
