@@ -1,11 +1,11 @@
-"""What each part of docs/training-extras.md brings: networks trained with and without it, scored on unseen songs.
+"""What each part of docs/training-extras.md brings: networks with and without it, scored on unseen songs.
 
     python bench/ablation.py --output ablation
 
-Songs are composed by xumx.synth. A run is one row of the table with one seed; all see as many samples, and CPU
-seconds are beside them. What is done is not done again, so that rows and seeds can be added. The score is the
-SDR of the MDX challenge, the mean over test songs of the mean over sources. The differences are paired: of each
-seed to the baseline's of the same seed, which begins with the same weights and draws the same samples.
+Songs are composed by xumx.synth. A run is one row of the table with one seed; all see as many samples, and
+CPU seconds are beside them. What is done is not done again, so that rows and seeds can be added. The score is
+the SDR of the MDX challenge, the mean over test songs of the mean over sources. The differences are paired:
+of each seed to that of the baseline, which begins with the same weights and the same samples.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ PARTS: dict[str, list[str]] = {
 FINETUNED: dict[str, list[str]] = {}
 """Rows that go on from the baseline's best weights for a third of its epochs."""
 
-NETWORK = "--hidden-size 32 --nfft 1024 --nhop 256 --bandwidth 16000 --is-wav"
-STEPS = "--seq-dur 1 --batch-size 4 --samples-per-track 8 --nb-workers 1 --context cpu --quiet"
+NETWORK = "--hidden-size 32 --nfft 1024 --nhop 256 --bandwidth 16000 --nb-channels 1"
+STEPS = "--seq-dur 0.5 --batch-size 4 --samples-per-track 8 --nb-workers 1 --context cpu --quiet"
 
 
 def options(name: str, seed: int, folder: Path, epochs: int) -> list[str]:
@@ -66,8 +66,8 @@ def score(model: Path, root: Path) -> float:
     """The SDR of a network on the test songs."""
     separator, songs = Separator(model), []
     for track in musdb_tracks(root, "test", is_wav=True):
-        stems = separator(track.read("mixture", 0, track.samples, 2), track.sample_rate)
-        songs.append(np.mean([sdr(track.read(s, 0, track.samples, 2), stems[s]) for s in track.sources]))
+        stems = separator(track.read("mixture", 0, track.samples, 1), track.sample_rate)
+        songs.append(np.mean([sdr(track.read(s, 0, track.samples, 1), stems[s]) for s in track.sources]))
     return float(np.mean(songs))
 
 
@@ -116,9 +116,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder of songs and runs")
     parser.add_argument("--seeds", type=int, default=3, help="(default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=12, help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help="(default: %(default)s)")
     parser.add_argument("--tracks", type=int, default=8, help="to train on (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of a song (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of a song (default: %(default)s)")
     parser.add_argument("--only", nargs="+", help="these rows")
     args = parser.parse_args()
     if not (args.output / "songs").exists():
