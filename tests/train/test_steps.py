@@ -134,3 +134,18 @@ def test_what_contradicts_itself_is_refused(wav_root, tmp_path, capsys, options,
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {named}"), line
     assert not (tmp_path / "run" / checkpoint.NAME).exists()
+
+
+def test_a_network_is_tuned_through_the_filter(wav_root, whole, tmp_path, capsys):
+    steps = ["--seq-dur", "0.2", "--samples-per-track", "4", "--batch-size", "3", "--epochs", "1"]
+    options = ["--model", str(whole / "best.h5"), "--lr", "1e-4", "--loss", "SISDRtime=0.01", "MSE"]
+    tuned = tmp_path / "tuned"
+    assert main(arguments(wav_root, tuned, *options, "--through-filter", small=steps)) == 0
+    before, after = (best(run).parameters["drums"]["fc1/affine/W"] for run in (whole, tuned))
+    assert 0 < np.abs(after - before).max() < 1e-3
+    for wrong, said in (
+        (["--loss", "MSE"], "--through-filter is for losses on waveforms, and --loss MSE has none"),
+        (["--arch", "umx", "--loss", "L1time"], "--through-filter needs several sources"),
+    ):
+        assert main(arguments(wav_root, tmp_path / "wrong", *wrong, "--through-filter")) == 2
+        assert capsys.readouterr().err.startswith(f"error: {said}")

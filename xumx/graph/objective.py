@@ -45,6 +45,8 @@ class Objective:
         :func:`xumx.graph.losses.features.frozen_encoders`.
     keep : bool
         Let the magnitudes be there after :meth:`forward`.
+    through_filter : bool
+        Waveforms are what an iteration of the Wiener filter gives, not magnitudes with the mixture's phase.
 
     Attributes
     ----------
@@ -80,6 +82,7 @@ class Objective:
         terms: Sequence[Term] | None = None,
         encoders: Encoders | None = None,
         keep: bool = False,
+        through_filter: bool = False,
     ) -> None:
         if terms is None:
             terms = losses.terms(losses.default(config.arch), mcoef)
@@ -108,8 +111,12 @@ class Objective:
             self.magnitudes = estimates(inputs.mixture, config, ops, rng=rng)
         signals["magnitude"] = self.magnitudes, inputs.targets
         if waveforms:
-            synthesis = partial(ops.synthesis, n_fft=config.n_fft, n_hop=config.n_hop)
-            found = [synthesis(m, inputs.cos, inputs.sin) for m in self.magnitudes]
+            size = {"n_fft": config.n_fft, "n_hop": config.n_hop}
+            if through_filter:
+                mixture = inputs.mixture, inputs.cos, inputs.sin
+                found = ops.filtered_synthesis(self.magnitudes, *mixture, **size)
+            else:
+                found = [ops.synthesis(m, inputs.cos, inputs.sin, **size) for m in self.magnitudes]
             signals["waveform"] = found, inputs.target_waveforms
         more = {"encoders": encoders, "critics": _frozen_critics(config)}
         values = []

@@ -303,6 +303,11 @@ class TrainOptions(Command):
         metavar="NAME[=WEIGHT]",
         fixed=True,
     )
+    through_filter: bool = _optimisation(
+        False,
+        "losses on waveforms look at what comes out of the Wiener filter; for --model best.h5 and a low --lr",
+        fixed=True,
+    )
     mcoef: float = _optimisation(
         None,
         "weight of the time-domain loss in MultiDomain and CombinationMultiDomain (default: 10)",

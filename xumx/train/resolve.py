@@ -257,6 +257,13 @@ def _check_loss(options: TrainOptions) -> None:
         raise UsageError("`loss` DeepFeatures needs `feature_model`, weights (.h5) whose encoder listens")
     if options.feature_model and not listens:
         raise UsageError("`feature_model` is for `loss` DeepFeatures, which is not there; leave it out")
+    if options.through_filter and not any(term.loss.domain == "waveform" for term in terms):
+        raise UsageError(
+            f"`through_filter` is for losses on waveforms, and `loss` {' '.join(options.loss)} has none; "
+            "leave it out, or add one such as SISDRtime"
+        )
+    if options.through_filter and len(options.sources) == 1:
+        raise UsageError("`through_filter` needs several sources to share a mixture out to; leave it out")
     if options.unpaired and not any(term.loss.adversarial for term in terms):
         raise UsageError(
             "`unpaired` is for the discriminators of LSGAN and HingeGAN, not in `loss`; leave it out"

@@ -119,6 +119,7 @@ class Trainer:
                 rng=self._state.rng,
                 terms=terms,
                 encoders=encoders,
+                through_filter=options.through_filter,
             )
             args = self._config, self._objective, ops, communicator, data.unpaired, options.nb_workers
             self._adversary = Adversary(judged[0], *args) if judged else None
@@ -145,6 +146,7 @@ class Trainer:
             communicator,
             encoders,
             separate=options.validate_sdr or options.examples > 0,
+            through_filter=options.through_filter,
         )
         self._columns = columns(losses.labels(terms), bool(judged), options)
 

@@ -52,6 +52,8 @@ class Validation:
         See :class:`xumx.graph.objective.Objective`.
     separate : bool
         Also separate each piece, for the SDR of songs and for the example.
+    through_filter : bool
+        See :class:`xumx.graph.objective.Objective`.
 
     Attributes
     ----------
@@ -68,6 +70,7 @@ class Validation:
         communicator: Communicator,
         encoders: Encoders | None = None,
         separate: bool = False,
+        through_filter: bool = False,
     ) -> None:
         self._pieces, self._communicator, self._config, self._separate = (
             pieces,
@@ -76,7 +79,9 @@ class Validation:
             separate,
         )
         self._terms = [term for term in terms if not term.loss.adversarial]
-        self._forward = _forward(config, ops, self._terms, encoders, keep=separate)
+        self._forward = _forward(
+            config, ops, self._terms, encoders, keep=separate, through_filter=through_filter
+        )
         self._middle = _middle(pieces)
         self.example: dict[str, np.ndarray] = {}
 
@@ -188,14 +193,14 @@ def _forward(
     ops: ModuleType,
     terms: Sequence[Term],
     encoders: Encoders | None = None,
-    keep: bool = False,
+    **how: Any,
 ) -> Callable[[Piece, Sample], tuple[Objective, dict[str, float]]]:
     """Make what computes the loss and its terms of a piece, with the network of the current scope."""
 
     @lru_cache(maxsize=2)  # full pieces, and the last of a track
     def graph(samples: int) -> Objective:
         with nn.no_grad():
-            return Objective(config, 1, samples, ops, terms=terms, encoders=encoders, keep=keep)
+            return Objective(config, 1, samples, ops, terms=terms, encoders=encoders, **how)
 
     def forward(piece: Piece, sample: Sample) -> tuple[Objective, dict[str, float]]:
         # A track may be too short for a single frame.

@@ -7,6 +7,7 @@ takes either module as its ``ops``.
 
 from xumx.graph.ops.cpu.adam import adam_step
 from xumx.graph.ops.cpu.affine import affine, normalized_affine
+from xumx.graph.ops.cpu.filter import filtered_synthesis
 from xumx.graph.ops.cpu.fourier import synthesis
 from xumx.graph.ops.cpu.gradients import approach, gradient_norm, scale_gradients
 from xumx.graph.ops.cpu.gram import error_gram, gram
@@ -20,6 +21,7 @@ __all__ = [
     "approach",
     "batch_norm",
     "error_gram",
+    "filtered_synthesis",
     "gradient_norm",
     "gram",
     "lstm",
