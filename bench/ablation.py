@@ -50,7 +50,7 @@ PARTS: dict[str, list[str]] = {
 FINETUNED: dict[str, list[str]] = {}
 """Rows that go on from the baseline's best weights for a third of its epochs."""
 
-NETWORK = "--hidden-size 32 --nfft 1024 --nhop 512 --bandwidth 16000 --nb-channels 1"
+NETWORK = "--arch joint --hidden-size 32 --nfft 1024 --nhop 512 --bandwidth 16000 --nb-channels 1"
 STEPS = "--seq-dur 0.5 --batch-size 4 --samples-per-track 16 --lr 3e-3 --nb-workers 1"
 
 
