@@ -1,5 +1,5 @@
 # Everything runs in .venv/: py310 has NNabla and all extras, new is the newest other CPython without, torch one
-# with a CPU build of PyTorch, demo what separating needs on any Python.
+# with a CPU build of PyTorch, demo what separating needs on any Python, docs what makes the site.
 # Variables: PYTHON310, PYTHON_NEW, PYTHON (interpreters, found by themselves), WORKERS (of pytest), ARGS.
 
 WORKERS ?= 2
@@ -14,7 +14,7 @@ PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
 export PYTHON310 PYTHON_NEW PYTHON
 
-.PHONY: help demo setup setup-310 setup-new setup-torch setup-programs lint house test test-310 test-new test-torch bench gpu-pins gpu-check clean
+.PHONY: help demo docs setup setup-310 setup-new setup-torch setup-programs lint house test test-310 test-new test-torch bench gpu-pins gpu-check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -69,6 +69,12 @@ gpu-pins: setup-310 ## whether the extra gpu brings all that NNabla's extension 
 
 gpu-check: setup-310 ## what a GPU computes and how fast, against the CPU; ARGS=--dry says what it would check
 	$(PY310) bench/gpu.py $(ARGS)
+
+# An environment of the extra `docs` alone: mkdocstrings reads the code, and does not import it.
+docs: ## the documentation as a site, in build/site; a link or an anchor that leads nowhere is an error
+	@sh tools/make_venv.sh .venv/docs any $$(sed -n '/^docs = \[/,/^]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml)
+	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --strict --quiet
+	@echo "open build/site/index.html, or for the search: python -m http.server -d build/site"
 
 bench: setup-310 ## separation against Sony's code and Open-Unmix: bench/separate.py
 	$(PY310) bench/separate.py $(ARGS)

@@ -56,10 +56,15 @@ def write_track(
 
 
 def write_tracks(
-    root: Path, parts: Mapping[str, int], files: Sequence[str], seconds: float = 1.0, rate: int = RATE
+    root: Path,
+    parts: Mapping[str, int],
+    files: Sequence[str],
+    seconds: float = 1.0,
+    rate: int = RATE,
+    channels: int = 2,
 ) -> Path:
     """Folders of tracks, as many as each part (such as ``train``) is to have."""
     for place, (part, count) in enumerate(parts.items()):
         for number in range(count):
-            write_track(root / part / f"song {number}", files, seconds, 100 * place + number, rate)
+            write_track(root / part / f"song {number}", files, seconds, 100 * place + number, rate, channels)
     return root

@@ -29,7 +29,7 @@ UMX = str(DATA / "umx")
         (["empty", "out"], 1, "empty: holds no .pth file"),
         (["a.pth", "a.h5"], 1, "a.pth: no checkpoint of PyTorch's"),
         (["folder", "out"], 1, "folder/vocals.pth: no checkpoint of PyTorch's"),
-        ([UMX, "out", "--to", "openunmix"], 1, 'pip install ".[torch]" in a clone'),
+        ([UMX, "out", "--to", "openunmix"], 1, "[torch]'"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_a_code(

@@ -1,4 +1,4 @@
-"""Pages that name files, functions and tests name those that are there."""
+"""Pages that name files, functions, tests, messages and each other name what is there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+import pytest
+
+from tests.pages import PAGES, ROOT, anchors, links, messages
 
 
 def read(page: str) -> str:
@@ -54,3 +56,32 @@ def test_each_deviation_names_its_tests():
             if test:
                 assert file is not None, f"docs/deviations.md: {test} is of no file: {row}"
                 assert f"def {test}(" in file.read_text(encoding="utf-8"), f"there is no {test}: {row}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    """Files are there, and headings are called as links say, on the site and in the raw page."""
+    for link in links(page):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_file(), f"{page.name}: {link} leads to no file"
+        if page.is_relative_to(ROOT / "docs"):
+            assert target.is_relative_to(ROOT / "docs"), f"{page.name}: {link} leaves the site"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link} is no heading there"
+
+
+def test_the_navigation_has_every_page():
+    named = re.findall(r"^ *- [^#\n]+: ([\w/-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    there = [path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")]
+    assert sorted(named) == sorted(there), "mkdocs.yml: nav and the pages in docs/ differ"
+
+
+def test_messages_with_an_answer_are_those_of_the_code():
+    titles = re.findall(r"^### `(.+)`$", read("docs/faq.md"), re.MULTILINE)
+    assert len(titles) > 30
+    said = "\n".join(messages())
+    for title in titles:
+        pattern = ".*".join(re.escape(part) for part in title.split("…"))
+        assert re.search(pattern, said), f"docs/faq.md: no message is {title!r}"

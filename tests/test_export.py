@@ -23,7 +23,7 @@ from xumx.export import main
 from xumx.network.config import ModelConfig
 from xumx.network.weights import load
 
-README = Path(__file__).parents[1] / "README.md"
+GUIDE = Path(__file__).parents[1] / "docs" / "guide" / "export.md"
 MODEL = str(DATA / "x-umx.h5")
 
 CONFIGS = [
@@ -212,9 +212,9 @@ def test_bad_usage_is_one_line_and_a_code(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_readme_without_xumx(tmp_path: Path) -> None:
-    """The README's snippet, in a process of its own, separates as xumx does without its filter."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_guide_without_xumx(tmp_path: Path) -> None:
+    """The snippet of the guide, in a process of its own, separates as xumx does without its filter."""
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     (snippet,) = (block for block in blocks if "InferenceSession" in block)
     weights = load(MODEL)
     audio = music(0.7)

@@ -127,10 +127,12 @@ def test_environment_files_name_extras_that_exist(kind: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    used = ("data", "train", "eval", "torch", "mpi")
+    used = ("data", "train", "eval", "torch", "mpi", "serve", "broker")
     groups = [PROJECT["dependencies"], *(extras[extra] for extra in used)]
     declared = {re.split(r"[^\w-]", requirement)[0] for group in groups for requirement in group}
-    declared |= {"nnabla_ext", "yaml"} | set(sys.stdlib_module_names)  # extra gpu; pyyaml
+    declared |= {"nnabla_ext", "yaml", "multipart", "python_multipart"} | set(
+        sys.stdlib_module_names
+    )  # extra gpu; pyyaml
     declared.add("typing_extensions")  # every type checker knows it, and nothing else reads it
     for file in sorted((ROOT / "xumx").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

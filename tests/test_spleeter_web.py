@@ -32,7 +32,7 @@ class OutputFormat(enum.IntEnum):
 
 
 @pytest.fixture(scope="module")
-def example() -> Any:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Any:
     api, models, util = (types.ModuleType(name) for name in ("api", "api.models", "api.util"))
     models.OutputFormat = OutputFormat  # type: ignore[attr-defined]
     util.is_output_format_lossy = lambda value: value not in (0, 1)  # type: ignore[attr-defined]
@@ -44,6 +44,7 @@ def example() -> Any:
         assert spec is not None and spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded)
+        loaded.MODEL_DIR = tmp_path_factory.mktemp("models")  # in place of a folder where the server starts
         yield loaded
 
 

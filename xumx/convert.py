@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from xumx.base.cli import run
 from xumx.base.console import say
-from xumx.base.errors import UsageError, install
+from xumx.base.errors import UsageError
 from xumx.base.options import Command, option
 
 
@@ -21,7 +21,7 @@ class ConvertOptions(Command):
     PROG: ClassVar[str] = "python -m xumx.convert"
     ABOUT: ClassVar[str] = (
         "Convert Open-Unmix's checkpoints and asteroid's X-UMX to .h5 weights, and UMX or joint\n"
-        f"weights to Open-Unmix's, which alone needs PyTorch: {install('torch')}."
+        "weights to Open-Unmix's, which alone needs PyTorch."
     )
     USAGE: ClassVar[str] = "[options] INPUT OUTPUT"
     EXAMPLES: ClassVar[tuple[str, ...]] = ("x-umxl.pth x-umxl.h5", "--to openunmix run1/best.h5 unmix/")

@@ -27,6 +27,10 @@ def _main(argv: Sequence[str] | None) -> int:
     args = SongOptions.parse(argv)  # first of all, so that --help and wrong options answer at once
     if args.quiet:
         log.only_errors()
+    if args.live:
+        from xumx.separation.pcm import separate_live
+
+        return separate_live(args)
     from xumx.separation.work import separate_songs
 
     with joined() as ranks:

@@ -93,6 +93,17 @@ def test_what_is_iterated_over_comes_through(monkeypatch):
     assert "numbers: 100%|" in sys.stderr.getvalue() and "3/3 numbers" in sys.stderr.getvalue()
 
 
+def test_a_bar_says_what_it_waits_for_in_the_room_that_there_is(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Bar(3, "a song " * 20, unit="s", leave=False) as bar:
+        bar.wait("page 50%")
+        bar.update()
+        bar.wait()
+        bar.label("next")
+    shown = sys.stderr.getvalue()
+    assert "a song a song a song a song a…, page 50%:   0%|" in shown and "next:  33%|" in shown
+
+
 def test_a_bar_appears_after_its_delay(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert list(Bar(3, delay=60).over("abc")) == ["a", "b", "c"] and not sys.stderr.getvalue()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import resource
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -158,4 +159,22 @@ def test_a_damaged_file_is_one_line_wherever_it_is_damaged(tmp_path: Path) -> No
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(WeightsError, match=name), reading(tmp_path / name):
+        pass
+
+
+def test_a_damaged_heap_of_strings_ends(tmp_path: Path) -> None:
+    """HDF5 looked for the next of its objects for ever."""
+    path = tmp_path / "a.h5"
+    with writing(path) as file:
+        file["run"] = "{}" * 20
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    (length,) = struct.unpack_from("<Q", data, heap + 24)
+    rest = heap + 32 + (length + 7) // 8 * 8  # the free one behind it
+    for size in (0, 8, 1 << 40):
+        struct.pack_into("<Q", data, rest + 8, size)
+        path.write_bytes(data)
+        with pytest.raises(WeightsError, match="heap of strings"), reading(path) as (_, datasets):
+            datasets["run"][()]
+    with pytest.raises(WeightsError), reading(path) as (_, datasets):
         pass

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,13 +11,6 @@ from tools.options import PAGE, page
 from xumx.base.errors import UsageError
 from xumx.base.options import AT_LEAST_ONE, FRACTION, Command, like, option
 from xumx.eval.options import EvalOptions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # which pytest itself brings on 3.10
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +92,3 @@ def test_a_command_line_gives_the_options_again():
 
 def test_the_page_is_current():
     assert PAGE.read_text(encoding="utf-8") == page(), "run python tools/options.py"
-
-
-def test_recipes_are_in_the_package():
-    """Through the link to the folder args, as what builds a wheel follows the patterns."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    patterns = project["tool"]["setuptools"]["package-data"]["xumx"]
-    packed = {path.name for pattern in patterns for path in (ROOT / "xumx").glob(pattern)}
-    recipes = {one.name for one in (importlib.resources.files("xumx") / "recipes").iterdir()}
-    assert recipes == {one.name for one in (ROOT / "args").iterdir()} and recipes <= packed

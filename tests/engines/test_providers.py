@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import onnxruntime
 import pytest
 
 from tests.networks import random_weights, small_config
-from xumx.base.errors import UsageError, XumxError
+from xumx.base.errors import UsageError, XumxError, install
 from xumx.engines import Stored, create, providers
 from xumx.engines.onnx import OnnxEngine
 from xumx.engines.providers import CPU, NAMES, Provider
@@ -195,7 +196,7 @@ def test_two_wheels_in_one_environment_are_named(monkeypatch: pytest.MonkeyPatch
         create(random_weights(small_config()), context="openvino")
     monkeypatch.setattr(providers.metadata, "distributions", lambda: both[:1])
     with pytest.raises(
-        XumxError, match=r'has no openvino \(nothing but the CPU\); pip install "\.\[openvino\]"'
+        XumxError, match=rf"has no openvino \(nothing but the CPU\); {re.escape(install('openvino'))}"
     ):
         create(random_weights(small_config()), context="openvino")
 

@@ -105,18 +105,21 @@ def loudness(page: Page) -> list[float]:
     }))""")
 
 
-def rendered(page: Page, change: str = "") -> np.ndarray:
+def rendered(page: Page, change: str = "", speed: float = 1.0) -> np.ndarray:
     """All that the player sends to the speakers, (samples, 2), on a clock that need not wait."""
     left_right = page.evaluate(
         """async () => {
             const { tracks, seconds, piece, margin } = xumxPlayer;
-            const context = new OfflineAudioContext(2, Math.round((seconds + 0.1) * 44100), 44100);
+            const context = new OfflineAudioContext(2, Math.round((seconds / SPEED + 0.1) * 44100), 44100);
             const copies = tracks.map((track) => ({ ...track }));
             const player = new Player(copies, { seconds, piece, margin }, context);
+            player.speed = SPEED;
             CHANGE;
             player.mix(0);
-            player.origin = 0.1;
-            for (let k = 0; k < player.count; k++) player.begin(k, await player.decoded(k));
+            for (let k = 0; k < player.count; k++) {
+                const from = k * piece, to = Math.min(from + piece, seconds);
+                player.begin(k, await player.prepared(k), { from, to, when: 0.1 + from / player.speed });
+            }
             const audio = await context.startRendering();
             return [0, 1].map((channel) => {
                 const bytes = new Uint8Array(audio.getChannelData(channel).buffer);
@@ -125,7 +128,7 @@ def rendered(page: Page, change: str = "") -> np.ndarray:
                     text += String.fromCharCode(...bytes.subarray(k, k + 8192));
                 return btoa(text);
             });
-        }""".replace("CHANGE", change)
+        }""".replace("CHANGE", change).replace("SPEED", str(speed))
     )
     channels = [np.frombuffer(base64.b64decode(text), np.float32) for text in left_right]
     return np.stack(channels, axis=1)[4410:]
@@ -251,6 +254,23 @@ def test_keys(page):
     assert page.evaluate("xumxPlayer.position") == 0
     page.keyboard.press("ArrowLeft")
     assert page.evaluate("xumxPlayer.position") == 0
+    page.keyboard.press("m")  # at no stem
+    page.get_by_role("button", name="Solo vocals").focus()
+    page.keyboard.press("s")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("m")
+    assert page.evaluate("xumxPlayer.tracks.map(({ muted, solo }) => [muted, solo])") == [
+        [False, False], [False, False], [True, True], [False, False],
+    ]  # fmt: skip
+    page.evaluate("document.activeElement.blur()")
+    page.locator(".stem .pictures").nth(1).hover()
+    page.keyboard.press("m")
+    assert page.evaluate("xumxPlayer.tracks.map(({ muted }) => muted)") == [False, True, True, False]
+    page.keyboard.press("Space")
+    playing(page)
+    page.keyboard.press("End")
+    assert page.evaluate("[xumxPlayer.playing, xumxPlayer.position]") == [False, SECONDS]
+    page.keyboard.press("Home")
     # A mouse leaves no focus behind: space still plays after a click on a button.
     page.get_by_role("button", name="Mute bass").click()
     page.keyboard.press("Space")
@@ -260,7 +280,7 @@ def test_keys(page):
 def test_it_needs_no_mouse(page):
     """Tab reaches every control in order, each has a name and shows its focus, and keys work it."""
     names = []
-    for _ in range(25):
+    for _ in range(30):
         page.keyboard.press("Tab")
         name, outline = page.evaluate(
             "[document.activeElement.ariaLabel ?? document.activeElement.textContent.trim(),"
@@ -271,7 +291,8 @@ def test_it_needs_no_mouse(page):
         names.append(name)
         assert outline == "solid", name
     stems = [(f"Mute {n}", f"Solo {n}", f"Download {n}.wav", f"Volume of {n}") for n in NAMES]
-    first = ["Play", "Position", "Loop", "All stems", "Volume of everything"]
+    part = ["The part begins here", "The part ends here", "Loop"]
+    first = ["Play", "Position", *part, "Speed", "All stems", "Save", "Volume of everything"]
     assert names == [*first, *(n for s in stems for n in s)]
     page.get_by_role("button", name="Mute drums").focus()
     page.keyboard.press("Space")
@@ -284,6 +305,89 @@ def test_it_needs_no_mouse(page):
     page.get_by_role("slider", name="Position").focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("xumxPlayer.position") == 5
+
+
+def test_a_part_again_and_again(page):
+    """Without a gap: what is ordered begins where and when the last ends."""
+    page.get_by_role("slider", name="Position").fill("12")
+    page.keyboard.press("a")
+    page.get_by_role("slider", name="Position").fill("9")
+    page.get_by_role("button", name="The part ends here").click()  # before it begins: from the start, then
+    assert page.evaluate("[xumxPlayer.part.from, xumxPlayer.part.to]") == [0, 9]
+    page.get_by_role("slider", name="Position").fill("8.5")
+    page.keyboard.press("a")
+    expect(page.get_by_role("status")).to_have_text("Repeats 0:08 to 0:09")
+    expect(page.get_by_role("button", name="Loop")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Space")
+    until(page, "xumxPlayer.spans.length > 3 && xumxPlayer.position < 8.8")
+    spans = page.evaluate("xumxPlayer.spans")
+    assert {(span["from"], span["to"]) for span in spans} == {(8.5, 9)}
+    assert np.diff([span["when"] for span in spans]) == pytest.approx(0.5, abs=1e-4)
+    assert min(loudness(page)) > 1e-3
+    box = page.locator(".stem .pictures").nth(1).bounding_box()
+    x, y = box["x"], box["y"] + box["height"] / 2
+    page.keyboard.down("Shift")
+    page.mouse.move(x + 0.75 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(x + 0.25 * box["width"], y)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    part = page.evaluate("[xumxPlayer.part.from, xumxPlayer.part.to, xumxPlayer.position]")
+    assert part == pytest.approx([SECONDS / 4, 3 * SECONDS / 4, SECONDS / 4], abs=0.2)
+    page.keyboard.press("l")
+    assert page.evaluate("xumxPlayer.loop") is False
+    page.keyboard.press("a")
+    page.keyboard.press("b")
+    assert page.evaluate("[xumxPlayer.part.from, xumxPlayer.part.to]") == [0, SECONDS]
+
+
+def test_speed_leaves_pitch_and_stems_in_step(visit, tmp_path):
+    """A tone begins, ends and stays one, without gaps; a stem and its negative cancel to the sample."""
+    t = np.arange(11 * 44100) / 44100
+    tone = np.repeat(0.3 * np.sin(2 * np.pi * 440 * t)[:, None], 2, axis=1).astype(np.float32)
+    tone[: 2 * 44100] = 0
+    noise = 0.2 * np.random.default_rng(0).standard_normal(tone.shape).astype(np.float32)
+    noise[4 * 44100 :] = 0
+    stems = {"tone": tone, "noise": noise, "against": -noise}
+    files = {name: write(tmp_path / f"{name}.wav", audio) for name, audio in stems.items()}
+    page = visit(report.write(tmp_path, "A song", files["tone"], files))
+    for speed in (0.5, 1.5):
+        rest = rendered(page, "player.tracks[0].muted = true", speed)
+        assert np.square(rest).mean() < 0.01 * np.square(noise).mean(), "they are not in step"
+        sound = rendered(page, "player.tracks[0].solo = true", speed)[:, 0]
+        begins, ends = np.flatnonzero(np.abs(sound) > 0.1)[[0, -1]] / 44100 * speed
+        assert (begins, ends) == pytest.approx((2, 11), abs=0.05), speed
+        part = sound[round(5 / speed * 44100) :][: 2 * 44100]
+        spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part)))) ** 2
+        assert spectrum.argmax() / 2 == pytest.approx(440, abs=1), speed
+        assert spectrum[870:891].sum() > 0.98 * spectrum.sum(), speed
+        levels = np.square(sound[round(2.1 / speed * 44100) : round(10.9 / speed * 44100)])
+        levels = np.sqrt(levels[: len(levels) // 441 * 441].reshape(-1, 441).mean(axis=1))
+        assert np.percentile(levels, 1) > 0.9 * 0.3 / 2**0.5, "waves do not join"
+    page.get_by_role("combobox", name="Speed").select_option("50 %")
+    page.keyboard.press("Space")
+    playing(page)
+    clock = page.evaluate("[xumxPlayer.context.currentTime, xumxPlayer.position]")
+    page.wait_for_timeout(300)
+    later = page.evaluate("[xumxPlayer.context.currentTime, xumxPlayer.position]")
+    assert later[1] - clock[1] == pytest.approx((later[0] - clock[0]) / 2, abs=1e-6) and later[1] > clock[1]
+
+
+def test_the_mix_is_saved_as_it_is_heard(page, song, tmp_path):
+    _, mix, stems = song
+    whole, drums = (read(path)[0] for path in (mix, stems["drums"]))
+    page.get_by_role("button", name="Mute drums").click()
+    page.get_by_role("slider", name="Volume of everything").fill("0.5")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename == "A song - mix.wav"
+    download.value.save_as(tmp_path / "mix.wav")
+    saved, rate = read(tmp_path / "mix.wav")
+    expected = (whole - drums) / 4
+    assert (saved.shape, rate) == (expected.shape, 44100)
+    error = np.square(saved - expected).reshape(-1, 441 * 5, 2).mean(axis=(1, 2))
+    assert error.mean() <= 0.005 * np.square(expected).mean()
+    assert error[[199, 200, 399, 400]].max() <= 3 * error.mean(), "at the joins"
 
 
 def test_links_lead_to_the_stems(page, song):

@@ -77,8 +77,10 @@ def test_a_file_name_of_any_bytes(tmp_path):
 
 def test_links_lead_from_the_page_to_stems_elsewhere(song, tmp_path):
     mix, stems = song
-    page = Page(report.write(tmp_path, "A song", mix, stems))
-    for href, stem in zip(page.attributes("a", "href"), stems.values()):
+    page = Page(report.write(tmp_path, "A song", mix, stems, back=tmp_path.parent / "all #1.html"))
+    back, *links = page.attributes("a", "href")
+    assert back == "../all%20%231.html" and ("a", "← All songs") in page.texts
+    for href, stem in zip(links, stems.values(), strict=True):
         assert href.startswith("../") and (tmp_path / href).samefile(stem)
 
 
@@ -150,11 +152,15 @@ def test_errors_are_one_line_and_leave_nothing(song, tmp_path):
 
 
 def test_overview(tmp_path):
-    pages = {tmp_path / "a#1" / "index.html": HOSTILE, tmp_path / "b" / "index.html": "B"}
+    pages = {
+        tmp_path / "a#1" / "index.html": report.Listed(HOSTILE, HOSTILE, 61),
+        tmp_path / "b" / "index.html": report.Listed("B"),
+    }
     path = report.overview(tmp_path / "index.html", pages)
     page = Page(path)
     assert page.attributes("a", "href") == ["a%231/index.html", "b/index.html"]
     assert [text for tag, text in page.texts if tag == "a" and text] == [HOSTILE, "B"]
+    assert [text for tag, text in page.texts if tag == "span" and text] == [f"{HOSTILE} · 1:01"]
     path.write_text("mine")
     with pytest.raises(XumxError, match="no page of xumx's"):
         report.overview(path, pages)

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -157,9 +158,11 @@ def test_reports_of_several_songs(song, tmp_path, capfd):
     assert (out / "song" / "index.html").is_file()
     entrance = (out / "index.html").read_text()
     assert entrance.count("<li>") == 2 and 'href="second%20%232/index.html"' in entrance
+    assert re.search(r"<span>second #2\.\w+ · 0:0\d</span>", entrance)
     assert str(out / "index.html") in capfd.readouterr().out
     page = (out / "second #2" / "index.html").read_text()
     assert 'data-seconds="0.500000"' in page and "data-own-sound" in page
+    assert 'href="../index.html">← All songs</a>' in page
     flat = ["--filename", "{song} - {stem}.{ext}", "--report", "-q"]
     assert separate([song, second], tmp_path / "flat", *flat) == 0
     page = (tmp_path / "flat" / "second #2_page.html").read_text()
@@ -293,7 +296,8 @@ def test_on_a_terminal_songs_of_unknown_length_are_no_less_songs(song, tmp_path)
         ours, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 200, 0, 0))
         out = tmp_path / f"out{number}"
-        command = [*COMMAND, *arguments([*songs, "missing"], out)]
+        more = ["--report"] if number == 1 else []
+        command = [*COMMAND, *arguments([*songs, "missing"], out, *more)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs) as process:
             os.close(theirs)
             shown = b""
@@ -304,6 +308,7 @@ def test_on_a_terminal_songs_of_unknown_length_are_no_less_songs(song, tmp_path)
         assert process.returncode == 1
         assert b"Traceback" not in shown and b"Warning" not in shown
         assert (b"streamed.flac" in shown) == (number < 2)
+        assert (b"streamed.flac, page 100%:" in shown) == bool(more)
         assert (b"text.mp3: is no audio" in shown) == (number != 1)
         done = sorted(p.name for p in out.iterdir()) if out.exists() else []
         assert done == (["song", "streamed"], ["streamed"], [])[number]

@@ -225,5 +225,5 @@ def test_a_folder_a_song_where_several_may_come():
 def test_a_song_of_dots_stays_in_the_folder():
     (one,) = Output("out", "{song}/{stem}.{ext}").paths([Path("...wav")], ["vocals"], "m")
     assert one == {"vocals": Path("out/song/vocals.wav")}
-    _, two = Output("out").paths([Path("a/...wav"), Path("b/...wav")], ["vocals"], "m")
+    _, two = Output("out").paths([Path("...wav"), Path("...mp3")], ["vocals"], "m")
     assert two == {"vocals": Path("out/song_2/vocals.wav")}

@@ -120,7 +120,9 @@ def test_what_is_given_beside_a_recipe_wins_wherever_it_stands():
 def test_every_recipe_is_found_and_its_options_are_right():
     names = {path.stem for path in (ROOT / "args").iterdir()}
     assert (
-        names == {path.stem for path in recipe("umx").parent.iterdir()} == {"x-umx", "umx", "joint", "demo"}
+        names
+        == {path.stem for path in recipe("umx").parent.iterdir()}
+        == {"x-umx", "umx", "joint", "demo", "live"}
     )
     for name in names:
         new_run(TrainOptions.given(["--recipe", name, "--output", "x"]))

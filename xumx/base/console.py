@@ -18,6 +18,9 @@ T = TypeVar("T")
 PERIOD = 60.0
 """Seconds between the lines that stand for a bar where there is no terminal."""
 
+LONGEST = 30
+"""Characters of a label beside a bar."""
+
 # Control characters, line separators, and what turns the direction of the text around.
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _ARGUMENT = re.compile("`([a-z][a-z0-9_]*)`")
@@ -116,7 +119,7 @@ class Bar:
         self.total = total or None
         self.done = self._before = done
         self.quiet = quiet or sys.stderr is None or sys.stderr.closed
-        self._label, self._note, self._unit, self._scale = label, "", unit, scale
+        self._label, self._waits, self._note, self._unit, self._scale = label, "", "", unit, scale
         self._began = self._said_at = time.monotonic()
         self._said: float | None = None if leave else math.inf  # what was done at the last line
         self._bar: Any = None
@@ -146,6 +149,12 @@ class Bar:
     def label(self, text: str) -> None:
         """Say what is being done now."""
         self._label = text
+        if self._bar is not None:
+            self._bar.set_description_str(self._prefix())
+
+    def wait(self, text: str = "") -> None:
+        """Say what the work waits for, beside what is being done; nothing once it goes on."""
+        self._waits = text
         if self._bar is not None:
             self._bar.set_description_str(self._prefix())
 
@@ -206,7 +215,11 @@ class Bar:
         return None if self.total is None else max(self.total, self.done)
 
     def _prefix(self) -> str:
-        return f"{printable(self._label)}: " if self._label else ""
+        label = printable(self._label)
+        if self._bar is not None and len(label) > LONGEST:  # so that there is room for the rest of the line
+            label = f"{label[: LONGEST - 1]}…"
+        told = ", ".join(filter(None, (label, self._waits)))
+        return f"{told}: " if told else ""
 
     def _format(self) -> str:
         done, total = ("{n_fmt}", "{total_fmt}") if self._scale else ("{n:.0f}", "{total:.0f}")

@@ -4,14 +4,57 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 
 def install(extra: str) -> str:
-    """How to install an extra: xumx is in no package index, so from a clone of its repository."""
-    return f'pip install ".[{extra}]" in a clone of xumx'
+    """Say how to install an extra, or several with commas between them, from where xumx runs.
+
+    It is in no package index: from a clone the command names the clone, and elsewhere what the extra brings.
+    """
+    home = Path(__file__).parents[2]
+    if (home / "pyproject.toml").is_file() and (home / "args").is_dir():
+        return f"pip install -e {_quoted(f'{home}[{extra}]')}"
+    packages = _required(extra)
+    if not packages:
+        return f"install xumx with its extra {extra}, on a Python for which that has packages"
+    return " ".join(["pip install", *map(_quoted, packages)])
+
+
+def _required(extra: str) -> list[str]:
+    """What the installed xumx requires for extras beyond what it always does, on this Python and system."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    try:
+        lines = requires("xumx") or []
+    except PackageNotFoundError:
+        return []
+    found: dict[str, None] = {}
+    seen, ahead = set(), extra.split(",")
+    while ahead:
+        name = ahead.pop(0)
+        seen.add(name)
+        for one in map(Requirement, lines):
+            marker, one.marker = one.marker, None
+            if not marker or marker.evaluate({"extra": ""}) or not marker.evaluate({"extra": name}):
+                continue
+            if one.name == "xumx":  # an extra that brings others
+                ahead += sorted(one.extras - seen)
+            else:
+                found[str(one)] = None
+    return list(found)
+
+
+def _quoted(text: str) -> str:
+    """An argument as the system's shell takes it."""
+    return f'"{text}"' if sys.platform == "win32" else shlex.quote(text)
 
 
 class XumxError(Exception):

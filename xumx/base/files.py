@@ -49,7 +49,7 @@ def aside(folder: str | os.PathLike[str]) -> Iterator[Path]:
             yield place
         finally:
             lock.release()  # before it is removed, for Windows
-            shutil.rmtree(place, ignore_errors=True)
+            _remove(place)
         return
 
 
@@ -117,7 +117,15 @@ def _sweep(folder: str) -> None:
         with contextlib.suppress(OSError):
             with _lock(path):
                 shutil.rmtree(path.parent, ignore_errors=True)
-            shutil.rmtree(path.parent, ignore_errors=True)  # Windows keeps the file while it is locked
+            _remove(path.parent)  # again, as Windows keeps the file while it is locked
+
+
+def _remove(place: Path) -> None:
+    """Remove a folder that is aside; on Windows what is in use stays, until a later run sweeps it."""
+    shutil.rmtree(place, ignore_errors=True)
+    if place.exists():
+        with contextlib.suppress(OSError):
+            (place / LOCK).touch()
 
 
 def _lock(path: Path, timeout: float = 0) -> BaseFileLock:

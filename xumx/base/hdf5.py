@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import mmap
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from xumx.base.files import replacing
 
 DEPTH = 32
 """How deep groups may lie in each other; those of a network or checkpoint are 6 deep at most."""
+
+_HEAP = b"GCOL\1\0\0\0"
+"""How a heap of strings begins."""
 
 _ATTRIBUTE = 1 << 16
 """Bytes that an attribute may have: the most that HDF5 keeps in the header of its object."""
@@ -46,6 +51,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[tuple[h5py.File, dict[str,
     if not os.path.isfile(path):
         raise WeightsError(f"{path}: is no regular file")
     try:
+        _check_heaps(path)
         with h5py.File(path, "r") as file:
             yield file, _datasets(Path(path), file)
     except XumxError:
@@ -53,6 +59,35 @@ def reading(path: str | os.PathLike[str]) -> Iterator[tuple[h5py.File, dict[str,
     except _DAMAGED as error:
         reason = str(error).strip() or type(error).__name__
         raise WeightsError(f"{path}: cannot be read as HDF5 ({reason.splitlines()[0]})") from None
+
+
+def _check_heaps(path: str | os.PathLike[str]) -> None:
+    """Refuse a damaged heap of strings: HDF5 reads its objects in turn, and without end if one has no bytes.
+
+    A heap begins with ``GCOL``, its version and its size; each object with its number, of which 0 is the free
+    rest, and at byte 8 its size (HDF5 File Format Specification 3.0, III.E).
+    """
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            begin = data.find(_HEAP)
+            while begin >= 0:
+                (size,) = struct.unpack_from("<Q", data, begin + 8) if begin + 16 <= len(data) else (0,)
+                if begin % 8 == 0 and not (16 <= size <= len(data) - begin and _whole(data, begin, size)):
+                    raise WeightsError(f"{path}: is damaged at byte {begin}: a heap of strings is not whole")
+                begin = data.find(_HEAP, begin + 8)
+
+
+def _whole(data: mmap.mmap, begin: int, size: int) -> bool:
+    """Whether the objects of a heap follow each other to its end."""
+    place = 16
+    while place + 16 <= size:
+        number, length = struct.unpack_from("<H6xQ", data, begin + place)
+        if number == 0:  # the free rest, whose size counts its header too
+            return 16 <= length <= size - place
+        place += 16 + (length + 7) // 8 * 8
+    return place <= size
 
 
 def attribute(node: h5py.HLObject, name: str) -> Any:

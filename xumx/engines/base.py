@@ -28,3 +28,16 @@ class Engine(Protocol):
             In the order of ``config.sources``.
         """
         ...
+
+
+def states(config: ModelConfig) -> int:
+    """Count what the LSTMs of a unidirectional network keep from frame to frame.
+
+    Of each layer, and each source that has LSTMs of its own, an output and a cell.
+
+    Examples
+    --------
+    >>> states(ModelConfig(unidirectional=True)), states(ModelConfig(arch="joint", unidirectional=True))
+    (24, 6)
+    """
+    return 2 * config.nb_layers * (1 if config.arch == "joint" else len(config.sources))

@@ -10,6 +10,9 @@ relu(A2 c + b2) and relu(A3 h + b3), with
 All sources read the same spectrogram, so that their A1 are one product. In X-UMX the sources meet in
 c1 = mean e_s and c2 = [mean e_s, mean l_s] = [c1, mean l_s]: all A2 read the same c2 and are one product
 again. In UMX each source keeps its own. A joint network has one of each, but for A3.
+
+A graph for streams hands the state of its LSTMs in and out, so that frames can come one by one. All else
+is of one frame.
 """
 
 from __future__ import annotations
@@ -24,14 +27,22 @@ import onnx
 from onnx import TensorProto, helper
 
 from xumx.base.errors import XumxError
+from xumx.engines.base import states
 from xumx.network.weights import BN_EPS, Weights
 
 _OPSET = 17
 _IR_VERSION = 8
 
 
-def build(weights: Weights) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+def build(weights: Weights, *, stream: bool = False) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """Build the folded graph and its tensors.
+
+    Parameters
+    ----------
+    weights : Weights
+    stream : bool
+        Whether the graph has another input, ``before``, and another output, ``after``: the states of its
+        LSTMs, (states, batch, LSTM size), 0 before the first frame. The network must be unidirectional.
 
     Returns
     -------
@@ -42,7 +53,7 @@ def build(weights: Weights) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     tensors : dict of arrays
         The data of the initializers, by name.
     """
-    return _Graph(weights).model()
+    return _Graph(weights, stream).model()
 
 
 def write(path: Path, model: onnx.ModelProto, tensors: dict[str, np.ndarray]) -> None:
@@ -104,11 +115,14 @@ def compute_in_half(model: onnx.ModelProto, tensors: dict[str, np.ndarray]) -> N
 
 
 class _Graph:
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, stream: bool) -> None:
         self.config = weights.config
         self.parameters = weights.parameters
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, np.ndarray] = {}
+        self.stream = stream
+        self.before = [f"before{i}" for i in range(states(self.config) if stream else 0)]
+        self.after: list[str] = []
 
     def model(self) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
         c = self.config
@@ -116,6 +130,9 @@ class _Graph:
         crop = [self.integers(v) for v in ([0], [c.max_bin], [3])]
         low = self.node("Slice", "magnitude", *crop)
         x = self.node("Reshape", low, self.integers([0, 0, c.nb_channels * c.max_bin]))
+        inputs = [helper.make_tensor_value_info("magnitude", TensorProto.FLOAT, axes)]
+        if self.stream:
+            self.nodes.append(helper.make_node("Split", ["before"], self.before, axis=0))
         if c.crossing:
             hidden = self.crossing(x)
         elif c.independent:
@@ -126,10 +143,15 @@ class _Graph:
         for index, (h, s) in enumerate(zip(hidden, c.sources, strict=True)):
             outputs.append(helper.make_tensor_value_info(f"estimate{index}", TensorProto.FLOAT, axes))
             self.nodes.append(helper.make_node("Mul", [self.mask(h, s), "magnitude"], [f"estimate{index}"]))
+        if self.stream:
+            kept: list[str | int | None] = [states(c), "batch", c.lstm_size]
+            inputs.append(helper.make_tensor_value_info("before", TensorProto.FLOAT, kept))
+            outputs.append(helper.make_tensor_value_info("after", TensorProto.FLOAT, kept))
+            self.nodes.append(helper.make_node("Concat", self.after, ["after"], axis=0))
         graph = helper.make_graph(
             self.nodes,
             c.arch,
-            [helper.make_tensor_value_info("magnitude", TensorProto.FLOAT, axes)],
+            inputs,
             outputs,
             [TensorProto(name=n, data_type=TensorProto.FLOAT, dims=t.shape) for n, t in self.tensors.items()],
         )
@@ -188,7 +210,7 @@ class _Graph:
         return p[f"{layer}/affine/W"] * a, beta - a * mean
 
     def lstm(self, x: str, source: str) -> str:
-        """Stacked LSTM without initial state: (frames, batch, directions * lstm_size)."""
+        """Stacked LSTM, without initial state unless in a stream: (frames, batch, directions * lstm_size)."""
         c, p = self.config, self.parameters[source]
         for layer in range(c.nb_layers):
             w = p["lstm/lstm/weight_l0"] if layer == 0 else p["lstm/lstm/weight"][layer - 1]
@@ -202,12 +224,23 @@ class _Graph:
                 self.tensor(from_input),
                 self.tensor(from_state),
                 self.tensor(np.concatenate([bias, np.zeros_like(bias)], axis=1)),
+                *self.state(),
                 hidden_size=c.lstm_size,
                 direction="forward" if c.unidirectional else "bidirectional",
             )
+            if self.stream:
+                self.nodes[-1].output.extend(self.after[-2:])
             y = self.node("Transpose", y, perm=[0, 2, 1, 3])
             x = self.node("Reshape", y, self.integers([0, 0, c.directions * c.lstm_size]))
         return x
+
+    def state(self) -> list[str]:
+        """Name the next LSTM's inputs of its state, behind that of lengths; nothing if not in a stream."""
+        at = len(self.after)
+        if not self.stream:
+            return []
+        self.after += [f"after{at}", f"after{at + 1}"]
+        return ["", *self.before[at : at + 2]]
 
     def by_source(self, x: str, count: int) -> list[str]:
         """Side-by-side features of sources to one tensor a source."""

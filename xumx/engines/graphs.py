@@ -33,6 +33,9 @@ GRAPH, CONFIG, CHECKS = "network.onnx", "config.json", "checks.json"
 """In the folder of a graph: itself (with ``.data`` beside it), the network's sizes, and what providers of
 ONNX Runtime were found to make of it (:mod:`xumx.engines.providers`)."""
 
+STREAM = "+stream"
+"""Behind a precision: the graph hands the state of its LSTMs in and out."""
+
 LARGEST = 2_000_000_000
 """Bytes of all graphs that are kept: fourteen of the published size."""
 
@@ -136,6 +139,8 @@ class Stored:
 def graph(network: Weights | Stored, precision: str) -> Iterator[Path]:
     """Give the folded graph as a file: one that is kept, or one that goes with the block.
 
+    With :data:`STREAM` behind its precision, it is one for streams.
+
     ONNX Runtime maps the tensors of a file and lets go of them once they are packed; handed over in memory
     they would stay beside their packed copies.
 
@@ -189,7 +194,8 @@ def _keep(folder: Path, weights: Weights, precision: str) -> None:
 def _write(path: Path, weights: Weights, precision: str) -> None:
     from xumx.engines import folding, quantising  # which import onnx: later starts do without
 
-    model, tensors = folding.build(weights)
+    precision, _, stream = precision.partition("+")
+    model, tensors = folding.build(weights, stream=bool(stream))
     if precision == "int8":
         quantising.quantise(model, tensors)
     elif precision == "float16":

@@ -58,10 +58,11 @@ def _product(node: onnx.NodeProto, tensors: dict[str, np.ndarray]) -> list[onnx.
 
 def _lstm(node: onnx.NodeProto, tensors: dict[str, np.ndarray]) -> onnx.NodeProto:
     """ONNX Runtime's own operator; its matrices are (directions, inputs, gates), a scale a gate's cell."""
-    x, from_input, from_state, bias = node.input
+    x, from_input, from_state, bias, *state = node.input
+    state = state or ["", "", ""]  # lengths, and of a stream its LSTMs' states
     matrices = [(name, tensors.pop(name).transpose(0, 2, 1)) for name in (from_input, from_state)]
     parts = [_bytes(name, matrix, tensors, middle=True) for name, matrix in matrices]
-    inputs = [x, *(q for q, _, _ in parts), bias, "", "", "", ""]
+    inputs = [x, *(q for q, _, _ in parts), bias, *state, ""]
     inputs += [name for _, scale, zero in parts for name in (scale, zero)]
     attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     return helper.make_node("DynamicQuantizeLSTM", inputs, list(node.output), domain=_DOMAIN, **attributes)

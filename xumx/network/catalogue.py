@@ -298,6 +298,8 @@ MODELS: dict[str, Model] = {model.name: model for model in _ALL}
 def models() -> list[Model]:
     """Return all published networks, the default one first and the one of the package last.
 
+    Examples
+    --------
     >>> [model.name for model in models()][:3]
     ['x-umx', 'x-umxl', 'x-umx-asteroid']
     """

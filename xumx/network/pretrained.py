@@ -110,6 +110,8 @@ def is_here(model: Model, model_dir: str | os.PathLike[str] | None = None) -> bo
 def cache_folder(model_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of downloads: `model_dir`, else ``$XUMX_HOME``, else the user's cache of this system.
 
+    Examples
+    --------
     >>> cache_folder("here").as_posix()
     'here'
     """

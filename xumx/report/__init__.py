@@ -21,11 +21,11 @@ from xumx.audio import decode, probe
 from xumx.base.errors import UsageError, WriteError, XumxError
 from xumx.base.files import replacing, writing_to
 from xumx.report import page
-from xumx.report.page import MARK, Drawing, Scores, Stem, clock
+from xumx.report.page import MARK, Drawing, Listed, Scores, Stem, clock
 from xumx.report.pictures import Picture, spectrogram, waveform
 from xumx.report.sound import BEST, PIECE, RATE, encoded, evenly, rate_for
 
-__all__ = ["PAGE", "PLAYER", "check", "clock", "overview", "title_of", "write", "write_player"]
+__all__ = ["PAGE", "PLAYER", "Listed", "check", "clock", "overview", "title_of", "write", "write_player"]
 
 PAGE = "index.html"
 """What a page is called if nothing else is said."""
@@ -68,6 +68,7 @@ def write(
     *,
     name: str = PAGE,
     about: str = "",
+    back: PathLike | None = None,
     start: float = 0.0,
     duration: float | None = None,
     stream: int | None = None,
@@ -94,6 +95,8 @@ def write(
         Of the page's file.
     about : str
         A line below the title.
+    back : path, optional
+        The page of all songs, to which it leads: see `overview`.
     start, duration : float
         The part of the song that the stems hold, in seconds.
     stream : int, optional
@@ -123,7 +126,15 @@ def write(
     rate = rate_for(seen.samples / RATE, len(tracks))
     rows = seen.rows({stem: os.path.relpath(file, path.parent) for stem, file in stems.items()})
     top, bottom = page.of_song(
-        title, about, seen.samples / RATE, seen.mix, rows, scores or {}, rate, seen.heard
+        title,
+        about,
+        seen.samples / RATE,
+        seen.mix,
+        rows,
+        scores or {},
+        rate,
+        seen.heard,
+        os.path.relpath(back, path.parent) if back else "",
     )
     share = seen.share_of_a_piece
     with _writing(path) as file:
@@ -181,15 +192,15 @@ def write_player(
         raise XumxError(f"{folder}: the player cannot be written ({error.strerror})") from None
 
 
-def overview(path: PathLike, pages: Mapping[Path, str]) -> Path:
+def overview(path: PathLike, pages: Mapping[Path, Listed]) -> Path:
     """Write the page that leads to others.
 
     Parameters
     ----------
     path : path
         Of the page.
-    pages : mapping of path to str
-        The others and their titles.
+    pages : mapping of path to Listed
+        The others and what it tells of their songs.
 
     Returns
     -------
@@ -205,14 +216,15 @@ def overview(path: PathLike, pages: Mapping[Path, str]) -> Path:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     page = overview(f"{folder}/index.html", {Path(folder, "song/index.html"): "My song"})
-    ...     'href="song/index.html"' in page.read_text(encoding="utf-8")
+    ...     songs = {Path(folder, "song/index.html"): Listed("My song", "song.mp3", 205)}
+    ...     page = overview(f"{folder}/index.html", songs)
+    ...     "<span>song.mp3 · 3:25</span>" in page.read_text(encoding="utf-8")
     True
     """
     path = Path(path)
     check(path)
     with _writing(path) as file:
-        file.write(page.of_songs({os.path.relpath(p, path.parent): title for p, title in pages.items()}))
+        file.write(page.of_songs({os.path.relpath(p, path.parent): song for p, song in pages.items()}))
     return path
 
 

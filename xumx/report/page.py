@@ -23,6 +23,8 @@ Scores = Mapping[str, Mapping[str, float]]
 """Source to metric to value, in dB."""
 
 _COLOURS = 8  # that page.css knows
+_SCRIPTS = ("stretch.js", "player.js", "controls.js", "save.js", "embedded.js")
+_SPEEDS = (50, 60, 70, 80, 90, 100, 110, 125, 150)  # per cent
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds between marks of the ruler
 
 
@@ -51,6 +53,7 @@ def of_song(
     scores: Scores,
     rate: Rate,
     heard: bool,
+    back: str = "",
 ) -> tuple[str, str]:
     """Write the page of a song: its text before and after its :func:`sound`.
 
@@ -68,15 +71,18 @@ def of_song(
         Of the sound.
     heard : bool
         Whether the stems sum to the song; if not, its own sound is the track after theirs.
+    back : str
+        The page of all songs, relative to the folder of this one, if there is one.
     """
     kind = "mono" if rate.channels == 1 else "stereo"
     text = _template("song.html").substitute(
         mark=MARK,
         title=escaped(title),
+        back=f'<a class="back" href="{linked(back)}">← All songs</a>' if back else "",
         about=escaped(" · ".join(part for part in (clock(seconds), about) if part)),
         style=asset("page.css"),
-        script=asset("player.js") + asset("controls.js") + asset("embedded.js"),
-        player=player(seconds, mix, stems, scores, heard),
+        script="".join(map(asset, _SCRIPTS)),
+        player=player(seconds, mix, stems, scores, heard, save=asset("save.html")),
         mix_key="the mix" if heard else "the original, the stems",
         digits=f"1 to {min(len(stems), 9)}" if len(stems) > 1 else "1",
         lowest=LOWEST,
@@ -88,10 +94,17 @@ def of_song(
     return top, bottom
 
 
-def player(seconds: float, mix: Drawing, stems: Sequence[Stem], scores: Scores, heard: bool) -> str:
+def player(
+    seconds: float,
+    mix: Drawing,
+    stems: Sequence[Stem],
+    scores: Scores,
+    heard: bool,
+    save: str = "",
+) -> str:
     """Write what ``controls.js`` makes play: the element with pictures and controls, without its sound.
 
-    Parameters are those of :func:`of_song`.
+    Parameters are those of :func:`of_song`, and ``save``, the button that saves the mix, where there is one.
     """
     rows = [_row(number, stem, scores.get(stem.name, {})) for number, stem in enumerate(stems, 1)]
     return _template("player.html").substitute(
@@ -104,19 +117,42 @@ def player(seconds: float, mix: Drawing, stems: Sequence[Stem], scores: Scores, 
         mix=_drawn(0, mix, "the song"),
         own_sound="" if heard else "data-own-sound",
         mix_button="All stems" if heard else "Original",
+        save=save,
+        speeds="".join(_speed(percent) for percent in _SPEEDS),
         stems="\n".join(rows),
         scores=_table(scores),
     )
 
 
-def of_songs(pages: Mapping[str, str]) -> str:
-    """Write the page of several songs: the files of theirs, relative to its folder, and their titles."""
+class Listed(NamedTuple):
+    """A song on the page of several: its title, the name of its file, and its length in seconds, if known."""
+
+    title: str
+    file: str = ""
+    seconds: float | None = None
+
+
+def of_songs(pages: Mapping[str, Listed]) -> str:
+    """Write the page of several songs, whose pages are given relative to its folder."""
     items = "\n".join(
-        f'<li><a href="{linked(file)}">{escaped(title)}</a></li>' for file, title in pages.items()
+        f'<li><a href="{linked(page)}">{escaped(song.title)}{_facts(song)}</a></li>'
+        for page, song in pages.items()
     )
+    lengths = [song.seconds for song in pages.values() if song.seconds is not None]
+    whole = f"{clock(sum(lengths))}, " if lengths and len(lengths) == len(pages) else ""
     return _template("songs.html").substitute(
-        mark=MARK, style=asset("page.css"), count=len(pages), items=items
+        mark=MARK,
+        style=asset("page.css"),
+        count="1 song" if len(pages) == 1 else f"{len(pages)} songs",
+        about=f"{whole}separated by xumx",
+        items=items,
     )
+
+
+def _facts(song: Listed) -> str:
+    facts = [song.file, clock(song.seconds) if song.seconds is not None else ""]
+    text = escaped(" · ".join(filter(None, facts)))
+    return f"<span>{text}</span>" if text else ""
 
 
 def sound(track: int, number: int, piece: bytes) -> str:
@@ -184,6 +220,11 @@ def _drawn(number: int, drawing: Drawing, name: str) -> str:
         f'<div class="spectrogram"><img alt="Spectrogram of {escaped(name)}" '
         f'src="data:image/png;base64,{data}"><div class="marks" aria-hidden="true">{marks}</div></div>'
     )
+
+
+def _speed(percent: int) -> str:
+    selected = " selected" if percent == 100 else ""
+    return f'<option value="{percent / 100:g}"{selected}>{percent} %</option>'
 
 
 def _ruler(seconds: float) -> str:

@@ -107,14 +107,17 @@ def evenly(blocks: Iterable[np.ndarray], samples: int, size: int, channels: int 
     [[1.0, 1.0, 1.0], [1.0, 0.0]]
     """
     silence = np.zeros((min(size, samples), channels), np.float32)
-    held = silence[:0]
-    for block in cropped(chain(blocks, repeat(silence)), 0, samples):
-        held = np.concatenate((held, block))
-        while len(held) >= size:
-            yield held[:size]
-            held = held[size:]
-    if len(held):
-        yield held
+    held, count = [silence[:0]], 0  # joined once a block: a decoder's are much shorter
+    for part in cropped(chain(blocks, repeat(silence)), 0, samples):
+        block = part
+        while count + len(block) >= size:
+            yield np.concatenate([*held, block[: size - count]])
+            block = block[size - count :]
+            held, count = [], 0
+        held.append(block)
+        count += len(block)
+    if count:
+        yield np.concatenate(held)
 
 
 def encoded(blocks: Iterable[np.ndarray], samples: int, rate: Rate) -> Generator[bytes, None, None]:

@@ -29,6 +29,9 @@ MIX = "mix"
 FILM = "film"
 """What a film with other sound is called among the files of a song."""
 
+STDIN = Path("/dev/stdin")
+"""The file of standard input, which is not there on Windows."""
+
 _STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 
@@ -268,9 +271,9 @@ def names_one(inputs: Sequence[str]) -> bool:
 
 def _songs(text: str, found: Found) -> Iterator[Song]:
     """Those that one input names."""
-    path = "/dev/stdin" if text in _STDIN else os.path.expanduser(text)
+    path = os.path.expanduser(text)
     try:
-        mode = os.stat(path).st_mode
+        mode = os.stat(0 if text in _STDIN else path).st_mode
     except OSError as error:
         matches = sorted({*glob.glob(path, recursive=True), *_below_literal(path)})
         for match in matches:
@@ -284,8 +287,8 @@ def _songs(text: str, found: Found) -> Iterator[Song]:
         yield from _in_folder(path, found)
     elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         found.problems.append(f"{text}: is a device, not a file")
-    elif path == "/dev/stdin":
-        yield Song(Path("stdin"), Path(path))
+    elif text in _STDIN:
+        yield Song(Path("stdin"), STDIN)
     elif stat.S_ISFIFO(mode) and path.startswith(("/dev/fd/", "/proc/self/fd/")):  # of the shell's <( )
         yield Song(Path("pipe"), Path(path))
     else:

@@ -23,6 +23,7 @@ STEM_FILE = "stem.mp4"
 _network = partial(option, group="network")
 _separation = partial(option, group="separation")
 _output = partial(option, group="output")
+_live = partial(option, group="live")
 
 
 def _aggregate(text: str) -> dict[str, list[str]]:
@@ -251,15 +252,26 @@ class SongOptions(SeparatorOptions):
         False, "write a page to listen to a song and its stems, index.html, beside them", basic=True
     )
 
+    live: bool = _live(
+        False,
+        "separate raw PCM from stdin while it comes, at the network's sample rate, to stdout, or to files in "
+        "--outdir; for networks that were trained with --unidirectional",
+    )
+    pcm: str = _live("f32le", "samples on stdin and stdout, as ffmpeg calls them", choices=("f32le", "s16le"))
+    pcm_channels: int | None = _live(None, "channels on stdin, 1 or 2 (default: the network's)", metavar="N")
+
     @classmethod
     def arranged(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Take for a song what stands behind ``--model`` and is no network: ``-n demo song.mp3``."""
+        """Take for a song what stands behind ``--model`` and is no network: ``-n demo song.mp3``.
+
+        A live stream comes from stdin, unsaid.
+        """
         models = values.get("model", ())
         count = next((i for i, text in enumerate(models) if i and not _is_network(text)), len(models))
         if count < len(models):
             songs = (*models[count:], *values.get("inputs", ()))
-            return {**values, "model": models[:count], "inputs": songs}
-        return values
+            values = {**values, "model": models[:count], "inputs": songs}
+        return {"inputs": ("-",), **values} if values.get("live") else values
 
     @property
     def gains(self) -> dict[str, float] | None:
@@ -268,6 +280,7 @@ class SongOptions(SeparatorOptions):
 
     def validate(self, given: Collection[str]) -> None:
         """Refuse what would do nothing, or cannot be."""
+        self._check_live(set(given))
         if self.audio_track is not None and self.audio_track < 0:
             raise UsageError(f"`audio_track` must be 0 or more, not {self.audio_track}")
         if self.report and self.format == STEM_FILE:
@@ -278,3 +291,32 @@ class SongOptions(SeparatorOptions):
             raise UsageError(f"`mix` is a file beside others, and {STEM_FILE} one of all: leave one out")
         if self.json and self.quiet:
             raise UsageError("`json` prints, and `quiet` does not: give one of them")
+
+    def _check_live(self, given: set[str]) -> None:
+        """Refuse what a live stream cannot follow, and what is for one alone."""
+        if not self.live:
+            for name in ("pcm", "pcm_channels"):
+                if name in given:
+                    raise UsageError(f"`{name}` is for `live`: leave it out, or add that")
+            return
+        if self.inputs != ("-",):
+            raise UsageError(f"`live` reads stdin alone: leave {self.inputs[0]} out")
+        if self.pcm_channels not in (None, 1, 2):
+            raise UsageError(f"`pcm_channels` must be 1 or 2, not {self.pcm_channels}")
+        idle = next((name for name in (*_WHOLE, *(() if self.outdir else _FILES)) if name in given), None)
+        if idle is not None:
+            what = "is for files: add `outdir`" if idle in _FILES else "is for whole songs: leave it out"
+            raise UsageError(f"`{idle}` {what} with `live`")
+        if self.format == STEM_FILE:
+            raise UsageError(f"`format` {STEM_FILE} is for whole songs: choose another with `live`")
+
+
+_WHOLE = (
+    *("weights", "umx_infer", "engine", "context", "device_id", "provider_option"),
+    *("level", "chunk_dur", "overlap", "start", "duration", "audio_track", "skip_done", "json"),
+    *("sample_rate", "clip_mode", "mix", "remux", "report"),
+)
+"""Options that do nothing for a live stream, or cannot be known before its end."""
+
+_FILES = ("filename", "format", "bitrate", "subtype")
+"""Options of the files of stems."""

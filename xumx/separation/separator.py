@@ -18,11 +18,13 @@ from xumx.base import cores
 from xumx.base.errors import AudioError, UsageError
 from xumx.base.pools import prefetch
 from xumx.engines import Stored
+from xumx.engines.stream import StreamEngine
 from xumx.network import pretrained
 from xumx.network.weights import Weights
 from xumx.separation.blend import Blend, Model, Shares
 from xumx.separation.level import LEVELS
-from xumx.separation.stems import chosen
+from xumx.separation.live import CHOICES, Live, open_engine
+from xumx.separation.stems import chosen, estimated
 from xumx.signal.overlap_add import blend, split
 from xumx.signal.stft import istft, stft
 from xumx.signal.wiener import check_filter, wiener
@@ -185,10 +187,12 @@ class Separator:
         found = [one if isinstance(one, Weights) else Stored(fetch(one), model_dir) for one in models]
         names = [_name(one, place) for place, one in enumerate(models, 1)]
         self._networks = Blend(names, found, make, weights, threads=self._threads)
+        self._stored = found
         self.config, self.networks = self._networks.config, self._networks.names
         self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
-        self._filter["residual"] = residual_model or len(self.config.sources) == 1
-        self._outputs = chosen(self._estimated(), targets, two_stems, aggregate)
+        self._estimated = estimated(self.config.sources, residual_model)
+        self._filter["residual"] = self._estimated != self.config.sources
+        self._outputs = chosen(self._estimated, targets, two_stems, aggregate)
         self.stems = tuple(self._outputs)
 
         rate = self.config.sample_rate
@@ -287,6 +291,33 @@ class Separator:
         for piece in stems:
             yield dict(zip(self.stems, piece, strict=True))
 
+    def live(self) -> Live:
+        """Begin to separate a stream with little delay, see :class:`xumx.separation.live.Live`.
+
+        For one network that was trained with ``unidirectional``. It computes on one core, in the precision of
+        the separator, and takes audio at the level that it has. Each call begins a stream of its own.
+
+        Raises
+        ------
+        UsageError
+            For several networks, one that looks ahead, and for options that a stream cannot follow.
+
+        Examples
+        --------
+        >>> Separator("demo").live()
+        Traceback (most recent call last):
+            ...
+        xumx.base.errors.UsageError: demo hears the future too: ...
+        """
+        return Live(self._stream_engine, **{name: self._given[name] for name in CHOICES})
+
+    @functools.cached_property
+    def _stream_engine(self) -> StreamEngine:
+        given = self._given
+        return open_engine(
+            self._stored, self.networks, given["precision"], engine=given["engine"], context=given["context"]
+        )
+
     def magnitudes(self, mixture: np.ndarray) -> np.ndarray:
         """Estimate with each network apart what :class:`xumx.eval.fit.Sums` compares with the truth.
 
@@ -327,7 +358,7 @@ class Separator:
         estimate = self._networks(mixture, spectrogram, gains)
         # One chunk at a time, in memory that stays: the filter is short, and its result is the largest array.
         with self._filtering:
-            size_of_all = len(self._estimated()) * spectrogram.size
+            size_of_all = len(self._estimated) * spectrogram.size
             if self._memory.size < size_of_all:
                 self._memory = np.empty(size_of_all, np.complex64)
             sources = wiener(
@@ -344,13 +375,6 @@ class Separator:
                         spectrum = spectrum + sources[member]
                     stem[:] = istft(spectrum, len(mixture), *size, threads=self._threads)
         return stems
-
-    def _estimated(self) -> tuple[str, ...]:
-        """Names of what the Wiener filter returns."""
-        sources = self.config.sources
-        if not self._filter["residual"]:
-            return sources
-        return (*sources, "accompaniment" if len(sources) == 1 else "residual")
 
 
 def separate(

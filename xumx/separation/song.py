@@ -16,7 +16,7 @@ import numpy as np
 from xumx.audio import Resampler, decode, probe, resampled
 from xumx.base.errors import AudioError
 from xumx.base.files import aside, writing_to
-from xumx.separation.naming import MAKER, Output, Song
+from xumx.separation.naming import MAKER, STDIN, Output, Song
 from xumx.separation.outputs import Files
 from xumx.separation.separator import Separator
 
@@ -141,7 +141,8 @@ def kept(songs: Sequence[Song]) -> Iterator[tuple[list[Song], list[str]]]:
 def _from_pipe(song: Song, stack: ExitStack) -> Song:
     with ExitStack() as until_whole:
         file = until_whole.enter_context(aside(tempfile.gettempdir())) / song.name.name
-        with open(song.file, "rb") as pipe, open(file, "wb") as copy:
+        place: Path | int = 0 if song.file == STDIN else song.file
+        with open(place, "rb", closefd=place != 0) as pipe, open(file, "wb") as copy:
             shutil.copyfileobj(pipe, copy, 1 << 20)
         stack.enter_context(until_whole.pop_all())
     return Song(song.name, file)

@@ -8,6 +8,19 @@ from collections.abc import Mapping, Sequence
 from xumx.base.errors import UsageError
 
 
+def estimated(sources: tuple[str, ...], residual: bool) -> tuple[str, ...]:
+    """Name what the Wiener filter returns of a network's sources, with one more for the rest if ``residual``.
+
+    A network of one source always has it.
+
+    >>> estimated(("vocals",), False), estimated(("drums", "bass"), True)
+    (('vocals', 'accompaniment'), ('drums', 'bass', 'residual'))
+    """
+    if len(sources) == 1:
+        return (*sources, "accompaniment")
+    return (*sources, "residual") if residual else sources
+
+
 def chosen(
     estimated: tuple[str, ...],
     targets: Sequence[str] | None,

@@ -14,10 +14,11 @@ from xumx.audio import check_part, probe
 from xumx.base import console
 from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, line_of
+from xumx.base.kernels import compiling
 from xumx.engines import Stored
 from xumx.network import pretrained
 from xumx.parallel.communicator import Communicator
-from xumx.report import check, clock, overview, title_of, write
+from xumx.report import Listed, check, clock, overview, title_of, write
 from xumx.separation.naming import Found, Output, Song, find, made_of, names_one
 from xumx.separation.options import SongOptions
 from xumx.separation.separator import Separator
@@ -88,6 +89,7 @@ class _Job(NamedTuple):
     song: Song
     files: Mapping[str, Path]
     page: Path
+    back: Path | None
     seconds: float
 
 
@@ -115,27 +117,33 @@ class _Session:
         if args.report:
             for page in (*pages, entrance):
                 check(page)
+        back = entrance if len(songs) > 1 else None
         work = [
-            _Job(song, files, page, self._seconds(song) if ranks.rank == 0 else 0.0)
+            _Job(song, files, page, back, self._seconds(song) if ranks.rank == 0 else 0.0)
             for song, files, page in zip(songs, plans, pages, strict=True)
         ]
         if ranks.size > 1:  # the longest first, so that no process ends long after the others
             work = ranks.broadcast(sorted(work, key=lambda job: -job.seconds))
-        with Bar(sum(job.seconds for job in work), unit="s", quiet=self._quiet) as bar:
+        bar = Bar(sum(job.seconds for job in work), unit="s", quiet=self._quiet, leave=False)
+        with bar, compiling(lambda begun: bar.wait("preparing (once)" if begun else "")):
             # What the others have separated moves the bar too.
             mine = ranks.share(work, lambda job: bar.update(job.seconds))
             failed = [str(job.song.name) for job in mine if not self._separate(job, bar)]
             failed = [name for names in ranks.gather(failed) for name in names]
         if args.report and not ranks.rank:
-            self._overview({s: page for s, page in zip(songs, pages) if str(s.name) not in failed}, entrance)
+            self._overview({s: page for s, page in zip(songs, pages) if str(s.name) not in failed}, back)
         return failed
 
-    def _overview(self, pages: Mapping[Song, Path], entrance: Path) -> None:
-        """Write the page that leads to those of the songs, if there are several."""
-        titles = {page: title_of(song.file) for song, page in pages.items()}
-        if len(titles) > 1:
-            overview(entrance, titles)
-            self._say(f"{len(titles)} songs: all of them on {entrance}")
+    def _overview(self, pages: Mapping[Song, Path], path: Path | None) -> None:
+        """Write the page that leads to those of the songs, and to which they lead, if there are several."""
+        if path is None or not pages:
+            return
+        listed = {
+            page: Listed(title_of(song.file), song.name.name, self._seconds(song) or None)
+            for song, page in pages.items()
+        }
+        overview(path, listed)
+        self._say(f"{len(listed)} songs: all of them on {path}")
 
     def _separate(self, job: _Job, bar: Bar) -> bool:
         """Separate a song and say how it went; whether it went well."""
@@ -159,7 +167,7 @@ class _Session:
             )  # fmt: skip
             self._tell(job, found, time.perf_counter() - began)
             if self._args.report:
-                self._write_page(job, bar.quiet)
+                self._write_page(job, bar)
                 self._say(f"{name}: listen to it on {job.page}")
         except BrokenPipeError:  # nobody listens any more
             raise
@@ -195,15 +203,25 @@ class _Session:
         text = json.dumps([asked, network, self._weights, _digest_of(file)], sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
-    def _write_page(self, job: _Job, quiet: bool) -> None:
-        """Write the page of a song, under a bar of its own."""
+    def _write_page(self, job: _Job, bar: Bar) -> None:
+        """Write the page of a song, which the bar waits for."""
         stems = {stem: job.files[stem] for stem in self._separator.stems}
-        with Bar(1, f"{job.song.name.name}, page", quiet=quiet, leave=False) as bar:
+        share = 0.0
+
+        def progress(more: float) -> None:
+            nonlocal share
+            share += more
+            bar.wait(f"page {share:.0%}")
+
+        bar.wait("page")
+        try:
             write(
                 job.page.parent, title_of(job.song.file), job.song.file, stems,
-                name=job.page.name, about=f"separated by xumx with {self._model}",
-                **self._part, progress=bar.update,
+                name=job.page.name, about=f"separated by xumx with {self._model}", back=job.back,
+                **self._part, progress=progress,
             )  # fmt: skip
+        finally:
+            bar.wait()
 
     def _seconds(self, song: Song) -> float:
         """How much of a song there is to separate, as far as its header tells."""

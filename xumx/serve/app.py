@@ -45,7 +45,7 @@ from xumx.serve.upload import Form, Refused, no_room, receive
 logger = logging.getLogger(__name__)
 
 _OURS = ("index.html", "serve.css", "serve.js")
-_PLAYERS = ("page.css", "player.js", "controls.js")
+_PLAYERS = ("page.css", "stretch.js", "player.js", "controls.js")
 _TIDY = 30.0  # seconds from one look for old songs to the next
 _MIXING = 600.0  # seconds that a mixdown may take
 

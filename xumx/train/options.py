@@ -31,14 +31,17 @@ OF_THE_LOSS = "loss"
 
 
 def recipe(name: str) -> Path:
-    """The file of options that ``--recipe`` names, one of the folder args.
+    """The file of options that ``--recipe`` names: of args in a clone, which is installed as recipes.
 
     Raises
     ------
     UsageError
         If there is none of that name.
     """
-    folder = Path(__file__).parents[1] / "recipes"
+    package = Path(__file__).parents[1]
+    folder = package / "recipes"
+    if not folder.is_dir():
+        folder = package.parent / "args"
     names = sorted(path.stem for path in folder.glob("*.txt"))
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.0) or ["none"]

@@ -1,6 +1,8 @@
 
 /* The controls: buttons, sliders, pictures and keys, all acting on one player. */
 
+const SHORTEST = 0.2; // seconds, of a part to repeat
+
 /**
  * Make the page's element, player.html, play.
  * piece(track, k): the MP3 file of piece k of a track as an ArrayBuffer, or a promise of one. Returns the
@@ -37,18 +39,27 @@ function controls(page, piece) {
   /* What is shown */
 
   let dragged = null; // the position that a drag has reached and the player has not
+  let marked = null; // where a drag began that marks a part
   const seek = byId("seek");
 
   const showPosition = () => {
     const at = dragged ?? player.position;
     page.style.setProperty("--at", at / facts.seconds);
-    page.classList.toggle("waiting", player.playing && player.origin === Infinity);
+    page.classList.toggle("waiting", player.waiting);
     seek.value = at;
     seek.setAttribute("aria-valuetext", `${clock(at)} of ${clock(facts.seconds)}`);
     byId("now").textContent = clock(at);
   };
+  const showPart = (from, to) => {
+    page.style.setProperty("--from", from / facts.seconds);
+    page.style.setProperty("--to", to / facts.seconds);
+  };
   const show = () => {
     showPosition();
+    showPart(player.part.from, player.part.to);
+    byId("from").setAttribute("aria-pressed", player.part.from > 0);
+    byId("to").setAttribute("aria-pressed", player.part.to < facts.seconds);
+    byId("loop").setAttribute("aria-pressed", player.loop);
     byId("play").classList.toggle("playing", player.playing);
     byId("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
     rows.forEach((row, k) => {
@@ -87,9 +98,31 @@ function controls(page, piece) {
     player.seek(position).catch(failed);
     showPosition();
   };
+  const within = (position) => Math.min(Math.max(position, 0), facts.seconds);
   const drag = (position) => {
-    dragged = Math.min(Math.max(position, 0), facts.seconds);
+    dragged = within(position);
+    if (marked !== null) showPart(Math.min(marked, dragged), Math.max(marked, dragged));
     showPosition();
+  };
+  const set = (change, text) => {
+    player.set(change).catch(failed);
+    show();
+    say(text);
+  };
+  /** Repeat from one position to another; a part that is too short to be one begins or ends with the song. */
+  const repeat = (from, to, keep = "from") => {
+    if (to - from < SHORTEST) [from, to] = keep === "from" ? [from, facts.seconds] : [0, to];
+    if (to - from < SHORTEST) [from, to] = [0, facts.seconds];
+    const all = !from && to === facts.seconds;
+    set({ part: { from, to }, loop: !all }, all ? "No part" : `Repeats ${clock(from)} to ${clock(to)}`);
+  };
+  const setFrom = () => repeat(player.part.from ? 0 : player.position, player.part.to);
+  const setTo = () => repeat(player.part.from, player.part.to < facts.seconds ? facts.seconds : player.position, "to");
+  const setLoop = () => set({ loop: !player.loop }, player.loop ? "Stops at the end" : "Plays again at the end");
+  const pressPointed = (what) => {
+    const row = page.querySelector(".stem:focus-within") ?? page.querySelector(".stem:hover");
+    if (row) press(rows.indexOf(row), what);
+    else say("Point at a stem, or go to it by tab");
   };
   const mixAgain = (text) => {
     player.mix();
@@ -117,10 +150,12 @@ function controls(page, piece) {
   /* Who does it */
 
   byId("play").addEventListener("click", toggle);
-  byId("loop").addEventListener("click", () => {
-    player.loop = !player.loop;
-    byId("loop").setAttribute("aria-pressed", player.loop);
-    say(player.loop ? "Plays again at the end" : "Stops at the end");
+  byId("loop").addEventListener("click", setLoop);
+  byId("from").addEventListener("click", setFrom);
+  byId("to").addEventListener("click", setTo);
+  byId("speed").addEventListener("change", ({ target }) => {
+    set({ speed: Number(target.value) }, `Speed ${target.selectedOptions[0].textContent}`);
+    target.blur();
   });
   byId("all").addEventListener("click", hearMix);
   seek.addEventListener("input", () => drag(seek.valueAsNumber));
@@ -147,26 +182,39 @@ function controls(page, piece) {
     pictures.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       pictures.setPointerCapture(event.pointerId);
+      marked = event.shiftKey ? within(position(event)) : null;
       drag(position(event));
     });
     pictures.addEventListener("pointermove", (event) => dragged !== null && drag(position(event)));
-    pictures.addEventListener("pointerup", () => dragged !== null && seekTo(dragged));
-    pictures.addEventListener("pointercancel", () => { dragged = null; showPosition(); });
+    pictures.addEventListener("pointerup", () => {
+      if (dragged === null) return;
+      if (marked === null) return seekTo(dragged);
+      repeat(Math.min(marked, dragged), Math.max(marked, dragged));
+      marked = null;
+      seekTo(player.part.from);
+    });
+    pictures.addEventListener("pointercancel", () => { dragged = marked = null; show(); });
   }
 
+  const letters = new Map(Object.entries({
+    m: () => pressPointed("muted"), s: () => pressPointed("solo"), a: setFrom, b: setTo, l: setLoop,
+  }));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target !== document.body && !page.contains(event.target)) return; // keys of what is beside it
     const onButton = event.target.matches("button");
     const onVolume = event.target.matches("input:not(#seek)");
+    if (event.target.matches("select")) return;
     const arrow = { ArrowLeft: -5, ArrowRight: 5 }[event.key];
     const [, digit] = /^(?:Digit|Numpad)(\d)$/.exec(event.code) ?? [];
     if (arrow && !onVolume) seekTo(player.position + arrow);
     else if (event.key === "Home" && !onVolume) seekTo(0);
+    else if (event.key === "End" && !onVolume) seekTo(facts.seconds);
     else if (event.repeat) return;
     else if (event.key === " " && !onButton) toggle();
     else if (digit === "0") hearMix();
     else if (digit <= rows.length) press(digit - 1, event.shiftKey ? "solo" : "muted");
+    else if (letters.has(event.key.toLowerCase())) letters.get(event.key.toLowerCase())();
     else return;
     event.preventDefault();
   }, { signal });

@@ -5,3 +5,4 @@ controls(document.getElementById("page"), (track, k) => {
   const { textContent } = document.getElementById(`sound-${track}-${k}`);
   return Uint8Array.from(atob(textContent), (letter) => letter.charCodeAt(0)).buffer;
 });
+saves(document.getElementById("save"), xumxPlayer, `${document.querySelector("h1").textContent} - mix`);

@@ -4,6 +4,7 @@
 
 const FADE = 0.02; // seconds, from one piece to the next, and wherever sound begins or ends
 const LEAD = 0.05; // seconds between the order to play and the sound, so that no track is ordered too late
+const AHEAD = 1; // seconds before one piece sounds, the next is made ready: parts to repeat can be short
 
 class Player {
   /**
@@ -14,12 +15,15 @@ class Player {
     Object.assign(this, { tracks, seconds, piece, margin, context });
     this.count = Math.ceil(seconds / piece);
     this.original = false; // whether it is heard
-    this.loop = false; // whether the end leads to the beginning
+    this.loop = false; // whether the end of the part leads to its beginning
+    this.part = { from: 0, to: seconds };
+    this.speed = 1; // pitch stays
     this.volume = 1;
     this.at = 0; // where playing began, or begins next
-    this.origin = Infinity; // when second 0 of the song was or would have been, on the context's clock
+    this.spans = []; // of the song, {from, to, when}, as they were ordered: when is on the context's clock
     this.run = null; // what is going on from a play to the next pause
     this.decodings = new Map();
+    this.stretched = new Map();
     this.sources = new Map(); // that play or will, and the gains of their fades
     this.master = context.createGain();
     this.master.connect(context.destination);
@@ -35,23 +39,35 @@ class Player {
     return this.run !== null;
   }
 
+  /** Whether it has been told to play and nothing sounds yet. */
+  get waiting() {
+    return this.playing && !this.spans.some(({ when }) => when <= this.context.currentTime);
+  }
+
   get position() {
-    return Math.min(Math.max(this.context.currentTime - this.origin, this.at), this.seconds);
+    const now = this.context.currentTime;
+    const span = [...this.spans].reverse().find(({ when }) => when <= now);
+    return span ? Math.min(span.from + (now - span.when) * this.speed, span.to) : this.at;
   }
 
   audible(track) {
-    if (this.original || track.original) return this.original && track.original;
+    if (this.original || track.original) return this.original && Boolean(track.original);
     return this.tracks.some((other) => other.solo) ? track.solo : !track.muted;
   }
 
-  /** Give each track the gain that mute, solo and volume call for, within a few times `fade` seconds. */
+  /** The gain of a track beside the others, which mute, solo and its volume call for. */
+  gain(track) {
+    return this.audible(track) ? track.volume ** 2 : 0;
+  }
+
+  /** Give each track its gain, within a few times `fade` seconds. */
   mix(fade = FADE / 2) {
-    const set = (gain, volume) => {
-      if (fade) gain.gain.setTargetAtTime(volume ** 2, this.context.currentTime, fade);
-      else gain.gain.value = volume ** 2;
+    const set = (node, gain) => {
+      if (fade) node.gain.setTargetAtTime(gain, this.context.currentTime, fade);
+      else node.gain.value = gain;
     };
-    set(this.master, this.volume);
-    this.tracks.forEach((track, k) => set(this.gains[k], this.audible(track) ? track.volume : 0));
+    set(this.master, this.volume ** 2);
+    this.tracks.forEach((track, k) => set(this.gains[k], this.gain(track)));
   }
 
   /** Promise of piece k of every track; those around it are kept. */
@@ -64,66 +80,80 @@ class Player {
     return this.decodings.get(k);
   }
 
-  /** The time on the context's clock, of `seconds` from now, at a whole sample: between them sound is dulled. */
-  soon(seconds) {
-    const { currentTime, sampleRate } = this.context;
-    return Math.round((currentTime + seconds) * sampleRate) / sampleRate;
+  /** Promise of piece k of every track at the speed that is set: the buffers, and where in them it begins. */
+  async prepared(k) {
+    const buffers = await this.decoded(k);
+    if (this.speed === 1) return { buffers, lead: this.margin };
+    const key = `${k} ${this.speed}`;
+    if (!this.stretched.has(key)) {
+      if (this.stretched.size > 2) this.stretched.clear();
+      this.stretched.set(key, stretched(this.context, buffers, this.speed, this.margin, this.piece));
+    }
+    return this.stretched.get(key);
   }
 
-  /** Start piece k of every track when it is due, or in its middle if that has passed. */
-  begin(k, buffers) {
-    const due = this.origin + k * this.piece - FADE / 2;
-    const length = this.piece + FADE;
-    const when = Math.max(due, this.soon(LEAD / 2));
-    const late = when - due;
-    if (late > length - 2 * FADE) return;
-    const rise = k && !late ? FADE : FADE / 2; // across the join, or before the song's first sample
+  /** A time on the context's clock, at the nearest whole sample: between them sound is dulled. */
+  whole(time) {
+    return Math.round(time * this.context.sampleRate) / this.context.sampleRate;
+  }
+
+  /** Start piece k of every track: seconds `from` to `to` of the song, at `when` on the context's clock. */
+  begin(k, { buffers, lead }, { from, to, when }) {
+    const half = FADE / 2;
+    const end = when + (to - from) / this.speed;
+    const rise = from ? FADE : half; // across the join, or before the song's first sample
+    const fall = to < this.seconds ? FADE : half;
     buffers.forEach((buffer, track) => {
       const source = this.context.createBufferSource();
       const fade = this.context.createGain();
       source.buffer = buffer;
       source.connect(fade).connect(this.gains[track]);
-      fade.gain.setValueAtTime(0, when);
-      fade.gain.linearRampToValueAtTime(1, when + rise);
-      fade.gain.setValueAtTime(1, due + length - FADE);
-      fade.gain.linearRampToValueAtTime(0, due + length);
-      source.start(when, this.margin - FADE / 2 + late, length - late);
+      fade.gain.setValueAtTime(0, when - half);
+      fade.gain.linearRampToValueAtTime(1, when - half + rise);
+      fade.gain.setValueAtTime(1, end + half - fall);
+      fade.gain.linearRampToValueAtTime(0, end + half);
+      source.start(when - half, lead + (from - k * this.piece) / this.speed - half, end - when + FADE);
       source.onended = () => this.sources.delete(source);
       this.sources.set(source, fade);
     });
   }
 
   async play() {
-    if (this.at >= this.seconds) this.at = 0;
     const run = (this.run = {});
     this.context.resume(); // at once, since browsers allow it only where the user has just acted
-    let k = Math.min(Math.floor(this.at / this.piece), this.count - 1);
-    const first = await this.decoded(k);
-    if (this.run !== run) return;
-    this.origin = this.soon(LEAD - this.at);
-    this.begin(k, first);
-    while (++k < this.count) {
-      await this.reach((k - 1) * this.piece, run);
-      const next = await this.decoded(k);
+    const { loop, part, speed } = this;
+    const stop = loop && this.at < part.to + FADE ? part.to : this.seconds;
+    if (this.at >= stop) this.at = loop ? part.from : 0;
+    let from = this.at, due = 0;
+    for (let end = stop; from < end; ) {
+      const k = Math.min(Math.floor(from / this.piece), this.count - 1);
+      const piece = await this.prepared(k);
       if (this.run !== run) return;
-      this.begin(k, next);
+      // Where a piece comes late, the song waits for it.
+      const when = this.whole(Math.max(due, this.context.currentTime + LEAD));
+      const to = Math.min((k + 1) * this.piece, end);
+      const span = { from, to, when };
+      this.begin(k, piece, span);
+      this.spans = [...this.spans.slice(-20), span];
+      due = when + (to - from) / speed;
+      from = to;
+      if (from >= end && loop) ({ from, to: end } = part);
+      await this.reach(when - AHEAD, run);
     }
-    await this.reach(this.seconds, run);
-    if (this.run !== run) return;
-    this.pause(0);
-    if (this.loop) await this.play();
+    await this.reach(due, run);
+    if (this.run === run) this.pause(0);
   }
 
-  /** Promise of the moment when the song is at this position, or the run is over. */
-  async reach(position, run) {
-    while (this.run === run && this.context.currentTime - this.origin < position) {
+  /** Promise of the moment when the context's clock is there, or the run is over. */
+  async reach(time, run) {
+    while (this.run === run && this.context.currentTime < time) {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
 
   pause(at = this.position) {
     this.at = at;
-    this.origin = Infinity;
+    this.spans = [];
     this.run = null;
     const now = this.context.currentTime;
     for (const [source, fade] of this.sources) {
@@ -138,6 +168,13 @@ class Player {
   async seek(position) {
     const playing = this.playing;
     this.pause(Math.min(Math.max(position, 0), this.seconds));
-    if (playing) await this.play();
+    if (playing && (this.loop || this.at < this.seconds)) await this.play();
+  }
+
+  /** Change `loop`, `part` or `speed`; what plays goes on from where it is. */
+  async set(change) {
+    const at = this.position;
+    Object.assign(this, change);
+    await this.seek(at);
   }
 }
