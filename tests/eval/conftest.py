@@ -10,4 +10,4 @@ from tests.eval.alone import in_this_process
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Score in this process, and draw nothing: both are for those tests that are about it."""
     monkeypatch.setattr("xumx.eval.work.evaluate_all", in_this_process)
-    monkeypatch.setattr("xumx.eval.report.box_plots", lambda _: Figure((1, 1)))
+    monkeypatch.setattr("xumx.eval.report.box_plots", lambda *_: Figure((1, 1)))
