@@ -47,7 +47,10 @@ PARTS: dict[str, list[str]] = {
 }
 """Rows of the table. All is without accumulation, which takes fewer steps."""
 
-FINETUNED: dict[str, list[str]] = {}
+FINETUNED = {
+    "more, lr 1e-4": ["--lr", "1e-4"],
+    "through the filter": ["--lr", "1e-4", "--loss", "MSE", "SISDRtime=0.1", "--through-filter"],
+}
 """Rows that go on from the baseline's best weights for a third of its epochs."""
 
 NETWORK = "--arch joint --hidden-size 32 --nfft 1024 --nhop 512 --bandwidth 16000 --nb-channels 1"

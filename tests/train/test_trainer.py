@@ -196,7 +196,7 @@ def test_in_a_fresh_process(stems_root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "xumx.train", f"@{recipe}", "--output", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["computing", "epoch", "best:"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["computing", "a", "epoch", "best:"]
     assert "nnabla" not in done.stderr.replace(str(tmp_path), "") and "Traceback" not in done.stderr
 
 
@@ -337,7 +337,7 @@ def test_an_output_that_cannot_be_made(wav_root, tmp_path, capsys):
 
 def test_a_context_that_is_not_there(wav_root, tmp_path, capsys):
     line = error_line(capsys, 1, arguments(wav_root, tmp_path / "run", "--context", "cudnn"))
-    assert '".[gpu]"' in line
+    assert "[gpu]" in line
 
 
 def test_a_gpu_that_fails_is_said(wav_root, tmp_path, monkeypatch, capsys):
