@@ -60,7 +60,7 @@ test-new: setup-new setup-programs ## separation and the web application on the 
 	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)
 
 test-torch: setup-torch ## weights and STFT against PyTorch's
-	$(TEST_ENV) $(TORCH) $(PYTEST) tests/network/pytorch tests/signal/test_stft.py $(ARGS)
+	$(TEST_ENV) $(TORCH) $(PYTEST) tests/network/pytorch tests/signal/test_stft.py tests/signal/test_filter_gradient.py $(ARGS)
 
 test-310: setup-310 setup-programs ## the whole suite on Python 3.10; ARGS="-k wiener" chooses
 	$(TEST_ENV) $(PY310) $(PYTEST) $(ARGS)

@@ -1,12 +1,13 @@
 """Training samples a second: our reading against that of the musdb package, in one run.
 
     python bench/data.py
+    python bench/data.py --augmentations
 
 A sample is a mix of 6 s of four sources, each from a random place of a random track, with gain and channel
-swap. musdb is used as Sony's X-UMX training does: chunk_start, chunk_duration, sources[name].audio. The set
-is made here: tracks of a minute, one of them the music that stempeg brings, repeated; MUSDB18's longer ones
-make musdb slower, since it decodes each from its beginning. Rounds of the two alternate; the table shows
-their medians.
+swap; --augmentations shows what each other augmentation adds to that. musdb is used as Sony's X-UMX training
+does: chunk_start, chunk_duration, sources[name].audio. The set is made here: tracks of a minute, one of them
+the music that stempeg brings, repeated; MUSDB18's longer ones make musdb slower, since it decodes each from
+its beginning. Rounds of the two alternate; the table shows their medians.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,16 +28,19 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.musdb_set import make_musdb
+from xumx.data.augment import augmentations
 from xumx.data.cache import cached
 from xumx.data.musdb import musdb_tracks
-from xumx.data.source import Sample, SampleStream, augmentations, batches
+from xumx.data.source import Sample, SampleStream, batches
 from xumx.data.track import Track
 from xumx.network.config import SOURCES
 
 SECONDS = 6.0
 RATE = 44100
 TARGETS = {"stems": 8, "wav": 40, "cache": 100}
-AUGMENTATIONS = augmentations(["gain", "channelswap"])
+PUBLISHED = ["gain", "channelswap"]
+AUGMENTATIONS = augmentations(PUBLISHED)
+MORE = ("signflip", "repitch", "equaliser", "codec")
 
 
 def musdb_sample(tracks: list[musdb.MultiTrack], rng: np.random.Generator) -> Sample:
@@ -63,8 +67,11 @@ def rate_of(draw: Callable[[], object], samples_a_draw: int, seconds: float) -> 
     return draws * samples_a_draw / (time.perf_counter() - begin)
 
 
-def ours(tracks: list[Track], workers: int, batch_size: int, seconds: float) -> float:
-    stream = SampleStream(tracks, SOURCES, round(SECONDS * RATE), augmentations=AUGMENTATIONS)
+def ours(
+    tracks: list[Track], workers: int, batch_size: int, seconds: float, names: Sequence[str] = PUBLISHED
+) -> float:
+    chosen = augmentations(names)
+    stream = SampleStream(tracks, SOURCES, round(SECONDS * RATE), augmentations=chosen)
     drawn = batches(stream, batch_size, workers=workers)
     try:
         return rate_of(lambda: next(drawn), batch_size, seconds)
@@ -79,6 +86,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="threads (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--augmentations", action="store_true", help="only what each augmentation costs")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -93,6 +101,9 @@ def main() -> None:
         hours = 5 * args.tracks * args.minutes / 60
         print(f"cache of {hours:.2f} h of audio built in {time.perf_counter() - begin:.1f} s")
 
+        if args.augmentations:
+            augmented(tracks["cache"], args)
+            return
         rng = np.random.default_rng(0)
         print(f"{'':8}{'musdb':>10}{'0 workers':>12}{f'{args.workers} workers':>12}{'ratio':>8}{'target':>8}")
         for kind, target in TARGETS.items():
@@ -106,6 +117,21 @@ def main() -> None:
             peer, alone, threads, ratio = map(statistics.median, zip(*rates, strict=True))
             print(f"{kind:8}{peer:10.2f}{alone:12.1f}{threads:12.1f}{ratio:7.0f}x{target:7}x")
     print("samples a second; ratio: with workers, to musdb on the same files (cache: to musdb on stems)")
+
+
+def augmented(tracks: list[Track], args: argparse.Namespace) -> None:
+    """What each augmentation beside gain and channel swap costs, drawn in one thread from the cache."""
+    print(f"\n{'':28}{'samples/s':>10}{'ms more':>9}")
+    sets = {"gain channelswap": PUBLISHED, **{f"+ {name}": [*PUBLISHED, name] for name in MORE}}
+    sets["+ all of them"] = [*PUBLISHED, *MORE]
+    rates: dict[str, list[float]] = {name: [] for name in sets}
+    for _ in range(args.rounds):
+        for name, chosen in sets.items():
+            rates[name].append(ours(tracks, 0, args.batch_size, 2.0, chosen))
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    plain = medians["gain channelswap"]
+    for name, rate in medians.items():
+        print(f"{name:28}{rate:10.1f}{1000 / rate - 1000 / plain:9.1f}")
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def test_environment_files_name_extras_that_exist(kind: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    used = ("data", "train", "eval", "torch", "mpi", "serve", "broker")
+    used = ("data", "train", "eval", "tensorboard", "torch", "mpi", "serve", "broker")
     groups = [PROJECT["dependencies"], *(extras[extra] for extra in used)]
     declared = {re.split(r"[^\w-]", requirement)[0] for group in groups for requirement in group}
     declared |= {"nnabla_ext", "yaml", "multipart", "python_multipart"} | set(

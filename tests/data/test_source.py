@@ -9,9 +9,10 @@ import pytest
 
 from tests.data.conftest import SOURCES, CodedTracks, where
 from xumx.base.errors import AudioError, UsageError
+from xumx.data.augment import augmentations
 from xumx.data.musdb import musdb_tracks
 from xumx.data.recording import Recording
-from xumx.data.source import Sample, SampleStream, augmentations, batches
+from xumx.data.source import Sample, SampleStream, batches
 from xumx.data.track import Track
 
 NAMES = [*SOURCES]
@@ -276,7 +277,7 @@ def test_a_recorded_mixture_is_given_as_it_is(coded_tracks: CodedTracks) -> None
         mixture, (vocals,) = stream.sample(0, position)
         assert where(mixture)[0] == 0 and where(vocals)[0] == 1 and where(mixture)[1:] == where(vocals)[1:]
         assert np.array_equal(mixture[30:], np.zeros((20, 2))) == (where(mixture)[1] == 1)
-    with pytest.raises(UsageError, match="cannot be augmented where the mixture is a recording"):
+    with pytest.raises(UsageError, match="or drawn again, where the mixture is a recording"):
         SampleStream(tracks, ["vocals"], 50, recorded=True, augmentations=augmentations(["gain"]))
 
 
@@ -331,3 +332,42 @@ def test_real_files(stems_root: Path, wav_root: Path, is_wav: bool, caplog: pyte
     assert same(with_threads, without)
     assert all(np.abs(target).max() > 1e-3 for target in without.targets[:, 2])
     assert not caplog.records
+
+
+def test_what_is_played_faster_is_read_longer(coded_tracks: CodedTracks, tmp_path: Path) -> None:
+    """So that a sample is full, whatever the speed; the same for any number of workers."""
+    chosen = augmentations(["repitch:p=1,max=12", "signflip", "equaliser"])
+    stream = SampleStream(
+        coded_tracks([9000, 8000]), SOURCES, 2000, samples_per_track=4, augmentations=chosen, level=6.0
+    )
+    first = next(batches(stream, 4, workers=2, epoch=1, step=1))
+    for row in range(4):
+        assert same(Sample(first.mixture[row], first.targets[row]), stream.sample(1, 4 + row))
+    assert np.abs(first.targets[:, :, -20:]).max(axis=(2, 3)).min() > 0, "none ends early"
+
+
+def test_the_level_of_a_mixture_is_that_of_its_sources(coded_tracks: CodedTracks) -> None:
+    tracks = coded_tracks([2000] * 2)
+    plain, changed = (SampleStream(tracks, SOURCES, 50, samples_per_track=20, level=db) for db in (0.0, 12.0))
+    factors = []
+    for position in range(40):
+        before, after = plain.sample(0, position), changed.sample(0, position)
+        factors.append(after.mixture[0, 0] / before.mixture[0, 0])
+        np.testing.assert_allclose(after.targets, before.targets * factors[-1], rtol=1e-5)
+        np.testing.assert_allclose(after.mixture, before.mixture * factors[-1], rtol=1e-5)
+    decibels = 20 * np.log10(factors)
+    assert -12 <= decibels.min() < -6 and 6 < decibels.max() <= 12
+    assert same(changed.plain().sample(0, 3), plain.plain().sample(0, 3))
+
+
+def test_silence_is_drawn_again(coded_tracks: CodedTracks, tmp_path: Path) -> None:
+    """One track of two is nearly silent; without a track that sounds, silence is taken in the end."""
+    tracks = coded_tracks([600, 600], ("drums",))
+    path = tmp_path / "track1-drums.npy"
+    np.save(path, np.full((600, 2), 1e-4, np.float32))
+    kept, drawn = (SampleStream(tracks, ["drums"], 50, samples_per_track=8, redraw=r) for r in (False, True))
+    peaks = [[np.abs(s.sample(0, p).mixture).max() for p in range(16)] for s in (kept, drawn)]
+    assert sum(peak < 1e-3 for peak in peaks[0]) == 8 and min(peaks[1]) > 1e-3
+    assert same(drawn.sample(0, 5), drawn.sample(0, 5))
+    alone = SampleStream(tracks[1:], ["drums"], 50, redraw=True)
+    assert np.abs(alone.sample(0, 0).mixture).max() < 1e-3

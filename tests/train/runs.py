@@ -62,6 +62,7 @@ def content(saved: checkpoint.Checkpoint) -> dict[str, Any]:
         "parameters": saved.parameters,
         "solver": saved.solver,
         "statistics": saved.statistics,
+        "average": saved.average,
     }
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from xumx.base.errors import AudioError, UsageError
+from xumx.data.augment import augmentations
 from xumx.data.recording import Recording, _mapped
-from xumx.data.source import SampleStream, augmentations, batches
+from xumx.data.source import SampleStream, batches
 from xumx.data.track import Track
 
 nnabla_iterator = pytest.importorskip("nnabla.utils.data_iterator", reason="NNabla ends at Python 3.10")

@@ -146,9 +146,9 @@ def test_discriminators_learn_beside_the_network(wav_root, tmp_path, monkeypatch
     averaged = []
     backward = Communicator.backward
 
-    def watched(self, loss, parameters):
+    def watched(self, loss, parameters, *scale):
         averaged.append(sum(p.need_grad for p in parameters.values()))
-        backward(self, loss, parameters)
+        backward(self, loss, parameters, *scale)
 
     monkeypatch.setattr(Communicator, "backward", watched)
     saved = train(wav_root, tmp_path / "run", *ADVERSARIAL, "--epochs", 3, "--lr", 0.01)

@@ -255,7 +255,8 @@ def test_no_number_stops_the_run_and_keeps_the_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(Objective, "forward", poisoned)
         assert main(["--model", str(output), "--epochs", "4", "--quiet"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    skipped, line = capsys.readouterr().err.splitlines()
+    assert f"left out: the loss is {value}" in skipped
     assert "diverged in epoch 4" in line and str(output / checkpoint.NAME) in line and "--lr" in line
     assert (output / checkpoint.NAME).read_bytes() == before
     assert main(["--model", str(output), "--epochs", "4", "--lr", "1e-4", "--quiet"]) == 0
@@ -267,8 +268,8 @@ def test_parameters_that_are_no_numbers_are_never_saved(wav_root, tmp_path, monk
     output = tmp_path / "run"
     step = Trainer._step
 
-    def poisoned(self, mixture, targets):
-        losses = step(self, mixture, targets)
+    def poisoned(self, batches):
+        losses = step(self, batches)
         if self.position.samples == 6:
             next(iter(self._parameters.values())).d = np.nan
         return losses

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import math
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
 from functools import lru_cache
@@ -19,52 +20,16 @@ import numpy as np
 
 from xumx.base.errors import AudioError, UsageError
 from xumx.base.pools import prefetch
+from xumx.data.augment import Augmentation
 from xumx.data.track import MIXTURE, Track, listing
 
 logger = logging.getLogger(__name__)
 
-Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""Takes audio (samples, channels) and random state; gives audio of the same shape, perhaps the same array."""
-
-
-def gain(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Multiply by a factor between 0.25 and 1.25."""
-    return audio * np.float32(rng.uniform(0.25, 1.25))
-
-
-def channelswap(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Swap left and right in half of the cases; audio that is not stereo stays as it is."""
-    if rng.random() >= 0.5 or audio.shape[1] != 2:
-        return audio
-    swapped = np.empty_like(audio)
-    swapped[:, 0], swapped[:, 1] = audio[:, 1], audio[:, 0]  # far faster than audio[:, ::-1] is to read
-    return swapped
-
-
-AUGMENTATIONS: dict[str, Augmentation] = {"gain": gain, "channelswap": channelswap}
-"""The augmentations by name."""
-
-
-def augmentations(names: Iterable[str]) -> tuple[Augmentation, ...]:
-    """Look up augmentations by their names, in this order.
-
-    Raises
-    ------
-    UsageError
-        For a name that is none.
-    """
-    chosen = []
-    for name in names:
-        if name not in AUGMENTATIONS:
-            near = difflib.get_close_matches(name, AUGMENTATIONS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(AUGMENTATIONS)}"
-            raise UsageError(f"unknown source augmentation {name!r}; {hint}")
-        chosen.append(AUGMENTATIONS[name])
-    return tuple(chosen)
-
-
 ATTEMPTS = 20
-"""Draws in a row that may hit unreadable audio before that is an error."""
+"""Draws in a row that may hit unreadable audio before that is an error, or silence before it is taken."""
+
+SILENCE = 1e-3
+"""Peak, of full scale 1, below which an excerpt is silent: -60 dB."""
 
 
 class Sample(NamedTuple):
@@ -107,6 +72,10 @@ class SampleStream:
         The mixture is the one that was recorded, with which all sources belong together.
     augmentations : sequence of Augmentation
         Applied to each excerpt, in this order.
+    level : float
+        The mixture, and its sources with it, is made louder or quieter by up to this, in dB.
+    redraw : bool
+        Draw again, from any track and place, where an excerpt is silent.
     seed : int
         Not negative; the same on all ranks.
     rank, world : int
@@ -132,6 +101,8 @@ class SampleStream:
         together: Sequence[Sequence[str]] | None = None,
         recorded: bool = False,
         augmentations: Sequence[Augmentation] = (),
+        level: float = 0.0,
+        redraw: bool = False,
         seed: int = 42,
         rank: int = 0,
         world: int = 1,
@@ -145,8 +116,8 @@ class SampleStream:
                 raise UsageError(f"the {name} must be positive, not {value}")
         if seed < 0:
             raise UsageError(f"the seed must not be negative, as {seed} is")
-        if recorded and augmentations:
-            raise UsageError("sources cannot be augmented where the mixture is a recording")
+        if recorded and (augmentations or redraw):
+            raise UsageError("sources cannot be augmented, or drawn again, where the mixture is a recording")
         self.sources = tuple(sources)
         self.targets = self.sources if targets is None else tuple(targets)
         self.samples = samples
@@ -156,6 +127,7 @@ class SampleStream:
         self.rank = rank
         self.world = world
         self._augmentations = tuple(augmentations)
+        self._level, self._redraw = level, redraw
         self.seed = seed
         groups = [self.sources] if recorded else together or [(source,) for source in self.sources]
         mixture = {MIXTURE} if recorded else set()
@@ -174,6 +146,7 @@ class SampleStream:
         """Give mixtures of the same tracks alone: no targets, no augmentation, all of them in one rank."""
         other = copy(self)
         other.targets, other._augmentations, other.rank, other.world = (), (), 0, 1
+        other._level, other._redraw = 0.0, False
         return other
 
     def steps(self, batch_size: int) -> int:
@@ -221,8 +194,8 @@ class SampleStream:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(epoch, index)))
         for (group, pool), first in zip(self._pools, self._order(epoch)[:, index], strict=True):
             for source, excerpt in self._excerpts(group, pool, first, rng).items():
-                for augment in self._augmentations:
-                    excerpt = augment(excerpt, rng)
+                for augment, needed in zip(self._augmentations, self._lengths[1:], strict=True):
+                    excerpt = augment(excerpt, rng)[:needed]
                 length = len(excerpt)
                 if (source == MIXTURE) == self._recorded:
                     out.mixture[:length] += excerpt
@@ -231,7 +204,19 @@ class SampleStream:
                     target[:length], target[length:] = excerpt, 0
         for target in silent.values():
             target[...] = 0
+        if self._level:
+            factor = np.float32(10 ** (rng.uniform(-self._level, self._level) / 20))
+            for audio in out:
+                audio *= factor
         return out
+
+    @property
+    def _lengths(self) -> list[int]:
+        """Samples of an excerpt that are needed before each augmentation, and after the last."""
+        lengths = [self.samples]
+        for augment in reversed(self._augmentations):
+            lengths.append(math.ceil(lengths[-1] * augment.reach))
+        return lengths[::-1]
 
     def _draw_order(self, epoch: int) -> np.ndarray:
         """Which track of its pool each group takes first: (groups, size)."""
@@ -241,20 +226,22 @@ class SampleStream:
     def _excerpts(
         self, group: frozenset[str], pool: list[Track], choice: int, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """By source, as long as a sample, or the whole of a shorter track."""
-        for _ in range(ATTEMPTS):
+        """By source, as long as augmentations need, or the whole of a shorter track."""
+        for attempt in range(ATTEMPTS):
             track = pool[choice]
-            length = min(self.samples, track.samples)
+            length = min(self._lengths[0], track.samples)
             start = int(rng.integers(track.samples - length + 1))
             # In the order of the track, as a set has none.
             members = [source for source in track.recordings if source in group]
             try:
-                return {source: track.read(source, start, length, self.channels) for source in members}
+                read = {source: track.read(source, start, length, self.channels) for source in members}
+                if not self._redraw or attempt == ATTEMPTS - 1 or not _silent(read.values()):
+                    return read
             except AudioError as error:
                 failure = error
                 message = "%s; other tracks take its place"
                 logger.warning(message, error, extra={"subject": track.name})
-                choice = int(rng.integers(len(pool)))
+            choice = int(rng.integers(len(pool)))
         raise AudioError(f"{ATTEMPTS} draws in a row could not be read, the last one because: {failure}")
 
 
@@ -311,6 +298,10 @@ def batches(
                     yield batch
 
     return whole()
+
+
+def _silent(excerpts: Iterable[np.ndarray]) -> bool:
+    return all(np.abs(audio).max(initial=0) < SILENCE for audio in excerpts)
 
 
 def _empty(front: tuple[int, ...], stream: SampleStream) -> tuple[np.ndarray, np.ndarray]:

@@ -150,7 +150,7 @@ def _plan(args: EvalOptions) -> _Plan:
         logger.error("%s", line)
     members = _members(args, tracks)
     folder, kept = Path(args.evaldir), kept_estimates(args)
-    tasks = session.tasks_of(tracks, folder, args.subset, kept, args.fast)
+    tasks = session.tasks_of(tracks, folder, args.subset, kept, args.fast, args.song_metrics)
     make_folder(folder, "evaldir")
     session.begin(folder, settings(args), tasks, force=args.force)
     session.check_room(tasks, members, folder, kept)
@@ -177,12 +177,28 @@ def _report(args: EvalOptions, plan: _Plan, errors: list[str]) -> int:
         if not args.quiet:
             for line in summary(table, run_name(args), others).splitlines():
                 say(line)
+        if args.song_metrics:
+            _report_songs(args, plan)
+        if not args.quiet:
             say("")
             say(f"scores in {folder / TABLE}, report in {folder / 'report'}")
     if len(errors) > 1:  # each has been said
         count = len(plan.tasks) + len(plan.left_out)
         logger.error("%d of %d tracks failed; the others are scored", len(errors), count)
     return 1 if errors else 0
+
+
+def _report_songs(args: EvalOptions, plan: _Plan) -> None:
+    """Write the table of songs as a whole, and say its summary."""
+    from xumx.eval import songs
+
+    files = {task.track.name: task.songs for task in plan.tasks if task.songs and task.songs.exists()}
+    found = {name: songs.read_song(path) for name, path in sorted(files.items())}
+    songs.write_songs(Path(args.evaldir) / songs.TABLE, found, args.song_metrics)
+    if not args.quiet:
+        say("")
+        for line in songs.summary(found, args.song_metrics).splitlines():
+            say(line)
 
 
 def _members(args: EvalOptions, tracks: list[Track]) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from xumx.base.options import AT_LEAST_ONE, Command, like, option
 from xumx.network.config import SOURCES
 from xumx.network.pretrained import resolve
 from xumx.separation.options import SeparatorOptions
+from xumx.signal.metrics import SONG_METRICS
 
 if TYPE_CHECKING:
     from xumx.data.track import Track
@@ -93,6 +94,12 @@ class EvalOptions(SeparatorOptions, _Scored):
         "score in blocks and not by museval: ten times faster, in a third of the memory; SIR, ISR and SAR of "
         "a frame move by up to some 0.01 dB, SDR does not",
     )
+    song_metrics: tuple[str, ...] = _output(
+        (),
+        "also measure songs as a whole, into songs.csv: the MDX challenge's sdr, si-sdr, fullness, bleedless",
+        choices=tuple(SONG_METRICS),
+        metavar="NAME",
+    )
     force: bool = _output(False, "score again what has been scored")
     cores: int = _output(1, "tracks at the same time", metavar="N", range=AT_LEAST_ONE)
     quiet: bool = _output(False, "print errors only", also=("-q",))
@@ -110,7 +117,7 @@ class EvalOptions(SeparatorOptions, _Scored):
             if len(self.model) < 2:
                 raise UsageError("`fit_weights` needs two networks or more in `model`")
             useless = {*self.separator(), "weights", "umx_infer", "evaldir", "save_estimates", "outdir"}
-            useless |= {"fast", "force", "cores"}
+            useless |= {"fast", "force", "cores", "song_metrics"}
             useless -= {"model", "model_dir", "engine", "context", "device_id"}
         elif chosen:
             useless = {*self.separator(), "weights", "umx_infer"}

@@ -136,13 +136,8 @@ def score(
     XumxError
         For an estimate that is missing or silent, or a truth that is silent throughout.
     """
-    missing = [stem for stem in members if stem not in estimates]
-    if missing:
-        raise XumxError(f"{truth.name}: no estimate of {', '.join(missing)}")
-    true, fitted = {}, {}
-    for stem, parts in members.items():
-        true[stem] = np.sum([truth.sources[source] for source in parts], axis=0, dtype=np.float64)
-        fitted[stem] = _fitted(estimates[stem], true[stem].shape, f"{truth.name}: the estimate of {stem}")
+    true, fitted = pairs(truth, estimates, members)
+    for stem in members:
         for what, audio in (("truth", true[stem]), ("estimate", fitted[stem])):
             if not audio.sum(axis=1).any():
                 raise XumxError(f"{truth.name}: the {what} of {stem} is silent throughout, and has no score")
@@ -156,6 +151,26 @@ def score(
             result = np.stack(museval.evaluate(references, candidates, win=truth.rate, hop=truth.rate))
         scores.update(zip(group, result.swapaxes(0, 1)))
     return scores
+
+
+def pairs(
+    truth: Truth, estimates: Mapping[str, np.ndarray], members: Members
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The truth and the estimate of each stem, (samples, channels), of one shape.
+
+    Raises
+    ------
+    XumxError
+        For an estimate that is missing, or has other channels.
+    """
+    missing = [stem for stem in members if stem not in estimates]
+    if missing:
+        raise XumxError(f"{truth.name}: no estimate of {', '.join(missing)}")
+    true, fitted = {}, {}
+    for stem, parts in members.items():
+        true[stem] = np.sum([truth.sources[source] for source in parts], axis=0, dtype=np.float64)
+        fitted[stem] = _fitted(estimates[stem], true[stem].shape, f"{truth.name}: the estimate of {stem}")
+    return true, fitted
 
 
 def _fitted(estimate: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:

@@ -27,6 +27,7 @@ from xumx.base.pools import process_pool
 from xumx.data.track import MIXTURE, Track
 from xumx.eval.estimators import Estimator, Truth, read_truth, stem_files
 from xumx.eval.scores import Members, Scores, members_of, read_scores, scenarios, score, write_scores
+from xumx.eval.songs import measure_song, read_song, write_song
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +50,18 @@ class Task:
         Folder to keep the estimates in, as ``<stem>.wav``.
     fast : bool
         See :func:`xumx.eval.scores.score`.
+    songs : Path, optional
+        The file to write what is measured of the song as a whole.
+    metrics : tuple of str
+        What that is, by the names of :data:`xumx.signal.metrics.SONG_METRICS`.
     """
 
     track: Track
     scores: Path
     estimates: Path | None = None
     fast: bool = False
+    songs: Path | None = None
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,18 @@ def finished(task: Task, members: Members) -> bool:
         logger.warning("%s; the track is scored again", error)
         return False
     kept = task.estimates is None or all((task.estimates / f"{stem}.wav").exists() for stem in members)
-    return scored == set(members) and kept
+    return scored == set(members) and kept and _measured(task, members)
+
+
+def _measured(task: Task, members: Members) -> bool:
+    """Whether all that is to be measured of the song is there."""
+    if task.songs is None:
+        return True
+    try:
+        found = read_song(task.songs)
+    except XumxError:
+        return False
+    return set(found) == set(members) and all(set(task.metrics) <= set(row) for row in found.values())
 
 
 def evaluate(task: Task, estimate: Estimator, members: Members, *, threads: int = 1) -> None:
@@ -92,6 +110,8 @@ def evaluate(task: Task, estimate: Estimator, members: Members, *, threads: int 
     estimates = estimate(truth)
     if task.estimates is not None:
         _keep(task.estimates, truth, estimates)
+    if task.songs is not None:
+        write_song(task.songs, measure_song(truth, estimates, members, task.metrics))
     write_scores(task.scores, score(truth, estimates, members, fast=task.fast, threads=threads))
 
 
@@ -270,7 +290,12 @@ def _short(value: Any) -> str:
 
 
 def tasks_of(
-    tracks: Iterable[Track], scores: Path, subset: str, estimates: Path | None, fast: bool
+    tracks: Iterable[Track],
+    scores: Path,
+    subset: str,
+    estimates: Path | None,
+    fast: bool,
+    metrics: Sequence[str] = (),
 ) -> list[Task]:
     """A task a track, the longest first, so that no process ends long after the others."""
     ordered = sorted(tracks, key=lambda track: (-track.samples, track.name))
@@ -280,6 +305,8 @@ def tasks_of(
             scores / subset / f"{track.name}.json",
             estimates / subset / track.name if estimates else None,
             fast,
+            scores / "songs" / subset / f"{track.name}.json" if metrics else None,
+            tuple(metrics),
         )
         for track in ordered
     ]

@@ -43,6 +43,10 @@ class Objective:
     encoders : list, optional
         Those of a frozen network, for deep features; see
         :func:`xumx.graph.losses.features.frozen_encoders`.
+    keep : bool
+        Let the magnitudes be there after :meth:`forward`.
+    through_filter : bool
+        Waveforms are what an iteration of the Wiener filter gives, not magnitudes with the mixture's phase.
 
     Attributes
     ----------
@@ -77,6 +81,8 @@ class Objective:
         rng: np.random.Generator | None = None,
         terms: Sequence[Term] | None = None,
         encoders: Encoders | None = None,
+        keep: bool = False,
+        through_filter: bool = False,
     ) -> None:
         if terms is None:
             terms = losses.terms(losses.default(config.arch), mcoef)
@@ -105,8 +111,12 @@ class Objective:
             self.magnitudes = estimates(inputs.mixture, config, ops, rng=rng)
         signals["magnitude"] = self.magnitudes, inputs.targets
         if waveforms:
-            synthesis = partial(ops.synthesis, n_fft=config.n_fft, n_hop=config.n_hop)
-            found = [synthesis(m, inputs.cos, inputs.sin) for m in self.magnitudes]
+            size = {"n_fft": config.n_fft, "n_hop": config.n_hop}
+            if through_filter:
+                mixture = inputs.mixture, inputs.cos, inputs.sin
+                found = ops.filtered_synthesis(self.magnitudes, *mixture, **size)
+            else:
+                found = [ops.synthesis(m, inputs.cos, inputs.sin, **size) for m in self.magnitudes]
             signals["waveform"] = found, inputs.target_waveforms
         more = {"encoders": encoders, "critics": _frozen_critics(config)}
         values = []
@@ -119,7 +129,8 @@ class Objective:
         ]
         self.loss = reduce(add, weighted)
         self.terms = dict(zip(losses.labels(terms), values))
-        for variable in (self.loss, *self.terms.values()):
+        self._kept = self.magnitudes if keep else []
+        for variable in (self.loss, *self.terms.values(), *self._kept):
             variable.persistent = True
 
     def feed(self, mixture: np.ndarray, targets: np.ndarray) -> None:
@@ -128,7 +139,10 @@ class Objective:
 
     def forward(self) -> float:
         """Compute the loss of the batch taken last."""
-        self.loss.forward(clear_no_need_grad=True)
+        if self._kept:
+            nn.forward_all([self.loss, *self._kept], clear_no_need_grad=True)
+        else:
+            self.loss.forward(clear_no_need_grad=True)
         return float(self.loss.d)
 
     def values(self) -> dict[str, float]:

@@ -45,13 +45,14 @@ class Communicator:
     local_rank = 0
     machines = 1
 
-    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
+    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable], scale: float = 1) -> None:
         """Run the backward pass, after which all processes have means over all of them.
 
         Of parameters that need a gradient that is the mean of their gradients, of the others, the running
-        statistics of batch norm, that of their values.
+        statistics of batch norm, that of their values. ``scale`` multiplies what this pass adds to the
+        gradients, and not what is in them already.
         """
-        loss.backward(clear_buffer=True)
+        loss.backward(scale, clear_buffer=True)
 
     def share(self, items: Sequence[T], passed: Callable[[T], object] = lambda item: None) -> Iterator[T]:
         """Hand out items to work on, each when it is asked for: a slow process holds nobody up.

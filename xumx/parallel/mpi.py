@@ -50,12 +50,12 @@ class MpiCommunicator(Communicator):
         self._means: dict[int, Mean] = {}
         self._handing: threading.Thread | None = None
 
-    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
+    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable], scale: float = 1) -> None:
         if hash(loss) not in self._means:
             self._means[hash(loss)] = Mean(self._world, loss, parameters)
         mean = self._means[hash(loss)]
         mean.begin()
-        loss.backward(clear_buffer=True, function_post_hook=mean.after)
+        loss.backward(scale, clear_buffer=True, function_post_hook=mean.after)
         self.barrier()
         mean.end()
 

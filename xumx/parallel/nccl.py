@@ -52,7 +52,7 @@ class NcclCommunicator(MpiCommunicator):
                 f"{self.local_rank}: NNabla tells machines by their names; give each its own"
             )
 
-    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable]) -> None:
+    def backward(self, loss: nn.Variable, parameters: Mapping[str, nn.Variable], scale: float = 1) -> None:
         gradients = [p.grad for p in parameters.values() if p.need_grad]
         statistics = [p.data for p in parameters.values() if not p.need_grad]
         if statistics:  # discriminators have none
@@ -61,11 +61,11 @@ class NcclCommunicator(MpiCommunicator):
             self._repeats[hash(loss)] = _repeats(loss, gradients)
         # NNabla's callback does what `xumx.parallel.mpi.Mean` does, but it counts no uses.
         if self._repeats[hash(loss)]:  # the callback would send a gradient when only a part of it is there
-            loss.backward(clear_buffer=True)
+            loss.backward(scale, clear_buffer=True)
             self._nccl.all_reduce(gradients, division=True, inplace=False)
             return
         callback = self._nccl.all_reduce_callback(gradients, BUCKET // 4, division=True)
-        loss.backward(clear_buffer=True, communicator_callbacks=callback)
+        loss.backward(scale, clear_buffer=True, communicator_callbacks=callback)
 
 
 def _repeats(loss: nn.Variable, gradients: list[nn.NdArray]) -> bool:

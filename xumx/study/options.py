@@ -16,7 +16,8 @@ from xumx.train.options import TrainOptions
 SHARED = (
     "seed", "seq_dur", "samples_per_track", "source_augmentations", "batch_size", "hidden_size",
     "unidirectional", "nfft", "nhop", "bandwidth", "nb_channels", "valid_dur", "patience",
-    "lr_decay_patience", "lr_decay_gamma", "weight_decay",
+    "lr_decay_patience", "lr_decay_gamma", "weight_decay", "lr_schedule", "clip_norm", "accumulate", "ema",
+    "mixture_level", "redraw_silence", "validate_sdr", "select",
 )  # fmt: skip
 """Options of training that are the same for all runs of a study, now and later."""
 

@@ -236,7 +236,8 @@ def joined(
     study = load(folder)
     if study is None:
         study = {"settings": now, "epochs": epochs, "configurations": [], "notes": [], "commands": []}
-    before = study["settings"]
+    # A study from before there was an option did what is its default now.
+    before = {**TrainOptions.defaults(), **study["settings"]}
     for name in now:
         if before.get(name) != now[name]:
             option = f"`{name}`" if name != "test_tracks" else "number of test tracks"

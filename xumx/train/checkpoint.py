@@ -1,7 +1,7 @@
 """All of a run in one file, whole or not at all.
 
-The file is HDF5: ``parameters/<name>``, ``solver/<name>/<state>`` and ``statistics/{mean,scale}`` are arrays,
-and ``run`` holds everything else as JSON.
+The file is HDF5: ``parameters/<name>``, ``average/<name>``, ``solver/<name>/<state>`` and
+``statistics/{mean,scale}`` are arrays, and ``run`` holds everything else as JSON.
 """
 
 from __future__ import annotations
@@ -65,6 +65,10 @@ class Position:
         That the epoch has taken so far.
     history : list of dict
         What each epoch before came to.
+    skipped : int
+        Steps of the epoch that changed nothing.
+    failing : int
+        Steps that changed nothing since the last one that did.
     """
 
     epoch: Number = 0
@@ -72,6 +76,8 @@ class Position:
     sums: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    skipped: Number = 0
+    failing: Number = 0
 
 
 class _Progress(TypedDict):
@@ -109,6 +115,8 @@ class Checkpoint:
         Of the training mixtures; empty for a run that started from weights.
     progress : dict
         The rest, as JSON takes it: options, epoch, position, schedule, history, random states, versions.
+    average : dict of str to array
+        Of the network's parameters over steps; empty for a run without.
     """
 
     config: ModelConfig
@@ -117,6 +125,7 @@ class Checkpoint:
     solver_steps: int
     statistics: dict[str, np.ndarray]
     progress: dict[str, Any]
+    average: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -138,6 +147,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         file["run"] = json.dumps(run)
         _write(file, "parameters", checkpoint.parameters)
         _write(file, "statistics", checkpoint.statistics)
+        _write(file, "average", checkpoint.average)
         for name, states in checkpoint.solver.items():
             _write(file, f"solver/{name}", states)
 
@@ -187,7 +197,9 @@ def _checkpoint(datasets: dict[str, h5py.Dataset]) -> Checkpoint:
         for source in config.sources
         for name, shape in parameter_shapes(config).items()
     }
-    if CRITICS.keys() & parse_losses(run["progress"]["options"].get("loss", ())).keys():
+    network = dict(shapes)
+    options = run["progress"]["options"]
+    if CRITICS.keys() & parse_losses(options.get("loss", ())).keys():
         shapes.update(discriminator_shapes(config))
     statistics = any(name.startswith("statistics/") for name in datasets)
 
@@ -214,6 +226,9 @@ def _checkpoint(datasets: dict[str, h5py.Dataset]) -> Checkpoint:
             name: array(f"statistics/{name}", (config.bins,)) for name in ("mean", "scale") if statistics
         },
         progress=run["progress"],
+        average={
+            name: array(f"average/{name}", shape) for name, shape in network.items() if options.get("ema")
+        },
     )
 
 

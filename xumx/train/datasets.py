@@ -12,11 +12,12 @@ import numpy as np
 
 from xumx.base.errors import UsageError, XumxError
 from xumx.data import folders
+from xumx.data.augment import augmentations
 from xumx.data.cache import cached
 from xumx.data.folders import Found, unpaired_tracks
 from xumx.data.musdb import musdb_tracks, preview_root
 from xumx.data.pieces import Mixes, Pieces
-from xumx.data.source import SampleStream, augmentations
+from xumx.data.source import SampleStream
 from xumx.data.split import long_enough, split
 from xumx.data.track import Track
 from xumx.graph.objective import shortest
@@ -181,10 +182,17 @@ class Datasets:
             size=options.nb_train_samples,
             together=self._data.together,
             recorded=self._data.recorded,
-            augmentations=augmentations(options.source_augmentations),
+            augmentations=augmentations(options.source_augmentations, config.sample_rate),
+            level=options.mixture_level,
+            redraw=options.redraw_silence,
             **ranks,
         )
-        self.stream.steps(options.batch_size)
+        batches = self.stream.steps(options.batch_size)
+        if batches % options.accumulate:
+            raise UsageError(
+                f"`accumulate` {options.accumulate} must divide the {batches} batches that a process has "
+                "in an epoch; change it, `batch_size` or `samples_per_track`"
+            )
         self.validation: Pieces | Mixes
         if options.nb_valid_samples:
             held = self._mixes(valid, options.valid_dur, size=options.nb_valid_samples, **ranks)
@@ -243,7 +251,8 @@ class Datasets:
             stream.samples,
             channels=stream.channels,
             samples_per_track=max(options.samples_per_track, needed),
-            augmentations=augmentations(options.source_augmentations),
+            augmentations=augmentations(options.source_augmentations, self._config.sample_rate),
+            redraw=options.redraw_silence,
             seed=options.seed,
             rank=stream.rank,
             world=stream.world,

@@ -18,7 +18,7 @@ from xumx.base.cli import extension
 from xumx.base.errors import UsageError
 from xumx.base.options import FRACTION, NOT_NEGATIVE, POSITIVE, Command, declared, option
 from xumx.network.config import ARCHITECTURES, ModelConfig, bandwidth_to_max_bin
-from xumx.train.schedule import SCALINGS
+from xumx.train.schedule import SCALINGS, SCHEDULES
 
 SAMPLE_RATE = 44100
 
@@ -95,6 +95,19 @@ class TrainOptions(Command):
         metavar="MINUTES",
         range=NOT_NEGATIVE,
     )
+    validate_sdr: bool = _run(
+        False, "also separate the validation tracks after each epoch, and tell their SDR in dB"
+    )
+    select: str = _run(
+        "loss", "what best.h5 has the best of, and --patience waits for", choices=("loss", "sdr"), fixed=True
+    )
+    tensorboard: bool = _run(False, "also write what metrics.csv has for TensorBoard")
+    examples: int = _run(
+        0,
+        "write stems of a validation track to the folder examples, every so many epochs; 0: never",
+        metavar="EPOCHS",
+        range=NOT_NEGATIVE,
+    )
     seed: int = _run(42, "of weights, samples and dropout", range=NOT_NEGATIVE, fixed=True)
     quiet: bool = _run(False, "print warnings and errors only", also=("-q",))
     context: str = _run("auto", "where to compute", also=("-c",), choices=("auto", "cpu", "cudnn"))
@@ -113,11 +126,20 @@ class TrainOptions(Command):
     samples_per_track: int = _data(64, "in an epoch", range=POSITIVE, fixed=True)
     source_augmentations: tuple[str, ...] = _data(
         ("gain", "channelswap"),
-        "of each source before the mix: gain, channelswap, or none",
+        "of each source before the mix: gain, channelswap, signflip, repitch, equaliser, codec, or none; "
+        "with the parameters of docs/training-extras.md, as in repitch:p=0.2,max=12",
         nargs="*",
-        metavar="NAME",
+        metavar="NAME[:P=VALUE,...]",
         fixed=True,
     )
+    mixture_level: float = _data(
+        0.0,
+        "make each mixture louder or quieter, its sources with it, by up to this",
+        metavar="DB",
+        range=NOT_NEGATIVE,
+        fixed=True,
+    )
+    redraw_silence: bool = _data(False, "draw again where an excerpt of a source is silent", fixed=True)
     valid_dur: float = _data(
         10.0,
         "of a piece in validation",
@@ -239,12 +261,19 @@ class TrainOptions(Command):
     )
     lr_scaling: str | None = _optimisation(
         None,
-        "multiply the rate by processes × batch size / 16, by its square root, or by nothing "
+        "multiply the rate by the samples of a step / 16, by its square root, or by nothing "
         "(default: linear for several processes, none for one)",
         choices=SCALINGS,
     )
     warmup: float = _optimisation(
         0.0, "let the rate grow from 0 to its value", metavar="EPOCHS", range=NOT_NEGATIVE
+    )
+    lr_schedule: str = _optimisation(
+        "plateau",
+        "plateau: the rate falls when the validation loss has stopped falling; "
+        "cosine: along half a cosine, to 0 at the last of --epochs",
+        choices=SCHEDULES,
+        fixed=True,
     )
     lr_decay_patience: int = _optimisation(
         80, "epochs without a new best before it falls", range=NOT_NEGATIVE
@@ -253,11 +282,33 @@ class TrainOptions(Command):
     weight_decay: float = _optimisation(
         1e-5, "gradient of the squared weights, times this", range=NOT_NEGATIVE
     )
+    clip_norm: float | None = _optimisation(
+        None,
+        "scale a gradient down to this norm, over all parameters, if it has a larger one",
+        metavar="NORM",
+        range=POSITIVE,
+    )
+    accumulate: int = _optimisation(
+        1, "batches of a step, one after the other, in each process", metavar="K", range=POSITIVE, fixed=True
+    )
+    ema: float | None = _optimisation(
+        None,
+        "also average the weights over steps, with this decay, such as 0.999; the better of both becomes "
+        "best.h5",
+        metavar="DECAY",
+        range=FRACTION,
+        fixed=True,
+    )
     loss: tuple[str, ...] = _optimisation(
         None,
         "what to minimise: losses of docs/losses.md, their weighted sum if there are several "
         "(default: MSE for umx, CombinationMultiDomain for x-umx)",
         metavar="NAME[=WEIGHT]",
+        fixed=True,
+    )
+    through_filter: bool = _optimisation(
+        False,
+        "losses on waveforms look at what comes out of the Wiener filter; for --model best.h5 and a low --lr",
         fixed=True,
     )
     mcoef: float = _optimisation(

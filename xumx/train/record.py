@@ -12,14 +12,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nnabla.monitor import Monitor, MonitorSeries
 
+from xumx.audio import Writer
 from xumx.base.cores import usable_cores
-from xumx.base.files import replacing, writing_to
+from xumx.base.files import make_folder, replacing, writing_to
 from xumx.graph.ops.cpu.base import THREADS
+from xumx.network.config import ModelConfig
 from xumx.parallel.communicator import Communicator
+from xumx.train.metrics import Metrics
 from xumx.train.options import TrainOptions
 from xumx.train.schedule import BATCH
+from xumx.train.validation import SDR, Verdict
 
 _PACKAGES = ("xumx", "nnabla", "nnabla-ext-cuda120", "numpy", "scipy", "numba", "h5py", "av", "soundfile")
 
@@ -47,6 +52,7 @@ class Record:
         How many train together.
     context : str
         Where they compute, for ``run.json``: the option may say 'auto'.
+    metrics : Metrics, optional
 
     Raises
     ------
@@ -61,7 +67,9 @@ class Record:
         history: Sequence[Mapping[str, Any]],
         processes: int = 1,
         context: str = "cpu",
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._folder, self._arguments, self._processes = folder, arguments, processes
         self._context = context
         with writing_to(self._folder):
@@ -74,8 +82,16 @@ class Record:
         """Take the newest epoch of the history; ``state`` says what the run does now."""
         with writing_to(self._folder):
             self._add(history[-1])
-            draw_curve(self._folder / "loss.png", history)
+            if self._metrics:
+                self._metrics.add(1 + history[-1]["epoch"], None, _measured(history[-1]))
+            draw_curve(self._folder / "loss.png", history, self._arguments.get("lr_schedule") == "plateau")
             self._summarise(history, state)
+
+    def step(self, epoch: int, step: int, values: Mapping[str, float], *more: float) -> None:
+        """Take the losses of a step, both counted from 0, and what else is measured of it, as in `STEP`."""
+        if self._metrics:
+            measured = {**_named("training", values), **dict(zip(STEP, more, strict=True))}
+            self._metrics.add(1 + epoch, 1 + step, measured)
 
     def _summarise(self, history: Sequence[Mapping[str, Any]], state: str) -> None:
         summary = {
@@ -102,6 +118,83 @@ class Record:
             series.add(1 + epoch["epoch"], _counted(epoch)[key])
 
 
+STEP = ("gradient_norm", "learning_rate", "seconds")
+"""What is measured of a step beside its losses."""
+
+
+def columns(terms: Sequence[str], adversarial: bool, options: TrainOptions) -> list[str]:
+    """Name what ``metrics.csv`` has of a run with these terms of the loss."""
+    critics = ["discriminator"] if adversarial else []
+    sdr = SDR if options.validate_sdr else ()
+    kinds = ["validation", *(["average_validation"] if options.ema else [])]
+    validated = [name for kind in kinds for name in _named(kind, dict.fromkeys(["loss", *terms, *sdr], 0.0))]
+    return [*_named("training", dict.fromkeys(["loss", *terms, *critics], 0.0)), *STEP, *validated, *EPOCH]
+
+
+EPOCH = ("averaged", "best_epoch", "skipped", "samples_per_second")
+"""What is measured of an epoch beside its losses."""
+
+
+def _measured(epoch: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in _counted(epoch).items() if name != "epoch"}
+
+
+def entry(
+    position: Any,
+    learned: int,
+    verdict: Verdict,
+    rate: float,
+    best_epoch: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """What an epoch came to, for the history.
+
+    Parameters
+    ----------
+    position : xumx.train.checkpoint.Position
+        At its end.
+    learned : int
+        Samples of the steps that were taken.
+    verdict : Verdict
+        What validation came to.
+    rate : float
+        The learning rate of its last step.
+    best_epoch : int
+        So far, it included.
+    seconds : float
+        With validation.
+    """
+    found: dict[str, Any] = {"epoch": position.epoch}
+    found |= _named("training", {name: value / learned for name, value in position.sums.items()})
+    for kind, values in zip(("validation", "average_validation"), verdict.found):
+        found |= _named(kind, values)
+    if len(verdict.found) > 1:
+        found["averaged"] = verdict.averaged
+    return {
+        **found,
+        "learning_rate": rate,
+        "best_epoch": best_epoch,
+        "skipped": position.skipped,
+        "seconds": seconds,
+        "samples_per_second": position.samples / position.seconds,
+    }
+
+
+def _named(kind: str, losses: Mapping[str, float]) -> dict[str, Any]:
+    """'loss' becomes 'training_loss', 'time' becomes 'training_time_loss'; an SDR is no loss."""
+
+    def named(name: str) -> str:
+        return name if name in SDR else f"{name.removesuffix('loss')}_loss".removeprefix("_")
+
+    return {f"{kind}_{named(name)}": value for name, value in losses.items()}
+
+
+def chosen(epoch: Mapping[str, Any]) -> float:
+    """The validation loss of an epoch: that of the averaged weights where they were the better ones."""
+    found: float = epoch["average_validation_loss" if epoch.get("averaged") else "validation_loss"]
+    return found
+
+
 def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The run in a few numbers."""
     last = history[-1]
@@ -109,7 +202,7 @@ def results(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "epochs": len(history),
         "best_epoch": 1 + best["epoch"],
-        "best_validation_loss": best["validation_loss"],
+        "best_validation_loss": chosen(best),
         "last_training_loss": last["training_loss"],
         "last_validation_loss": last["validation_loss"],
         "seconds": sum(epoch["seconds"] for epoch in history),
@@ -143,11 +236,31 @@ def setting(
 
 def line_of(epoch: Mapping[str, Any], best: bool) -> str:
     """What is said of an epoch when it is over."""
+    average = f", averaged {epoch['average_validation_loss']:.4g}" if "averaged" in epoch else ""
+    kind = "average_validation" if epoch.get("averaged") else "validation"
+    if f"{kind}_sdr" in epoch:
+        average += f", SDR {epoch[f'{kind}_sdr']:.2f} dB"
+    skipped = f", {epoch['skipped']} steps left out" if epoch.get("skipped") else ""
     return (
         f"epoch {1 + epoch['epoch']}: loss {epoch['training_loss']:.4g}, validation "
-        f"{epoch['validation_loss']:.4g}{' (best)' if best else ''}, rate {epoch['learning_rate']:.3g}, "
-        f"{epoch['samples_per_second']:.3g} samples/s"
+        f"{epoch['validation_loss']:.4g}{average}{' (best)' if best else ''}{skipped}, "
+        f"rate {epoch['learning_rate']:.3g}, {epoch['samples_per_second']:.3g} samples/s"
     )
+
+
+def write_examples(folder: Path, epoch: int, stems: Mapping[str, np.ndarray], config: ModelConfig) -> None:
+    """Write stems, and the mixture they are of, to ``examples/<epoch>/<name>.flac``.
+
+    Raises
+    ------
+    XumxError
+        If they cannot be written.
+    """
+    place = folder / "examples" / f"{epoch:04}"
+    make_folder(place)
+    for name, audio in stems.items():
+        with Writer(place / f"{name}.flac", config.sample_rate, audio.shape[1]) as writer:
+            writer.write(np.ascontiguousarray(audio))
 
 
 def versions() -> dict[str, str]:
@@ -161,8 +274,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def draw_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """A picture of both losses, the best epoch marked and falls of the learning rate dotted."""
+_CURVES = {
+    "training_loss": "training",
+    "validation_loss": "validation",
+    "average_validation_loss": "validation, averaged weights",
+}
+_SDR_CURVES = {"validation_sdr": "SDR", "average_validation_sdr": "SDR, averaged weights"}
+
+
+def draw_curve(path: Path, history: Sequence[Mapping[str, Any]], falls: bool = True) -> None:
+    """A picture of the losses, the best epoch marked; of SDR in dB, on the right, where it was measured.
+
+    ``falls`` dots those of the learning rate.
+    """
     # Imported here: it takes a second, and wrong options should be answered at once.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -173,16 +297,29 @@ def draw_curve(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     style = "o-" if len(history) == 1 else "-"
-    for key, label in (("training_loss", "training"), ("validation_loss", "validation")):
-        axes.plot(epochs, [epoch[key] for epoch in history], style, label=label)
+
+    def draw(on: Any, names: Mapping[str, str], **how: Any) -> None:
+        for key, label in names.items():
+            values = [epoch.get(key, float("nan")) for epoch in history]
+            if any(key in epoch for epoch in history):
+                on.plot(epochs, values, style, label=label, **how)
+
+    draw(axes, _CURVES)
     best = history[history[-1]["best_epoch"]]
-    axes.plot(1 + best["epoch"], best["validation_loss"], "k*", label=f"best: {best['validation_loss']:.4g}")
-    for before, after in itertools.pairwise(history):
+    axes.plot(1 + best["epoch"], chosen(best), "k*", label=f"best: {chosen(best):.4g}")
+    for before, after in itertools.pairwise(history if falls else []):
         if after["learning_rate"] < before["learning_rate"]:
             axes.axvline(1 + after["epoch"], color="grey", linestyle=":", linewidth=1)
     axes.set(xlabel="epoch", ylabel="loss", title=path.absolute().parent.name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend()
+    lines, labels = axes.get_legend_handles_labels()
+    if any(key in epoch for epoch in history for key in _SDR_CURVES):
+        decibels = axes.twinx()
+        draw(decibels, _SDR_CURVES, alpha=0.5, dashes=(2, 1))
+        decibels.set_ylabel("SDR of validation, dB")
+        more, names = decibels.get_legend_handles_labels()
+        lines, labels = [*lines, *more], [*labels, *names]
+    axes.legend(lines, labels)
     with replacing(path) as aside:
         figure.savefig(aside, dpi=120)

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, get_type_hints
 
 from xumx.base.errors import UsageError, XumxError
 from xumx.base.jsonfile import JsonError, check
-from xumx.data.source import augmentations
+from xumx.data.augment import augmentations
 from xumx.data.track import MIXTURE
 from xumx.graph import losses
 from xumx.network.config import SOURCES, ModelConfig
@@ -81,6 +81,7 @@ def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> TrainOptions
                 "leave it out, or start a new run"
             )
     TrainOptions.check_kind(given, stored["dataset"])
+    _check_schedule(stored["lr_schedule"], given)
     return _checked({**stored, **wanted})
 
 
@@ -116,6 +117,7 @@ def _new(values: dict[str, Any], given: Mapping[str, Any]) -> TrainOptions:
     _complete_data(values, given)
     _complete_sources(values, given)
     _complete_loss(values, given)
+    _check_schedule(values["lr_schedule"], given)
     if values["hidden_size"] is None:
         values["hidden_size"] = 1024 if values["arch"] == "joint" else 512
     if values["patience"] is None:
@@ -162,6 +164,8 @@ def _of_aligned(values: dict[str, Any], given: Mapping[str, Any], single: bool) 
         raise UsageError(
             "`source_augmentations`: the mixtures of `dataset` aligned are recorded, and no source can change"
         )
+    if values["redraw_silence"]:
+        raise UsageError("`redraw_silence`: the mixtures of `dataset` aligned are recorded as they are")
     values["source_augmentations"] = ()
     values["input_file"] = values["input_file"] or f"{MIXTURE}.wav"
     names = tuple(Path(file).stem for file in values["output_file"])
@@ -217,10 +221,18 @@ def _checked(values: Mapping[str, Any]) -> TrainOptions:
     if options.is_wav and options.root is None:
         raise UsageError("`is_wav` says how to read `root`, which is missing; the preview holds stem files")
     augmentations(options.source_augmentations)
+    if options.select == "sdr" and not options.validate_sdr:
+        raise UsageError("`select` sdr needs `validate_sdr`, which measures it: add it")
     if options.dataset != "musdb":
         _check_names((*options.sources, *options.interferers), options.dataset)
     _check_loss(options)
     return options
+
+
+def _check_schedule(schedule: str, given: Mapping[str, Any]) -> None:
+    for name in ("lr_decay_patience", "lr_decay_gamma"):
+        if schedule != "plateau" and name in given:
+            raise UsageError(f"`{name}` is for `lr_schedule` plateau, and this is {schedule}; leave it out")
 
 
 def _check_names(names: tuple[str, ...], kind: str) -> None:
@@ -245,6 +257,13 @@ def _check_loss(options: TrainOptions) -> None:
         raise UsageError("`loss` DeepFeatures needs `feature_model`, weights (.h5) whose encoder listens")
     if options.feature_model and not listens:
         raise UsageError("`feature_model` is for `loss` DeepFeatures, which is not there; leave it out")
+    if options.through_filter and not any(term.loss.domain == "waveform" for term in terms):
+        raise UsageError(
+            f"`through_filter` is for losses on waveforms, and `loss` {' '.join(options.loss)} has none; "
+            "leave it out, or add one such as SISDRtime"
+        )
+    if options.through_filter and len(options.sources) == 1:
+        raise UsageError("`through_filter` needs several sources to share a mixture out to; leave it out")
     if options.unpaired and not any(term.loss.adversarial for term in terms):
         raise UsageError(
             "`unpaired` is for the discriminators of LSGAN and HingeGAN, not in `loss`; leave it out"
@@ -263,4 +282,6 @@ def _same_network(options: TrainOptions, config: ModelConfig) -> None:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

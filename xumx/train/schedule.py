@@ -31,6 +31,22 @@ def warmth(epochs: float, warmup: float) -> float:
     return min(epochs / warmup, 1.0) if warmup else 1.0
 
 
+SCHEDULES = ("plateau", "cosine")
+
+
+def cosine(epochs: float, total: int) -> float:
+    """Share of the learning rate at a time, in epochs, of a run that falls to 0 along half a cosine.
+
+    Loshchilov & Hutter 2017 (arXiv:1608.03983), eq. 5, without restarts.
+
+    Examples
+    --------
+    >>> [round(cosine(epochs, 8), 3) for epochs in (0, 2, 4, 8)]
+    [1.0, 0.854, 0.5, 0.0]
+    """
+    return (1 + math.cos(math.pi * min(epochs / total, 1.0))) / 2
+
+
 @dataclass
 class Plateau:
     """Lowers the learning rate when the loss has stopped falling.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -32,13 +33,18 @@ from xumx.network.weights import Weights
 from xumx.parallel.communicator import Communicator
 from xumx.train import checkpoint
 from xumx.train.adversary import Adversary
+from xumx.train.average import Average
 from xumx.train.checkpoint import Checkpoint, State, restore_solver, solver_arrays
 from xumx.train.datasets import Datasets
 from xumx.train.iterator import StreamIterator
+from xumx.train.metrics import Metrics
 from xumx.train.options import TrainOptions, fields
-from xumx.train.record import Record, line_of, results, setting
-from xumx.train.schedule import scale, warmth
-from xumx.train.validation import Validation
+from xumx.train.record import Record, columns, entry, line_of, results, setting, write_examples
+from xumx.train.schedule import cosine, scale, warmth
+from xumx.train.step import SKIPS, Batch, Stepper
+from xumx.train.validation import Validation, judge
+
+logger = logging.getLogger(__name__)
 
 BEST = "best.h5"
 
@@ -94,7 +100,9 @@ class Trainer:
         self._stop: Callable[[], int] = lambda: 0
         several = communicator.size > 1 or self._state.before > 1
         self._scaling = options.lr_scaling or ("linear" if several else "none")
-        self._scale = scale(self._scaling, options.batch_size * communicator.size)
+        self._samples = options.batch_size * options.accumulate * communicator.size  # of a step
+        self._steps = data.stream.steps(options.batch_size) // options.accumulate  # of an epoch
+        self._scale = scale(self._scaling, self._samples)
         terms = losses.terms(losses.parse(options.loss), options.mcoef)
         judged = [term.label for term in terms if term.loss.adversarial]
         self._seed()
@@ -111,6 +119,7 @@ class Trainer:
                 rng=self._state.rng,
                 terms=terms,
                 encoders=encoders,
+                through_filter=options.through_filter,
             )
             args = self._config, self._objective, ops, communicator, data.unpaired, options.nb_workers
             self._adversary = Adversary(judged[0], *args) if judged else None
@@ -118,7 +127,28 @@ class Trainer:
             if isinstance(start, Checkpoint):
                 for solver in self._solvers:
                     restore_solver(solver, start)
-        self._validation = Validation(data.validation, self._config, ops, terms, communicator, encoders)
+            self._average = self._averaged(start) if options.ema else None
+            self._stepper = Stepper(
+                options,
+                self._objective,
+                self._solver,
+                self._separator,
+                ops,
+                communicator,
+                self._adversary,
+                self._average,
+            )
+        self._validation = Validation(
+            data.validation,
+            self._config,
+            ops,
+            terms,
+            communicator,
+            encoders,
+            separate=options.validate_sdr or options.examples > 0,
+            through_filter=options.through_filter,
+        )
+        self._columns = columns(losses.labels(terms), bool(judged), options)
 
     def _begin(self, start: Checkpoint | Weights | None, judged: bool) -> dict[str, nn.Variable]:
         """Make the parameters, with the values of rank 0 on all of them."""
@@ -137,6 +167,12 @@ class Trainer:
         for name, p in parameters.items():
             p.d = first[name]
         return parameters
+
+    def _averaged(self, start: Checkpoint | Weights | None) -> Average:
+        """What follows the separator's parameters: as at the checkpoint, or from here on."""
+        saved = (start.average, start.solver_steps) if isinstance(start, Checkpoint) else ()
+        assert self._options.ema is not None
+        return Average(self._options.ema, self._separator, self._ops, *saved)
 
     def run(self, stop: Callable[[], int] | None = None) -> dict[str, Any]:
         """Train to the last epoch or until early stopping; the results in a few numbers.
@@ -167,28 +203,28 @@ class Trainer:
             options.batch_size,
             workers=options.nb_workers,
             epoch=at.epoch,
-            step=at.samples // (options.batch_size * ranks.size),
+            step=at.samples // self._samples * options.accumulate,
         )
         leads = ranks.rank == 0
         quiet = options.quiet or not leads
         epochs = Bar(options.epochs, "epochs", unit="epochs", done=at.epoch, quiet=quiet)
         reading = self._adversary.reading() if self._adversary else contextlib.nullcontext()
-        with self._entered(), stream, epochs, reading:
+        with self._entered(), stream, epochs, reading, contextlib.ExitStack() as stack:
             args = fields(options), at.history, ranks.size, self._device
-            record = Record(self._output, *args) if leads else None
+            record = Record(self._output, *args, stack.enter_context(self._metrics())) if leads else None
             if not quiet:
                 rate = self._state.plateau.rate * self._scale
                 for line in setting(options, self._device, ranks, rate, self._scaling):
                     say(line)
                 say(f"a step takes about {size(self._needs())} of memory")
             while at.epoch < options.epochs and not stopping.over:
-                self._train(stream, quiet)
+                self._train(stream, quiet, record)
                 best = None if self.stopped else self._end_epoch(quiet)
                 if best is None:
                     self.save()
                     break
                 if record and best:
-                    weights.save(self._output / BEST, model.get_weights(self._config))
+                    self._save_best()
                 self.save()
                 if record:
                     record.update(at.history, self._progress())
@@ -214,30 +250,49 @@ class Trainer:
                 self._diverged(f"{name} holds values that are not finite")
         progress = self._state.progress(self._options, random)
         whole = Checkpoint(
-            self._config, parameters, *solver_arrays(self._solvers), self._state.statistics, progress
+            self._config,
+            parameters,
+            *solver_arrays(self._solvers),
+            self._state.statistics,
+            progress,
+            self._average.arrays if self._average else {},
         )
         checkpoint.save(self._output / checkpoint.NAME, whole)
+
+    def _metrics(self) -> Metrics:
+        at, options = self.position, self._options
+        done = at.samples // self._samples
+        return Metrics(self._output, self._columns, at.epoch, done, self._steps, options.tensorboard)
+
+    def _save_best(self) -> None:
+        averaged = self._average if self.position.history[-1].get("averaged") else None
+        with averaged.in_place() if averaged else contextlib.nullcontext():
+            weights.save(self._output / BEST, model.get_weights(self._config))
 
     def _progress(self) -> str:
         if self._state.stopping.over:
             return "stopped early"
         return "training" if self.position.epoch < self._options.epochs else "done"
 
-    def _train(self, stream: StreamIterator, quiet: bool) -> None:
+    def _train(self, stream: StreamIterator, quiet: bool, record: Record | None) -> None:
         """The rest of the epoch."""
-        at, options, data = self.position, self._options, self._data
-        steps, batch = data.stream.steps(options.batch_size), options.batch_size * self._communicator.size
+        at, options = self.position, self._options
+        steps, batch = self._steps, self._samples
         done = at.samples // batch
         began = saved = time.monotonic()
         before = at.seconds
         label = f"epoch {at.epoch + 1}"
         with Bar(steps * batch, label, unit="samples", done=done * batch, leave=False, quiet=quiet) as bar:
             for step in range(done, steps):
-                mixture, targets = stream.next()
                 self._solver.set_learning_rate(self._rate(at.samples + batch))
-                values = self._step(mixture, targets)
+                values = self._step(stream.next() for _ in range(options.accumulate))
                 due = time.monotonic() - saved >= 60 * options.checkpoint_every
                 values, due, self.stopped = self._meet(values, due)
+                self._count(bool(values))
+                if record:
+                    seconds = before + time.monotonic() - began - at.seconds
+                    measured = self._stepper.norm, self._solver.learning_rate(), seconds
+                    record.step(at.epoch, step, values, *measured)
                 for name, value in values.items():
                     at.sums[name] = at.sums.get(name, 0.0) + value * batch
                 at.samples += batch
@@ -250,24 +305,24 @@ class Trainer:
                     self.save()
                     saved = time.monotonic()
 
-    def _step(self, mixture: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """One update; the loss before it, and its terms."""
+    def _step(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """One update; the loss before it, and its terms. Nothing if it was skipped."""
         self._seed()
         try:
-            self._solver.zero_grad()
-            self._objective.feed(mixture, targets)
-            loss = self._objective.forward()
-            if not math.isfinite(loss):
-                self._diverged(f"the loss is {loss}")
-            values = {"loss": loss, **self._objective.values()}
-            self._communicator.backward(self._objective.loss, self._separator)
-            self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
-            if self._adversary:
-                values["discriminator"] = self._adversary.step(self._solver.learning_rate())
+            return self._stepper.take(batches)
         except (MemoryError, RuntimeError) as error:
             needs = f"; a step takes about {size(self._needs())}"
             raise out_of_memory(error, "a smaller `batch_size` or `seq_dur`", needs) or error from None
-        return values
+
+    def _count(self, taken: bool) -> None:
+        """Take note whether a step was one; too many in a row that are none end the run."""
+        at = self.position
+        at.failing = 0 if taken else at.failing + 1
+        at.skipped += not taken
+        if at.failing >= SKIPS:
+            self._diverged(f"{self._stepper.problem}, and {SKIPS} steps in a row could not be taken")
+        if not taken and self._communicator.rank == 0:
+            logger.warning("a step in epoch %d is left out: %s", at.epoch + 1, self._stepper.problem)
 
     def _needs(self) -> int:
         return step_bytes(self._objective.loss, self._parameters.values())
@@ -287,7 +342,8 @@ class Trainer:
     def _rate(self, samples: int) -> float:
         """The learning rate of the step that ends at a number of samples of the epoch."""
         epochs = self.position.epoch + samples / self._data.stream.size
-        return self._state.plateau.rate * self._scale * warmth(epochs, self._options.warmup)
+        rate = self._state.plateau.rate * self._scale * warmth(epochs, self._options.warmup)
+        return rate * (cosine(epochs, self._options.epochs) if self._options.lr_schedule == "cosine" else 1)
 
     def _end_epoch(self, quiet: bool) -> bool | None:
         """Validate, and move on to the next epoch; whether this one was the best. None: stopped before."""
@@ -295,30 +351,26 @@ class Trainer:
         began = time.monotonic()
         if self._communicator.size > 1:
             self._compare()
-        self._clear_cache()  # what training keeps fits no graph of validation, and the other way round
-        valid = self._validation.run(progress=not quiet, stop=self._stop)
-        self._clear_cache()
-        if valid is None:
+        learned = at.samples - at.skipped * self._samples
+        if not learned:
+            self._diverged("none of its steps could be taken")
+        options, how = self._options, {"progress": not quiet, "stop": self._stop}
+        verdict = judge(self._validation, self._average, options.select, self._clear_cache, **how)
+        if verdict is None:
             self.stopped = max(self._communicator.gather(self._stop()))
             return None
-        if not math.isfinite(valid["loss"]):
-            self._diverged(f"the validation loss is {valid['loss']}")
+        loss = verdict.found[0]["loss"]
+        if not math.isfinite(loss):
+            self._diverged(f"the validation loss is {loss}")
         rate = self._rate(at.samples)
-        state.plateau.step(valid["loss"])
-        best = state.stopping.step(at.epoch, valid["loss"])
-        training = {name: value / at.samples for name, value in at.sums.items()}
-        at.history.append(
-            {
-                "epoch": at.epoch,
-                **_named("training", training),
-                **_named("validation", valid),
-                "learning_rate": rate,
-                "best_epoch": state.stopping.best_epoch,
-                "seconds": at.seconds + time.monotonic() - began,
-                "samples_per_second": at.samples / at.seconds,
-            }
-        )
-        at.epoch, at.samples, at.sums, at.seconds = at.epoch + 1, 0, {}, 0.0
+        if options.lr_schedule == "plateau":
+            state.plateau.step(loss)
+        best = state.stopping.step(at.epoch, min(verdict.marks))
+        seconds = at.seconds + time.monotonic() - began
+        at.history.append(entry(at, learned, verdict, rate, state.stopping.best_epoch, seconds))
+        if options.examples and self._communicator.rank == 0 and (1 + at.epoch) % options.examples == 0:
+            write_examples(self._output, 1 + at.epoch, verdict.examples[verdict.averaged], self._config)
+        at.epoch, at.samples, at.sums, at.seconds, at.skipped = at.epoch + 1, 0, {}, 0.0, 0
         return best
 
     def _clear_cache(self) -> None:
@@ -346,8 +398,3 @@ class Trainer:
         """The run's own context and parameters, as NNabla's are global."""
         with nn.context_scope(self._context), nn.auto_forward(False), nn.parameter_scope("run", self._scope):
             yield
-
-
-def _named(kind: str, losses: dict[str, float]) -> dict[str, float]:
-    """'loss' becomes 'training_loss', 'time' becomes 'training_time_loss'."""
-    return {f"{kind}_{name.removesuffix('loss')}_loss".replace("__", "_"): v for name, v in losses.items()}
