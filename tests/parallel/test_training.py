@@ -259,7 +259,7 @@ parameters = {"w": nn.Variable((2, 3), need_grad=True), "mean": nn.Variable((3,)
 ranks.backward(Loss(), parameters)
 assert calls == [
     ("made for", "0"), "init", ("all_reduce", 1, True), ("callback", 1, True),
-    ("backward", {"clear_buffer": True, "communicator_callbacks": "callback"}),
+    ("backward", {"grad": 1, "clear_buffer": True, "communicator_callbacks": "callback"}),
 ], calls
 # A parameter that several functions take, as discriminators': all of its gradient is there when it is sent.
 class Watching(Fake):

@@ -52,7 +52,7 @@ class Communicator:
         statistics of batch norm, that of their values. ``scale`` multiplies what this pass adds to the
         gradients, and not what is in them already.
         """
-        loss.backward(scale, clear_buffer=True)
+        loss.backward(grad=scale, clear_buffer=True)
 
     def share(self, items: Sequence[T], passed: Callable[[T], object] = lambda item: None) -> Iterator[T]:
         """Hand out items to work on, each when it is asked for: a slow process holds nobody up.

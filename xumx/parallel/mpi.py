@@ -55,7 +55,7 @@ class MpiCommunicator(Communicator):
             self._means[hash(loss)] = Mean(self._world, loss, parameters)
         mean = self._means[hash(loss)]
         mean.begin()
-        loss.backward(scale, clear_buffer=True, function_post_hook=mean.after)
+        loss.backward(grad=scale, clear_buffer=True, function_post_hook=mean.after)
         self.barrier()
         mean.end()
 

@@ -61,11 +61,11 @@ class NcclCommunicator(MpiCommunicator):
             self._repeats[hash(loss)] = _repeats(loss, gradients)
         # NNabla's callback does what `xumx.parallel.mpi.Mean` does, but it counts no uses.
         if self._repeats[hash(loss)]:  # the callback would send a gradient when only a part of it is there
-            loss.backward(scale, clear_buffer=True)
+            loss.backward(grad=scale, clear_buffer=True)
             self._nccl.all_reduce(gradients, division=True, inplace=False)
             return
         callback = self._nccl.all_reduce_callback(gradients, BUCKET // 4, division=True)
-        loss.backward(scale, clear_buffer=True, communicator_callbacks=callback)
+        loss.backward(grad=scale, clear_buffer=True, communicator_callbacks=callback)
 
 
 def _repeats(loss: nn.Variable, gradients: list[nn.NdArray]) -> bool:
