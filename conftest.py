@@ -24,6 +24,7 @@ NEEDS = {
     "starlette": ["*/serve"],
     "dramatiq": ["tests/serve/test_api.py", "tests/serve/test_queue.py", "xumx/serve/broker.py"],
     "nbclient": ["tests/test_notebook.py"],
+    "soundfile": ["tests/test_doc_commands.py"],
     "mpi4py": ["*/parallel"],
 }
 

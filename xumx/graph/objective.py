@@ -123,11 +123,8 @@ class Objective:
         for term in terms:
             given = (more[name] if name in more else getattr(inputs, name) for name in term.loss.extras)
             values.append(term.loss.function(*signals[term.loss.domain], *given, ops))
-        weighted = [
-            value if term.weight == 1 else term.weight * value
-            for term, value in zip(terms, values, strict=True)
-        ]
-        self.loss = reduce(add, weighted)
+        pairs = zip(terms, values, strict=True)
+        self.loss = reduce(add, (v if term.weight == 1 else term.weight * v for term, v in pairs))
         self.terms = dict(zip(losses.labels(terms), values))
         self._kept = self.magnitudes if keep else []
         for variable in (self.loss, *self.terms.values(), *self._kept):

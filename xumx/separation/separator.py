@@ -152,13 +152,7 @@ class Separator:
     ) -> None:
         given = locals()
         self._given = {name: given[name] for name in inspect.signature(Separator).parameters}
-        if not 0 <= chunk_dur < float("inf"):
-            raise UsageError(f"`chunk_dur` must be 0 (the whole song) or more seconds, not {chunk_dur}")
-        if overlap is not None and not chunk_dur:
-            raise UsageError("`overlap` is between chunks, and `chunk_dur` 0 makes one of the whole song")
-        overlap = OVERLAP if overlap is None else overlap
-        if not 0 <= overlap < 1:
-            raise UsageError(f"`overlap` must be at least 0 and below 1, not {overlap}")
+        overlap = _overlap(chunk_dur, overlap)
         check_filter(niter, softmask, alpha)
         check_level(level)
         self._level = level
@@ -171,22 +165,15 @@ class Separator:
         self._workers = min(threads, 2) if chunk_dur else 1
         self._threads = max(threads // self._workers, 1)
         make = functools.partial(
-            engines.create,
-            engine=engine,
-            context=context,
-            device_id=device_id,
-            threads=self._threads,
-            precision=precision,
-            provider_options=provider_options,
-        )
+            engines.create, engine=engine, context=context, device_id=device_id, threads=self._threads,
+            precision=precision, provider_options=provider_options,
+        )  # fmt: skip
         models = _models(model)
         if weights is not None and len(models) == 1:
             raise UsageError("`weights` are for several networks, and there is one: leave them out")
-        fetch = functools.partial(pretrained.resolve, model_dir=model_dir, progress=show_download)
-        found = [one if isinstance(one, Weights) else Stored(fetch(one), model_dir) for one in models]
+        self._stored = _found(models, model_dir, show_download)
         names = [_name(one, place) for place, one in enumerate(models, 1)]
-        self._networks = Blend(names, found, make, weights, threads=self._threads)
-        self._stored = found
+        self._networks = Blend(names, self._stored, make, weights, threads=self._threads)
         self.config, self.networks = self._networks.config, self._networks.names
         self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
         self._estimated = estimated(self.config.sources, residual_model)
@@ -194,11 +181,15 @@ class Separator:
         self._outputs = chosen(self._estimated, targets, two_stems, aggregate)
         self.stems = tuple(self._outputs)
 
+        self._cut(chunk_dur, overlap)
+        self._filtering = threading.Lock()
+        self._memory = np.empty(0, np.complex64)
+
+    def _cut(self, chunk_dur: float, overlap: float) -> None:
+        """Set the length of chunks and of what they share, in samples."""
         rate = self.config.sample_rate
         self._length = max(round(chunk_dur * rate), self.config.n_fft) if chunk_dur else sys.maxsize
         self._overlap = min(round(overlap * self._length), self._length - 1) if chunk_dur else 0
-        self._filtering = threading.Lock()
-        self._memory = np.empty(0, np.complex64)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial(type(self), **self._given), ()
@@ -421,6 +412,31 @@ def _models(model: Model | Sequence[Model]) -> Sequence[Model]:
 
 def _name(model: Model, place: int) -> str:
     return f"network {place}" if isinstance(model, Weights) else os.fspath(model)
+
+
+def _overlap(chunk_dur: float, overlap: float | None) -> float:
+    """The fraction of a chunk that it shares with the next.
+
+    Raises
+    ------
+    UsageError
+        For chunks or an overlap that cannot be.
+    """
+    if not 0 <= chunk_dur < float("inf"):
+        raise UsageError(f"`chunk_dur` must be 0 (the whole song) or more seconds, not {chunk_dur}")
+    if overlap is not None and not chunk_dur:
+        raise UsageError("`overlap` is between chunks, and `chunk_dur` 0 makes one of the whole song")
+    overlap = OVERLAP if overlap is None else overlap
+    if not 0 <= overlap < 1:
+        raise UsageError(f"`overlap` must be at least 0 and below 1, not {overlap}")
+    return overlap
+
+
+def _found(
+    models: Sequence[Model], model_dir: str | os.PathLike[str] | None, progress: bool
+) -> list[Weights | Stored]:
+    fetch = functools.partial(pretrained.resolve, model_dir=model_dir, progress=progress)
+    return [one if isinstance(one, Weights) else Stored(fetch(one), model_dir) for one in models]
 
 
 def _load_filter() -> None:

@@ -142,19 +142,14 @@ def report(folder: Path, whole: Mapping[str, Any], args: StudyOptions, test: lis
     scores = tables.scores_table(tracks, list(failures))
     cross = tables.cross_table(measured)
     correlations = tables.correlations(cross, tracks)
-    for name, table in (
-        (tables.SCORES, scores),
-        (tables.TRACKS, tracks),
-        (tables.CROSS, cross),
-        (tables.CORRELATIONS, correlations),
-    ):
+    files = tables.SCORES, tables.TRACKS, tables.CROSS, tables.CORRELATIONS
+    for name, table in zip(files, (scores, tracks, cross, correlations)):
         write_table(folder / name, table)
     lines, wide, figures = [], {}, {}
     for arch in dict.fromkeys(arch for arch, _ in histories):
         sdr = tables.sdr_table(scores, arch)
         order = list(sdr.index)
-        told = sdr.rename_axis(f"{arch}, SDR in dB").rename_axis(None, axis=1)
-        lines += ["", *told.to_string(float_format="%.2f", na_rep="–", index_names=True).splitlines()]
+        lines += ["", *tables.lines(sdr, f"{arch}, SDR in dB")]
         if any(key[0] == arch for key in found):
             figures[f"boxes-{arch}"] = pictures.boxes(tracks, arch, order)
         past_of = {loss: histories[arch, loss] for loss in order if histories.get((arch, loss))}

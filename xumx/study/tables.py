@@ -61,6 +61,16 @@ def sdr_table(scores: pd.DataFrame, arch: str) -> pd.DataFrame:
     return table[columns].sort_values("mean", ascending=False, kind="stable", na_position="last")
 
 
+def lines(table: pd.DataFrame, title: str) -> list[str]:
+    """Write a table of decibels as lines of text, its title above the rows' names.
+
+    >>> lines(pd.DataFrame({"bass": [1.234]}, index=["MSE"]), "SDR")
+    ['     bass', 'SDR      ', 'MSE  1.23']
+    """
+    named = table.rename_axis(title).rename_axis(None, axis=1)
+    return named.to_string(float_format="%.2f", na_rep="–").splitlines()
+
+
 def cross_table(measured: Mapping[Key, Mapping[str, Mapping[str, float]]]) -> pd.DataFrame:
     """Tabulate values of losses: a row an architecture, loss of training, loss as metric and track.
 

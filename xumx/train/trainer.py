@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -128,27 +128,22 @@ class Trainer:
                 for solver in self._solvers:
                     restore_solver(solver, start)
             self._average = self._averaged(start) if options.ema else None
-            self._stepper = Stepper(
-                options,
-                self._objective,
-                self._solver,
-                self._separator,
-                ops,
-                communicator,
-                self._adversary,
-                self._average,
-            )
-        self._validation = Validation(
-            data.validation,
-            self._config,
-            ops,
-            terms,
-            communicator,
-            encoders,
-            separate=options.validate_sdr or options.examples > 0,
-            through_filter=options.through_filter,
-        )
+            learns = self._objective, self._solver, self._separator
+            self._stepper = Stepper(options, *learns, ops, communicator, self._adversary, self._average)
+        self._validation = self._validator(terms, encoders)
         self._columns = columns(losses.labels(terms), bool(judged), options)
+
+    def _validator(self, terms: Sequence[losses.Term], encoders: Encoders | None) -> Validation:
+        return Validation(
+            self._data.validation,
+            self._config,
+            self._ops,
+            terms,
+            self._communicator,
+            encoders,
+            separate=self._options.validate_sdr or self._options.examples > 0,
+            through_filter=self._options.through_filter,
+        )
 
     def _begin(self, start: Checkpoint | Weights | None, judged: bool) -> dict[str, nn.Variable]:
         """Make the parameters, with the values of rank 0 on all of them."""
