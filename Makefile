@@ -51,9 +51,10 @@ lint: setup-310 ## ruff and mypy
 house: ## measure the house: rooms, the imports between them, what has grown too long
 	@"$$(sh tools/find_python.sh any | head -n 1)" tools/house.py $(ARGS)
 
-test: ## lint, separation on the newest Python, conversion, then all on 3.10
+test: ## lint, separation on the newest Python, conversion, then the rest on 3.10 (conftest.py: ANYWHERE)
 	@$(MAKE) --no-print-directory -j2 setup-310 setup-new setup-torch setup-programs
-	@$(MAKE) --no-print-directory -j1 lint test-new test-torch test-310
+	@$(MAKE) --no-print-directory -j1 lint test-new test-torch
+	@XUMX_TESTS=rest $(MAKE) --no-print-directory test-310
 
 test-new: setup-new setup-programs ## separation and the web application on the newest Python, without NNabla
 	$(TEST_ENV) $(NEW) $(PYTEST) $(ARGS)

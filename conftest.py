@@ -49,9 +49,23 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if ">>> " not in collection_path.read_text(encoding="utf-8") else None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Graphs come first: one worker compiles all their functions, which the others then find in a cache."""
+ANYWHERE = (
+    *("tests/audio/", "tests/base/", "tests/synth/", "tests/separation/test_command.py"),
+    *("tests/separation/test_outputs.py", "tests/separation/test_live.py", "tests/separation/test_naming.py"),
+    *("tests/test_demo.py", "tests/test_main.py"),
+)
+"""What has run on the newest Python and asks neither for NNabla nor for numbers: files, shells, signals."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with graphs, and leave out what `make test` has just run on another Python.
+
+    One worker compiles all functions of graphs, which the others then find in a cache.
+    """
     items.sort(key=lambda item: not item.nodeid.startswith("tests/graph/"))
+    if os.environ.get("XUMX_TESTS") == "rest":
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid.startswith(ANYWHERE)])
+        items[:] = [item for item in items if not item.nodeid.startswith(ANYWHERE)]
 
 
 @pytest.fixture

@@ -138,6 +138,7 @@ def thread(_: int, start, given) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, initializer=start, initargs=given)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("nnabla") is None, reason="runs where all commands do")
 @pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_blocks_of_a_page_run(page: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for block in filter(runs, blocks(page)):

@@ -86,7 +86,7 @@ def test_chosen_by_name():
 
 
 def test_a_context_that_is_not_there():
-    with pytest.raises(XumxError, match=r"`context` cudnn.*\.\[gpu\]") as raised:
+    with pytest.raises(XumxError, match=r"`context` cudnn.*\[gpu\]") as raised:
         NnablaEngine(random_weights(small_config()), context="cudnn")
     assert "\n" not in str(raised.value)
 

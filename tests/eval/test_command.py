@@ -230,7 +230,7 @@ def deadly(threads):
     return estimate
 
 
-@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize("processes", [3])
 def test_a_killed_process_costs_no_other_track(root, tmp_path, processes):
     tracks = musdb_tracks(str(root), "test", is_wav=True)
     tasks = session.tasks_of(tracks, tmp_path, "test", None, True)

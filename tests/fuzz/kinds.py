@@ -228,7 +228,7 @@ _SETTINGS = {"model": "x-umx", "targets": None, "niter": 1, "aggregate": {"a": [
 def _begin(path: Path) -> None:
     from xumx.eval.work import begin
 
-    begin(path.parent, _SETTINGS, force=False)
+    begin(path.parent, _SETTINGS, (), force=False)
 
 
 def _header_seeds(folder: Path, canary: Path) -> Seeds:

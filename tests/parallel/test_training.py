@@ -21,6 +21,7 @@ from tests.mpi import mpirun, ranks_of, start
 from tests.musdb_set import make_musdb
 from tests.parallel import rank
 from tests.train.runs import arguments, assert_same, best, content, load
+from xumx.base.errors import install
 from xumx.train import checkpoint
 from xumx.train.__main__ import main
 
@@ -210,7 +211,7 @@ def test_without_mpi4py(tmp_path):
     code, out, err = mpirun(3, "-c", hidden, "--output", tmp_path / "run")
     assert code == 1 and not out
     (line,) = err.splitlines()
-    assert line.startswith("error: started as one of 3 processes") and "[mpi]" in line
+    assert line.startswith("error: started as one of 3 processes") and install("mpi") in line
 
 
 def test_mpirun_of_another_mpi(tmp_path):

@@ -104,7 +104,8 @@ def test_musdb_reads_a_stem_file(song, tmp_path):
         out = ["-o", str(tmp_path / "set" / subset), "-f", "stem.mp4", "-b", "320k"]
         assert main([str(song), *MODEL, *out, "--quiet"]) == 0
     (track,) = musdb.DB(root=str(tmp_path / "set"), subsets="test").tracks
-    assert track.audio.shape == (len(read(song)[0]), 2)
+    samples, channels = track.audio.shape  # ffmpeg, by which musdb reads, gives the last packet whole
+    assert 0 <= samples - len(read(song)[0]) < 1024 and channels == 2
     assert set(track.targets) >= {"vocals", "drums", "bass", "other", "accompaniment"}
 
 

@@ -115,4 +115,8 @@ def test_the_whole_story(page, server, tmp_path):
         job(page, name).get_by_role("button", name="Remove").click()
         expect(job(page, name)).to_have_count(0)
     expect(page.get_by_text("None yet.")).to_be_visible()
-    assert not list((server.folder / "jobs").iterdir())
+    for _ in range(100):  # the page tells it first
+        if not (left := list((server.folder / "jobs").iterdir())):
+            break
+        page.wait_for_timeout(100)
+    assert not left

@@ -17,7 +17,7 @@ import soundfile
 from tests.extensions import REASON, break_cudnn
 from tests.musdb_set import make_musdb
 from tests.train.runs import NETWORK, arguments, best, content, load, train
-from xumx.base.errors import AudioError
+from xumx.base.errors import AudioError, install
 from xumx.data.musdb import musdb_tracks
 from xumx.data.recording import Recording
 from xumx.graph.objective import Objective
@@ -337,7 +337,7 @@ def test_an_output_that_cannot_be_made(wav_root, tmp_path, capsys):
 
 def test_a_context_that_is_not_there(wav_root, tmp_path, capsys):
     line = error_line(capsys, 1, arguments(wav_root, tmp_path / "run", "--context", "cudnn"))
-    assert "[gpu]" in line
+    assert install("gpu") in line
 
 
 def test_a_gpu_that_fails_is_said(wav_root, tmp_path, monkeypatch, capsys):

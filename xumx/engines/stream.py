@@ -18,8 +18,8 @@ PRECISIONS = ("float32", "int8")
 class StreamEngine:
     """A unidirectional network in ONNX Runtime, on one core. Several streams may use it at once.
 
-    A frame reads all weights from memory once, and little else happens: more cores hardly help, and their
-    threads would wait for the next frame at full speed.
+    A frame reads all weights from memory once, and little else happens. More threads would wait for the next
+    frame at full speed, and take as many cores in whole.
 
     Parameters
     ----------
@@ -34,6 +34,8 @@ class StreamEngine:
     Attributes
     ----------
     config : ModelConfig
+    level : float
+        See :attr:`xumx.network.weights.Weights.level`.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class StreamEngine:
         precision: str = "float32",
     ) -> None:
         self.config: ModelConfig = network.config
+        self.level = network.level
         if not self.config.unidirectional:
             raise UsageError(
                 f"{name} hears the future too: `live` needs a network that was trained with `unidirectional`"

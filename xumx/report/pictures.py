@@ -101,7 +101,8 @@ class Picture:
             channels = np.ascontiguousarray(samples.T)
             windows = sliding_window_view(channels, _N_FFT, axis=1)[:, : count * self._hop : self._hop]
             parts = scipy.fft.rfft(windows * _hann(), axis=2).view(np.float32)
-            power = np.square(parts, out=parts).mean(axis=0).reshape(count, -1, 2).sum(axis=2)
+            squares = np.square(parts, out=parts).mean(axis=0)
+            power = squares[:, ::2] + squares[:, 1::2]  # many times faster than a sum over pairs
             # Sparse: few bins are in a band, and BLAS would keep all cores waiting between such products.
             self._spectra.append((self._filters @ power.T).T)
 

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from xumx.base.errors import UsageError
 from xumx.network.config import ModelConfig
 from xumx.signal.stft import stft
 
@@ -43,6 +44,12 @@ def gain_for(level: float) -> float:
     return max(min(STEEP * (QUIET - level), AIM - level, MOST), 0.0)
 
 
+def check_level(level: str) -> None:
+    """Raise a UsageError for what is none of :data:`LEVELS`."""
+    if level not in LEVELS:
+        raise UsageError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+
+
 class Meter:
     """Measures one song chunk by chunk, in memory that does not grow: how many frames have which level.
 
@@ -66,11 +73,23 @@ class Meter:
         ----------
         chunk : float32 array (samples, channels)
         """
+        return self.gain_of(np.abs(stft(chunk, self._config.n_fft, self.every)))
+
+    @property
+    def every(self) -> int:
+        """Samples after which a frame is looked at: eight hops, or four where frames overlap by half."""
+        return 2 * self._config.n_fft
+
+    def gain_of(self, magnitude: np.ndarray) -> float:
+        """Return the factor from such frames of the spectrogram, and from those before them.
+
+        Parameters
+        ----------
+        magnitude : float32 array (frames, channels, bins)
+        """
         if not self._reference > 0:
             return 1.0
-        n_fft = self._config.n_fft
-        # One frame in eight, and one in four of a network with half the overlap: enough for a mean.
-        frames = np.abs(stft(chunk, n_fft, 2 * n_fft))[:, :, : self._config.max_bin]
+        frames = magnitude[:, :, : self._config.max_bin]
         found = frames.sum(axis=2, dtype=np.float64).mean(axis=1) / self._reference
         found = np.minimum(found[found > 10 ** (_LOWEST / 20)], 10 ** (_HIGHEST / 20))
         places = np.clip(np.floor(20 * np.log10(found)), _LOWEST, _HIGHEST - 1).astype(int) - _LOWEST

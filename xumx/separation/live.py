@@ -18,11 +18,12 @@ from xumx.base.errors import AudioError, UsageError
 from xumx.engines import Stored
 from xumx.engines.stream import StreamEngine
 from xumx.network.weights import Weights
+from xumx.separation.level import Meter, check_level
 from xumx.separation.stems import chosen, estimated
 from xumx.signal.causal import MEMORY, CausalFilter
 from xumx.signal.streaming import Analysis, Synthesis
 
-CHOICES = ("targets", "two_stems", "aggregate", "residual_model", "niter", "softmask", "alpha")
+CHOICES = ("targets", "two_stems", "aggregate", "residual_model", "niter", "softmask", "alpha", "level")
 """What a stream takes of the options of a :class:`~xumx.separation.separator.Separator`."""
 
 
@@ -55,8 +56,9 @@ class Live:
     ----------
     engine : StreamEngine
         May serve several streams.
-    targets, two_stems, aggregate, residual_model, niter, softmask, alpha
-        As for :class:`xumx.separation.separator.Separator`; the filter is the causal one.
+    targets, two_stems, aggregate, residual_model, niter, softmask, alpha, level
+        As for :class:`xumx.separation.separator.Separator`. The filter is the causal one, and the level is
+        that of what has come.
 
     Attributes
     ----------
@@ -81,7 +83,9 @@ class Live:
         niter: int = 1,
         softmask: bool = False,
         alpha: float = 1.0,
+        level: str = "auto",
     ) -> None:
+        check_level(level)
         config = self.config = engine.config
         names = estimated(config.sources, residual_model)
         self._outputs = chosen(names, targets, two_stems, aggregate)
@@ -100,6 +104,8 @@ class Live:
             alpha=alpha,
             residual=len(names) > len(config.sources),
         )
+        self._meter = Meter(config, engine.level) if level == "auto" else None
+        self._frame, self._gain = 0, 1.0
         self._over = False
 
     @property
@@ -159,8 +165,13 @@ class Live:
 
     def _separated(self, frame: np.ndarray) -> np.ndarray:
         """One frame of the mixture, (channels, bins), to those of the stems, (stems, channels, bins)."""
-        estimate, self._state = self._engine(np.abs(frame)[None, None], self._state)
-        sources = self._filter(estimate[:, 0, 0], frame)
+        magnitude = np.abs(frame)
+        if self._meter is not None and self._frame % (self._meter.every // self.config.n_hop) == 0:
+            self._gain = self._meter.gain_of(magnitude[None])
+        self._frame += 1
+        gain = np.float32(self._gain)
+        estimate, self._state = self._engine((gain * magnitude)[None, None], self._state)
+        sources = self._filter(estimate[:, 0, 0] / gain, frame)
         stems = np.empty((len(self.stems), *frame.shape), np.complex64)
         for stem, members in zip(stems, self._outputs.values(), strict=True):
             # None is the complement of the stem before.

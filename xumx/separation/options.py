@@ -301,6 +301,8 @@ class SongOptions(SeparatorOptions):
             return
         if self.inputs != ("-",):
             raise UsageError(f"`live` reads stdin alone: leave {self.inputs[0]} out")
+        if "model" not in given:  # the default is bidirectional, as all published networks are
+            raise UsageError("`live` needs a `model` that was trained with `unidirectional` (docs/live.md)")
         if self.pcm_channels not in (None, 1, 2):
             raise UsageError(f"`pcm_channels` must be 1 or 2, not {self.pcm_channels}")
         idle = next((name for name in (*_WHOLE, *(() if self.outdir else _FILES)) if name in given), None)
@@ -313,7 +315,7 @@ class SongOptions(SeparatorOptions):
 
 _WHOLE = (
     *("weights", "umx_infer", "engine", "context", "device_id", "provider_option"),
-    *("level", "chunk_dur", "overlap", "start", "duration", "audio_track", "skip_done", "json"),
+    *("chunk_dur", "overlap", "start", "duration", "audio_track", "skip_done", "json"),
     *("sample_rate", "clip_mode", "mix", "remux", "report"),
 )
 """Options that do nothing for a live stream, or cannot be known before its end."""

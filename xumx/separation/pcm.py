@@ -67,13 +67,20 @@ def separate_live(args: SongOptions) -> int:
         seconds = 0.0
         for block in _blocks(args, live, signals):
             seconds += len(block) / live.config.sample_rate
-            sink(live.push(block))
+            sink(_pushed(live, block, args.pcm))
         if not seconds:
             raise AudioError("stdin: no samples came")
         sink(live.flush())
         busy = time.process_time() - began
         say(f"{seconds:.1f} s of sound in {busy:.1f} s of computing: real-time factor {busy / seconds:.2f}")
     return 128 + signals.number if signals.number else 0
+
+
+def _pushed(live: Live, block: np.ndarray, pcm: str) -> dict[str, np.ndarray]:
+    try:
+        return live.push(block)
+    except AudioError as error:
+        raise AudioError(f"stdin: {error}; are its samples `pcm` {pcm}?") from None
 
 
 _EXAMPLE = "ffmpeg -i song.mp3 -f f32le -ac 2 -ar 44100 - | xumx separate --live -n live.h5 | ..."

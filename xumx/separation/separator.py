@@ -22,7 +22,7 @@ from xumx.engines.stream import StreamEngine
 from xumx.network import pretrained
 from xumx.network.weights import Weights
 from xumx.separation.blend import Blend, Model, Shares
-from xumx.separation.level import LEVELS
+from xumx.separation.level import check_level
 from xumx.separation.live import CHOICES, Live, open_engine
 from xumx.separation.stems import chosen, estimated
 from xumx.signal.overlap_add import blend, split
@@ -160,8 +160,7 @@ class Separator:
         if not 0 <= overlap < 1:
             raise UsageError(f"`overlap` must be at least 0 and below 1, not {overlap}")
         check_filter(niter, softmask, alpha)
-        if level not in LEVELS:
-            raise UsageError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
+        check_level(level)
         self._level = level
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
@@ -295,7 +294,7 @@ class Separator:
         """Begin to separate a stream with little delay, see :class:`xumx.separation.live.Live`.
 
         For one network that was trained with ``unidirectional``. It computes on one core, in the precision of
-        the separator, and takes audio at the level that it has. Each call begins a stream of its own.
+        the separator. Each call begins a stream of its own.
 
         Raises
         ------

@@ -30,8 +30,8 @@ import numpy as np
 from xumx.base.errors import UsageError
 from xumx.signal.wiener import LARGEST, check_filter
 
-MEMORY = 5.0
-"""Seconds after which a frame counts 1/e. The songs of docs/live.md change little from 2 to 20 s."""
+MEMORY = 10.0
+"""Seconds after which a frame counts 1/e: as long as the offline chunks. It matters little (docs/live.md)."""
 
 EPSILON = float(np.finfo(np.float64).eps)
 FLOOR = EPSILON**0.5  # r

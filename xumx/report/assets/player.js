@@ -4,7 +4,7 @@
 
 const FADE = 0.02; // seconds, from one piece to the next, and wherever sound begins or ends
 const LEAD = 0.05; // seconds between the order to play and the sound, so that no track is ordered too late
-const AHEAD = 1; // seconds before one piece sounds, the next is made ready: parts to repeat can be short
+const AHEAD = 5; // seconds before a piece sounds it is made ready: decoding and stretching take a moment
 
 class Player {
   /**
@@ -134,7 +134,7 @@ class Player {
       const to = Math.min((k + 1) * this.piece, end);
       const span = { from, to, when };
       this.begin(k, piece, span);
-      this.spans = [...this.spans.slice(-20), span];
+      this.spans = [...this.spans.slice(-60), span];
       due = when + (to - from) / speed;
       from = to;
       if (from >= end && loop) ({ from, to: end } = part);

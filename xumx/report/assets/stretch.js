@@ -84,15 +84,20 @@ function fitting(sound, first, whole, speed, rate) {
 
 /** Write one channel: each segment goes on until the next has faded in. */
 function lay(sound, result, places, first) {
+  const rises = new Map(); // by length: there are two
+  const rise = (fade) => {
+    if (!rises.has(fade)) rises.set(fade, Float32Array.from({ length: fade }, (_, j) => 0.5 - 0.5 * Math.cos((Math.PI * (j + 0.5)) / fade)));
+    return rises.get(fade);
+  };
   result.set(sound.subarray(0, first));
   for (let k = 1; k < places.length; k++) {
     const { at, to } = places[k - 1];
     const next = places[k];
     const fade = next.to - to;
+    const share = rise(fade);
     for (let j = 0; j < fade; j++) {
-      const share = 0.5 - 0.5 * Math.cos((Math.PI * (j + 0.5)) / fade);
-      const old = sound[at + j] ?? 0;
-      result[first + to + j] = old + share * ((sound[next.at - fade + j] ?? 0) - old);
+      const old = sound[at + j];
+      result[first + to + j] = old + share[j] * (sound[next.at - fade + j] - old);
     }
   }
   const { at, to } = places[places.length - 1];
