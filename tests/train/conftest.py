@@ -42,3 +42,22 @@ def bands_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bands_stems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_musdb(tmp_path_factory.mktemp("bands"), 2, 1.2, test=1, compose=bands)
+
+
+EVERYTHING = (
+    *("--accumulate", 2, "--clip-norm", 0.5, "--ema", 0.9, "--lr-schedule", "cosine", "--warmup", 0.5),
+    *("--validate-sdr", "--select", "sdr", "--tensorboard", "--examples", 2, "--mixture-level", 6),
+    *("--source-augmentations", "gain", "signflip", "repitch", "equaliser", "codec", "--redraw-silence"),
+    *("--samples-per-track", 8, "--epochs", 2),
+)
+"""4 steps an epoch, of two batches each."""
+
+
+@pytest.fixture(scope="session")
+def everything(wav_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with all that may be added to the published recipe."""
+    from tests.train.runs import train  # NNabla, which not all environments have
+
+    output = tmp_path_factory.mktemp("everything") / "run"
+    train(wav_root, output, *EVERYTHING)
+    return output
