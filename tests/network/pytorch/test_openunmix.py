@@ -14,7 +14,7 @@ from openunmix.utils import load_separator
 
 from tests.network.pytorch.nets import SMALL, difference, estimate, magnitude, open_unmix
 from tests.networks import random_weights, small_config
-from xumx.base.errors import WeightsError
+from xumx.base.errors import WeightsError, WriteError
 from xumx.convert import main
 from xumx.network import pytorch as conversion
 from xumx.network import weights
@@ -319,6 +319,6 @@ def test_half_precision_is_read(tmp_path: Path) -> None:
 def test_a_failed_write_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     network = random_weights(small_config(arch="umx"))
-    with pytest.raises(WeightsError, match="cannot be written"):
+    with pytest.raises(WriteError, match="cannot be written"):
         conversion.openunmix.save(tmp_path / "file" / "out", network)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
