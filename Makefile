@@ -2,7 +2,8 @@
 # with a CPU build of PyTorch, demo what separating needs on any Python, docs what makes the site.
 # Variables: PYTHON310, PYTHON_NEW, PYTHON (interpreters, found by themselves), WORKERS (of pytest), ARGS.
 
-WORKERS ?= 2
+# Three for two cores: many tests wait for processes that they have started.
+WORKERS ?= 3
 PY310 := .venv/py310/bin/python
 NEW := .venv/new/bin/python
 TORCH := .venv/torch/bin/python
