@@ -163,3 +163,7 @@ def test_what_is_done_is_left_out(song, tmp_path, capfd):
     assert not run("--niter", "0")
     for options in (["-f", "m4a"], ["-f", "stem.mp4"]):
         assert not run(*options) and run(*options)
+    assert not run("-f", "m4a", "--report") and run("-f", "m4a", "--report")  # the page was not there
+    assert main([str(song), *MODEL, "-o", str(tmp_path / "o"), "--skip-done", "-f", "m4a", "--json"]) == 0
+    record = json.loads(capfd.readouterr().out)
+    assert record["done"] and set(record["files"]) == {"bass", "drums", "vocals", "other"}

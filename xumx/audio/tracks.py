@@ -7,11 +7,10 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import av
@@ -19,6 +18,7 @@ import numpy as np
 
 from xumx.audio.media import audio_stream, open_media
 from xumx.audio.samples import BLOCK
+from xumx.audio.whole import Whole, written
 from xumx.base.errors import AudioError
 from xumx.base.files import aside
 
@@ -42,7 +42,7 @@ _MASTERING: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-class TracksWriter:
+class TracksWriter(Whole):
     """Encode blocks of several signals to one file of as many AAC tracks; it appears when it is whole.
 
     Parameters
@@ -116,7 +116,7 @@ class TracksWriter:
                 f"file:{os.path.abspath(self._aside)}", "w", kind, container_options=exact
             )
             self._held.callback(self._container.close)
-            self._container.metadata.update(tags or {})
+            self._container.metadata.update(written(tags))
             if maker:
                 self._container.metadata["description"] = maker
             self._pictures = _Pictures(film, self._container, self._held) if film is not None else None
@@ -177,27 +177,6 @@ class TracksWriter:
         self._open = False
         with contextlib.suppress(av.FFmpegError, OSError):
             self._held.close()
-
-    def __enter__(self) -> TracksWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
-    @contextlib.contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self.discard()
-            if isinstance(error, (av.FFmpegError, OSError)):
-                raise AudioError(f"{self.path}: cannot be written: {error.strerror}") from error
-            raise
 
 
 def begin(film: str | os.PathLike[str], stream: int | None = None) -> float:

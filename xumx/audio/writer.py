@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 import av
 import numpy as np
 
 from xumx.audio.samples import BLOCK, Resampler, check_rate, first_non_finite
+from xumx.audio.whole import Whole, written
 from xumx.base.errors import AudioError, UsageError
 from xumx.base.files import aside
 
@@ -82,7 +82,7 @@ SUBTYPES = ("int16", "int24", "float32")
 """Sample types of the formats without loss: wav has all, flac the first two."""
 
 
-class Writer:
+class Writer(Whole):
     """Encode blocks of samples to one file, which appears under its name only when it is whole.
 
     The file is written aside, hidden in the same folder, and renamed by `close`. As a context manager it
@@ -161,9 +161,7 @@ class Writer:
             self._container = av.open(
                 f"file:{os.path.abspath(self._aside)}", "w", kind.container, container_options=options
             )
-            self._container.metadata.update(
-                {key: value.encode("utf-8", "replace").decode() for key, value in (tags or {}).items()}
-            )
+            self._container.metadata.update(written(tags))
             if maker and name != "m4a":
                 self._container.metadata["encoded_by"] = maker
             stream = self._container.add_stream(
@@ -223,28 +221,6 @@ class Writer:
             with contextlib.suppress(av.FFmpegError, OSError):
                 container.close()
         self._held.close()
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
-    @contextlib.contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Discard the file when anything goes wrong, an interrupt included."""
-        try:
-            yield
-        except BaseException as error:
-            self.discard()
-            if isinstance(error, (av.FFmpegError, OSError)):
-                raise AudioError(f"{self.path}: cannot be written: {error.strerror}") from error
-            raise
 
     def _encode(self, block: np.ndarray) -> None:
         assert self._container is not None

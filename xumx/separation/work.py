@@ -158,8 +158,8 @@ class _Session:
 
         try:
             request = self._request(file)
-            if self._args.skip_done and all(made_of(path) == request for path in job.files.values()):
-                self._say(f"{name}: done already, in {_folder(job)}")
+            if self._args.skip_done and self._is_done(job, request):
+                self._tell_done(job)
                 return True
             found = separate_song(
                 self._separator, file, job.files, self._output, **self._part,
@@ -178,17 +178,29 @@ class _Session:
             bar.correct(done - job.seconds)
         return True
 
+    def _is_done(self, job: _Job, request: str) -> bool:
+        """Whether all that is asked for is there, and was made by the same request."""
+        page = not self._args.report or job.page.exists()
+        return page and all(made_of(path) == request for path in job.files.values())
+
+    def _tell_done(self, job: _Job) -> None:
+        """Say that there was nothing to do for a song."""
+        self._record(job, done=True)
+        self._say(f"{job.song.name}: done already, in {_folder(job)}")
+
     def _tell(self, job: _Job, found: Separated, took: float) -> None:
         """Say what was made of a song."""
+        self._record(job, seconds=round(found.seconds, 3), took=round(took, 3), gain=found.gain)
+        speed = f"{took:.1f} s, {found.seconds / took:.1f} times real time"
+        self._say(f"{job.song.name}: {clock(found.seconds)} in {speed}, to {_folder(job)}")
+
+    def _record(self, job: _Job, **facts: Any) -> None:
+        """Print a song's line of JSON, if that is asked for."""
         if self._args.json:
             files = {name: str(path) for name, path in job.files.items()}
             page = {"page": str(job.page)} if self._args.report else {}
-            numbers = {"seconds": round(found.seconds, 3), "took": round(took, 3), "gain": found.gain}
-            record = {"song": str(job.song.name), "model": self._model, "files": files, **page, **numbers}
+            record = {"song": str(job.song.name), "model": self._model, "files": files, **page, **facts}
             say(json.dumps(record))
-            return
-        speed = f"{took:.1f} s, {found.seconds / took:.1f} times real time"
-        self._say(f"{job.song.name}: {clock(found.seconds)} in {speed}, to {_folder(job)}")
 
     def _say(self, line: str) -> None:
         if not self._args.quiet and not self._args.json:

@@ -180,7 +180,7 @@ def plain(message: str, names: Mapping[str, str]) -> str:
     --------
     >>> plain("/srv/x/jobs/a1/song.mp3: is no audio file", {"/srv/x/jobs/a1/song.mp3": "my song.mp3"})
     'my song.mp3: is no audio file'
-    >>> plain("save it as /root/.cache/xumx/x-umx.h5 (--model-dir moves it)", {})
+    >>> plain("save it as /home/me/.cache/xumx/x-umx.h5 (--model-dir moves it)", {})
     'save it as x-umx.h5 (model_dir moves it)'
     >>> plain("/tmp: is full; give 1/2 and/or https://example.org/a/b", {})
     'tmp: is full; give 1/2 and/or https://example.org/a/b'
