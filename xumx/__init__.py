@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xumx.network.weights import load as load_weights
-    from xumx.separation.separator import Separator, separate
+    from xumx.separation.once import separate
+    from xumx.separation.separator import Separator
 
     __version__: str
 
@@ -24,7 +25,7 @@ __all__ = ["Separator", "__version__", "load_weights", "separate"]
 
 _HOME = {
     "Separator": ("xumx.separation.separator", "Separator"),
-    "separate": ("xumx.separation.separator", "separate"),
+    "separate": ("xumx.separation.once", "separate"),
     "load_weights": ("xumx.network.weights", "load"),
 }
 

@@ -13,7 +13,8 @@ import xumx.network.weights as weights_file
 from tests.engines.test_onnx import golden
 from tests.networks import DATA, identity_weights, music, random_weights, small_config
 from xumx.base.errors import AudioError, UsageError
-from xumx.separation.separator import Options, Separator, separate
+from xumx.separation.once import Options, separate
+from xumx.separation.separator import Separator
 
 RATE = 44100
 CONFIG = small_config()

@@ -212,14 +212,8 @@ def _members(args: EvalOptions, tracks: list[Track]) -> dict[str, tuple[str, ...
     elif args.oracle or args.baseline:
         members, others = members_of(sources, sources), []
     else:
-        from xumx.separation.separator import Separator
-
         # Made here once, so that wrong options and weights are found, and downloaded, before any work.
-        separator = Separator(**args.separator(), show_download=not args.quiet)
-        if args.umx_infer and not separator.config.independent:
-            raise UsageError(
-                f"`umx_infer`: {args.model[0]} is no UMX but {separator.config.arch}; leave the option out"
-            )
+        separator = args.open(show_download=not args.quiet)
         members = session.network_members(separator.config.sources, separator.stems, args.aggregate, sources)
         others = [stem for stem in separator.stems if stem not in members]
     if others:

@@ -10,12 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xumx.base import jsonfile
 from xumx.base.errors import UsageError
 from xumx.base.options import Command, option
 from xumx.network.catalogue import SUFFIXES, find
+
+if TYPE_CHECKING:
+    from xumx.separation.separator import Separator
 
 STEM_FILE = "stem.mp4"
 """The format of one file that holds a song and its stems."""
@@ -164,6 +167,23 @@ class SeparatorOptions(Command):
 
             values["weights"] = read_weights(self.weights)
         return values
+
+    def open(self, *, show_download: bool) -> Separator:
+        """Load the network, or the networks.
+
+        Raises
+        ------
+        UsageError
+            For options that cannot be, and for one that is no UMX where that is insisted on.
+        WeightsError
+        """
+        from xumx.separation.separator import Separator
+
+        separator = Separator(**self.separator(), show_download=show_download)
+        if self.umx_infer and not separator.config.independent:
+            arch = separator.config.arch
+            raise UsageError(f"`umx_infer`: {self.model[0]} is no UMX but {arch}; leave the option out")
+        return separator
 
     @property
     def name(self) -> str:

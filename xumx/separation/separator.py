@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -29,37 +29,11 @@ from xumx.signal.overlap_add import blend, split
 from xumx.signal.stft import istft, stft
 from xumx.signal.wiener import check_filter, wiener
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 OVERLAP = 0.05
 """The least that hides the joins of chunks; see bench/joins.py."""
 
 Progress = Callable[[float, float], None]
 """Called with the seconds done and the seconds in all."""
-
-
-class Options(TypedDict, total=False):
-    """What a :class:`Separator` takes beside the network and its targets, for type checkers."""
-
-    weights: Shares | None
-    two_stems: str | None
-    aggregate: Mapping[str, Sequence[str]] | None
-    residual_model: bool
-    niter: int
-    softmask: bool
-    alpha: float
-    level: str
-    chunk_dur: float
-    overlap: float | None
-    engine: str
-    context: str
-    device_id: str | None
-    precision: str
-    provider_options: Mapping[str, str] | None
-    model_dir: str | os.PathLike[str] | None
-    threads: int | None
-    show_download: bool
 
 
 class Separator:
@@ -365,42 +339,6 @@ class Separator:
                         spectrum = spectrum + sources[member]
                     stem[:] = istft(spectrum, len(mixture), *size, threads=self._threads)
         return stems
-
-
-def separate(
-    audio: np.ndarray,
-    rate: int,
-    *,
-    model: Model | Sequence[Model] = "x-umx",
-    targets: Sequence[str] | None = None,
-    progress: Progress | None = None,
-    **options: Unpack[Options],
-) -> dict[str, np.ndarray]:
-    """Separate one signal: :class:`Separator` made, called and let go.
-
-    Parameters
-    ----------
-    audio : float array (samples, channels) or (samples,)
-        Full scale is 1.
-    rate : int
-        In Hz.
-    model, targets, **options
-        As for :class:`Separator`.
-    progress : callable (seconds done, seconds in all), optional
-
-    Returns
-    -------
-    dict of str to float32 array (samples, channels)
-        As long as ``audio`` and at its rate.
-
-    Examples
-    --------
-    >>> audio = np.zeros((44100, 2), np.float32)
-    >>> stems = separate(audio, 44100, model="demo", targets=["vocals", "drums"])
-    >>> stems["vocals"].shape == audio.shape
-    True
-    """
-    return Separator(model, targets=targets, **options)(audio, rate, progress=progress)
 
 
 def _models(model: Model | Sequence[Model]) -> Sequence[Model]:

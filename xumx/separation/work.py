@@ -54,11 +54,7 @@ def separate_songs(args: SongOptions, ranks: Communicator) -> int:
     if ranks.size > 1 and not all(song.file.is_file() for song in found.songs):
         raise UsageError("`inputs`: several processes cannot share a pipe; give a file")
     shows = not args.quiet and ranks.rank == 0  # one bar for all
-    separator = ranks.after_first(lambda: Separator(**args.separator(), show_download=shows))
-    if args.umx_infer and not separator.config.independent:
-        raise UsageError(
-            f"`umx_infer`: {args.model[0]} is no UMX but {separator.config.arch}; leave the option out"
-        )
+    separator = ranks.after_first(lambda: args.open(show_download=shows))
     output.check(separator.stems)
     with kept(found.songs) as (songs, problems):
         console.names |= {str(song.file): str(song.name) for song in songs}  # of a pipe they differ
