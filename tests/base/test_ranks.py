@@ -52,35 +52,6 @@ def test_processes_that_no_launcher_has_brought_together_do_not_wait(tmp_path):
         assert "2 processes" in line and "mpi4py" in line
 
 
-@pytest.mark.parametrize(
-    "command, options",
-    {
-        "test": ["--inputs", "song.wav"],
-        "eval": ["--root", ".", "--model", "demo"],
-        "train": ["--root", ".", "--output", "run"],
-        "study": ["--root", ".", "--output", "study"],
-    }.items(),
-)
-def test_ranks_meet_before_numpy_is_loaded(command, options, tmp_path):
-    """Else its BLAS has taken all cores, and its threads are missing in the process that goes on."""
-    code = (
-        "import os, runpy, sys\n"
-        "def fork():\n"
-        "    print('numpy' in sys.modules, len(os.listdir('/proc/self/task')), flush=True)\n"
-        "    os._exit(0)\n"
-        "os.fork, sys.argv = fork, sys.argv[1:]\n"
-        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, f"xumx.{command}", *options],
-        env={**os.environ, "PMI_RANK": "0", "PMI_SIZE": "2"},
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    if "which is missing" in done.stderr or "needs nnabla" in done.stderr:
-        pytest.skip(done.stderr)
-    assert done.stdout == "False 1\n", done.stderr
-
-
 def test_a_step_of_slurm_is_ended(tmp_path, monkeypatch):
     """By its own program, as srun may let the others wait for a rank that was killed."""
     (tmp_path / "scancel").write_text(f"#!/bin/sh\necho $* >> {tmp_path}/called\n")

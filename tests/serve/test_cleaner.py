@@ -12,7 +12,7 @@ DAY = 86400
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """Songs of 1000 bytes that were done 3, 2 and 1 days ago, one that failed 2.5 days ago, one that waits."""
+    """Songs of 1000 bytes: done 3, 2 and 1 days ago, failed 2.5 days ago, and one that waits."""
     store = Store(tmp_path)
     now = time.time()
     for name, age in {"three": 3, "broken": 2.5, "two": 2, "one": 1, "waits": None}.items():
