@@ -23,8 +23,8 @@ import numpy as np
 from xumx.base.kernels import aligned
 from xumx.graph.ops.cpu.base import Array, kernel, tanh
 
-TILE = 128
-"""Columns of the recurrent weights that a product works on together."""
+TILE = 256
+"""Columns of the recurrent weights that a product works on together; less of them is all overhead."""
 
 
 @kernel
@@ -89,12 +89,13 @@ def walk_back(
     dh, dc = np.zeros((hi - lo, hidden), np.float32), np.zeros((hi - lo, hidden), np.float32)
     # start is c before the first frame, tc tanh(c_t).
     start, tc = np.zeros((hi - lo, hidden), np.float32), np.empty(hidden, np.float32)
+    da = np.zeros((hi - lo, w_h.shape[2] // TILE), np.float32)
     sums = np.empty((hi - lo) * TILE, np.float32)
     for step in range(frames):
         t = step if direction else frames - 1 - step
         before = cells[direction, t + 1 if direction else t - 1, lo:hi] if step < frames - 1 else start
         for n in range(hi - lo):
-            g, dg = gates[direction, t, lo + n], dgates[direction, t, lo + n]
+            g, dg = gates[direction, t, lo + n], da[n, : 4 * hidden]
             i, f, z, o = g[:hidden], g[hidden : 2 * hidden], g[2 * hidden : 3 * hidden], g[3 * hidden :]
             # dh holds W_hᵀ da_{t+1}, and dc holds f_{t+1} · dc_{t+1}.
             _add(dh[n], dy[t, lo + n, direction * hidden : (direction + 1) * hidden])
@@ -105,9 +106,10 @@ def walk_back(
             _d_tanh(dc[n], i, z, dg[2 * hidden : 3 * hidden])
             _d_sigmoid(dh[n], tc, o, dg[3 * hidden :])
             _scale(dc[n], f)
+            dgates[direction, t, lo + n] = dg
         # For the next frame, which is the one before in time.
         dh[:] = 0
-        _add_product(dgates[direction, t, lo:hi], w_h[direction], sums, dh)
+        _add_product(da, w_h[direction], sums, dh)
 
 
 def tiles(weights: Array) -> Array:
@@ -116,7 +118,7 @@ def tiles(weights: Array) -> Array:
     Returns
     -------
     float32 array (directions, tiles, rows · TILE), at a cache line
-        The columns in tiles, each as rows one after the other; K is filled up to a multiple of four with
+        The columns in tiles, each as rows one after the other; K is filled up to a multiple of eight with
         zeros, and J to one of TILE.
 
     Examples
@@ -125,7 +127,7 @@ def tiles(weights: Array) -> Array:
     (2, 2, 1024)
     """
     directions, k, j = weights.shape
-    whole = np.zeros((directions, -k % 4 + k, -j % TILE + j), np.float32)
+    whole = np.zeros((directions, -k % 8 + k, -j % TILE + j), np.float32)
     whole[:, :k, :j] = weights
     packed = aligned(directions, whole.shape[2] // TILE, whole.shape[1] * TILE)
     packed.reshape(directions, -1, whole.shape[1], TILE)[...] = whole.reshape(
@@ -148,8 +150,10 @@ def _add_product(a: Array, w: Array, sums: Array, out: Array) -> None:
             w_k = w[tile, k * TILE : (k + 4) * TILE]
             for n in range(0, nb_rows - 3, 4):
                 _add_rows(a[n : n + 4, k : k + 4], w_k, sums[n * TILE : (n + 4) * TILE])
+        for k in range(0, depth, 8):
+            w_k = w[tile, k * TILE : (k + 8) * TILE]
             for n in range(nb_rows - nb_rows % 4, nb_rows):
-                _add_row(a[n, k : k + 4], w_k, sums[n * TILE : (n + 1) * TILE])
+                _add_row(a[n, k : k + 8], w_k, sums[n * TILE : (n + 1) * TILE])
         start, stop = tile * TILE, min((tile + 1) * TILE, out.shape[1])
         for n in range(nb_rows):
             _add(out[n, start:stop], sums[n * TILE : n * TILE + stop - start])
@@ -173,9 +177,11 @@ def _add_rows(a: Array, w: Array, out: Array) -> None:
 
 @kernel
 def _add_row(a: Array, w: Array, out: Array) -> None:
-    a0, a1, a2, a3 = a[0], a[1], a[2], a[3]
+    a0, a1, a2, a3, a4, a5, a6, a7 = a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
     for j in range(TILE):
-        out[j] += a0 * w[j] + a1 * w[TILE + j] + a2 * w[2 * TILE + j] + a3 * w[3 * TILE + j]
+        low = a0 * w[j] + a1 * w[TILE + j] + a2 * w[2 * TILE + j] + a3 * w[3 * TILE + j]
+        high = a4 * w[4 * TILE + j] + a5 * w[5 * TILE + j] + a6 * w[6 * TILE + j] + a7 * w[7 * TILE + j]
+        out[j] += low + high
 
 
 # One array written in each loop: with more, LLVM gives up proving that none overlaps another.
