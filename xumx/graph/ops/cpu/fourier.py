@@ -12,7 +12,6 @@ from xumx.graph.ops.cpu.base import (
     Function,
     Variables,
     data,
-    fill_grads,
     grad,
     kernel,
     new_data,
@@ -115,19 +114,19 @@ class _Synthesis(Function):
         weights = np.full(real.shape[3], 2 / self._n_fft, np.float32)  # 2/N, and 1/N at both ends
         weights[[0, -1]] /= 2
 
-        def fill(out: Array) -> None:
-            def analyze(b: int, c: int) -> None:
-                # g of each frame, G, and dm.
-                signal = dy[b, c] * self._inverse
-                for first, size in _parts(len(out)):
-                    frames = np.empty((size, self._n_fft), np.float32)
-                    cut(signal, self._n_hop, self._window, frames, first)
-                    spectrum = scipy.fft.rfft(frames, overwrite_x=True)
-                    _turn_back(spectrum, real, imag, b, c, first, weights, out)
+        # Added in place: the gradients of all values take as much memory as anything does.
+        out = inputs[0].grad.get_data("rw" if accum[0] else "w", np.float32)
 
-            parallel(analyze, *_pairs(out))
+        def analyze(b: int, c: int) -> None:
+            # g of each frame, G, and dm.
+            signal = dy[b, c] * self._inverse
+            for first, size in _parts(len(out)):
+                frames = np.empty((size, self._n_fft), np.float32)
+                cut(signal, self._n_hop, self._window, frames, first)
+                spectrum = scipy.fft.rfft(frames, overwrite_x=True)
+                _turn_back(spectrum, real, imag, b, c, first, weights, accum[0], out)
 
-        fill_grads(inputs[:1], accum[:1], fill)
+        parallel(analyze, *_pairs(out))
 
 
 def _parts(nb_frames: int) -> list[tuple[int, int]]:
@@ -155,14 +154,24 @@ def _turn(
 
 @kernel
 def _turn_back(
-    spectrum: np.ndarray, real: Array, imag: Array, b: int, c: int, first: int, weights: Array, out: Array
+    spectrum: np.ndarray,
+    real: Array,
+    imag: Array,
+    b: int,
+    c: int,
+    first: int,
+    weights: Array,
+    accum: bool,
+    out: Array,
 ) -> None:
-    """Fill dm = w (r Re G + s Im G): Im G is zero in the first and last bin, so that nothing is left out."""
+    """Set dm = w (r Re G + s Im G), or add it: Im G is zero in the first and last bin, nothing is left out."""
     for t in range(spectrum.shape[0]):
         g, dm = spectrum[t], out[first + t, b, c]
         r, s = real[first + t, b, c], imag[first + t, b, c]
+        if not accum:
+            dm[:] = 0
         for f in range(g.size):
-            dm[f] = weights[f] * (g[f].real * r[f] + g[f].imag * s[f])
+            dm[f] += weights[f] * (g[f].real * r[f] + g[f].imag * s[f])
 
 
 @kernel

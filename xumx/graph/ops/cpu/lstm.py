@@ -180,15 +180,23 @@ def _weight(inputs: Variables, layer: int) -> Array:
 
 
 def _weight_gradient(dgates: Array, x: Array, y: Array, dweight: Array) -> None:
-    """Fill dweight (directions, 4 hidden, in + hidden), with x and y the layer's input and output."""
+    """Fill dweight (directions, 4 hidden, in + hidden), with x and y the layer's input and output.
+
+    The weights stand side by side, and so do what they meet: one product is faster than two.
+    """
     directions, frames, batch, columns = dgates.shape
     hidden = columns // 4
     y = y.reshape(frames, batch, directions, hidden)
+    both = aligned(frames, batch, dweight.shape[2])
+    both[..., :-hidden] = x
     for d, dg in enumerate(dgates):
         # To each frame belongs the output of the one before, in the direction's own sense of time.
-        later, earlier = (dg[:-1], y[1:, :, d]) if d else (dg[1:], y[:-1, :, d])
-        np.matmul(rows(dg).T, rows(x), out=dweight[d, :, :-hidden])
-        np.matmul(rows(later).T, rows(earlier), out=dweight[d, :, -hidden:])
+        earlier = both[..., -hidden:]
+        if d:
+            earlier[:-1], earlier[-1] = y[1:, :, d], 0
+        else:
+            earlier[1:], earlier[0] = y[:-1, :, d], 0
+        np.matmul(rows(dg).T, rows(both), out=dweight[d])
 
 
 def _shares(directions: int, batch: int) -> tuple[list[int], list[int], list[int]]:
