@@ -122,7 +122,11 @@ def rows(array: Array) -> Array:
 
 def add_grad(variable: Any, value: Array, accum: bool) -> None:
     """Set the gradient of a variable to a value of its size, or add that to it if ``accum``."""
-    fill_grads([variable], [accum], lambda out: np.copyto(out, value.reshape(out.shape)))
+    target = variable.grad.get_data("rw" if accum else "w", np.float32)
+    if accum:
+        target += value.reshape(target.shape)
+    else:
+        np.copyto(target, value.reshape(target.shape))
 
 
 def fill_grads(variables: Variables, accum: Flags, fill: Callable[..., object]) -> None:
