@@ -191,10 +191,10 @@ def test_rounding_leaves_the_covariance_positive() -> None:
     one = np.ones(1)
     r_12 = np.nextafter(1.0, 2.0)  # above sqrt(R_11 R_22), by rounding
     spatial = np.array([[one, one, r_12 * one, 0 * one]])
-    across = np.array([[one, 0 * one], [-one, 0 * one]])  # the mixture (1, -1), where R is all but 0
-    z = np.zeros((2, 2, 1))
-    em._solve.py_func(1e10 * one[None], spatial, across, np.empty((4, 1)), z)
-    assert z[0, 0] > 0 > z[1, 0], z.ravel()
+    across = np.array([[1], [-1]], np.complex64)  # where R is all but 0
+    rows = np.zeros((em.ROWS, 1))
+    em._solve.py_func(1e10 * one[None], across, 1.0, 0, spatial, rows)
+    assert rows[0] > 0 > rows[2], rows.ravel()
 
 
 def test_finite_where_powers_overflow() -> None:
@@ -238,7 +238,7 @@ def test_scales_with_a_loud_mixture(niter: int) -> None:
 @pytest.mark.parametrize("niter", [0, 1, 2])
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_threads_do_not_matter(threads: int, niter: int) -> None:
-    magnitude, mixture = song(11, 4, 5, 2, 1700)
+    magnitude, mixture = song(11, 4, 40, 2, 1700)
     alone = wiener(magnitude, mixture, niter)
     together = wiener(magnitude, mixture, niter, threads=threads)
     np.testing.assert_array_equal(together, alone)
@@ -287,7 +287,8 @@ def test_any_layout(layout: Any) -> None:
     magnitude, mixture = song(13, 4, 6, 2, 45)
     plain = wiener(magnitude, mixture)
     np.testing.assert_array_equal(wiener(layout(magnitude), layout(mixture)), plain)
-    assert len(em.filter_bins.signatures) == 1, "compiled again for another kind of array"
+    for loop in (em.gather, em.powers, em.estimate):
+        assert len(loop.signatures) == 1, "compiled again for another kind of array"
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
@@ -296,11 +297,6 @@ def test_result_lies_as_its_axes_say(channels: int) -> None:
     plain = wiener(magnitude, mixture)
     assert plain.shape == (4, 6, channels, 45)
     assert plain.flags.c_contiguous
-    memory = np.full(plain.size + 7, np.nan, np.complex64)
-    inside = wiener(magnitude, mixture, memory=memory)
-    assert np.shares_memory(inside, memory)
-    np.testing.assert_array_equal(inside, plain)
-    assert np.isnan(memory[plain.size :]).all()
 
 
 def test_compiles_without_a_folder_to_keep_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +308,7 @@ def test_compiles_without_a_folder_to_keep_the_code(tmp_path: Path, monkeypatch:
         monkeypatch.setenv(variable, str(source / "none"))
     loaded = runpy.run_path(str(source))
     with pytest.raises(RuntimeError, match="cannot cache"):
-        loaded["filter_bins"].enable_caching()
+        loaded["gather"].enable_caching()
 
 
 @pytest.mark.parametrize(
@@ -340,9 +336,3 @@ def test_wrong_shapes(magnitude: tuple[int, ...], mixture: tuple[int, ...]) -> N
     with pytest.raises(ValueError) as error:
         wiener(np.zeros(magnitude, np.float32), np.zeros(mixture, np.complex64))
     assert str(magnitude) in str(error.value) and str(mixture) in str(error.value)
-
-
-@pytest.mark.parametrize("memory", [np.empty(3, np.complex64), np.empty(99, np.complex128)])
-def test_memory_that_does_not_fit(memory: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="48 complex64"):
-        wiener(*song(16, 2, 3, 2, 4), memory=memory)

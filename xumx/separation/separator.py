@@ -26,8 +26,8 @@ from xumx.separation.level import check_level
 from xumx.separation.live import CHOICES, Live, open_engine
 from xumx.separation.stems import chosen, estimated
 from xumx.signal.overlap_add import blend, split
-from xumx.signal.stft import istft, stft
-from xumx.signal.wiener import check_filter, wiener
+from xumx.signal.stft import Inverse, stft
+from xumx.signal.wiener import Filter, check_filter, wiener
 
 OVERLAP = 0.05
 """The least that hides the joins of chunks; see bench/joins.py."""
@@ -156,8 +156,6 @@ class Separator:
         self.stems = tuple(self._outputs)
 
         self._cut(chunk_dur, overlap)
-        self._filtering = threading.Lock()
-        self._memory = np.empty(0, np.complex64)
 
     def _cut(self, chunk_dur: float, overlap: float) -> None:
         """Set the length of chunks and of what they share, in samples."""
@@ -320,24 +318,23 @@ class Separator:
         size = self.config.n_fft, self.config.n_hop
         spectrogram = stft(mixture, *size, threads=self._threads)
         estimate = self._networks(mixture, spectrogram, gains)
-        # One chunk at a time, in memory that stays: the filter is short, and its result is the largest array.
-        with self._filtering:
-            size_of_all = len(self._estimated) * spectrogram.size
-            if self._memory.size < size_of_all:
-                self._memory = np.empty(size_of_all, np.complex64)
-            sources = wiener(
-                estimate, spectrogram, threads=self._threads, memory=self._memory, **self._filter
-            )
-            del estimate, spectrogram
-            stems = np.empty((len(self.stems), *mixture.shape), np.float32)
-            for stem, members in zip(stems, self._outputs.values(), strict=True):
-                if members is None:  # the complement of the stem before
-                    np.subtract(mixture, stems[0], out=stem)
-                else:
-                    spectrum = sources[members[0]]
-                    for member in members[1:]:
-                        spectrum = spectrum + sources[member]
-                    stem[:] = istft(spectrum, len(mixture), *size, threads=self._threads)
+        filtered = Filter(estimate, spectrogram, threads=self._threads, **self._filter)
+        inverses = {
+            stem: Inverse(*spectrogram.shape[:2], *size, threads=self._threads)
+            for stem, members in self._outputs.items()
+            if members is not None
+        }
+        del estimate, spectrogram
+        for begin, sources in filtered:
+            for stem, inverse in inverses.items():
+                first, *others = self._outputs[stem] or ()
+                inverse.add(begin, sum((sources[member] for member in others), sources[first]))
+        stems = np.empty((len(self.stems), *mixture.shape), np.float32)
+        for stem, audio in zip(self.stems, stems, strict=True):
+            if stem in inverses:
+                inverses[stem].write(audio)
+            else:  # the complement of the stem before
+                np.subtract(mixture, stems[0], out=audio)
         return stems
 
 

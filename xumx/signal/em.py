@@ -1,4 +1,4 @@
-r"""Expectation-maximisation of the local Gaussian model: the compiled loop of the Wiener filter.
+r"""Expectation-maximisation of the local Gaussian model: the compiled loops of the Wiener filter.
 
 At frame t and bin f the mixture is a sum of sources, x = Σ_j y_j, each a vector of as many complex numbers
 as there are channels. The local Gaussian model [1]_ takes y_j as circular and normal with covariance
@@ -13,16 +13,19 @@ of y_j y_jᴴ / v_j weighted by v_j, the variant that suits a network's estimate
 
     M-step    v_j = ‖y_j‖² / channels,   R_j = Σ_t y_j y_jᴴ / (ε + Σ_t v_j)
 
+The first estimates are magnitudes with the phases u of the mixture, y_j = V_j u. So their moments are V_1²,
+V_2² and V_1 V_2 u_1 u_2*, where the last factor is the same for all sources.
+
 In stereo C + r I = [[a + r, c], [c*, b + r]], so that
 
     z = [(b + r) x_1 - c x_2, (a + r) x_2 - c* x_1] / det,   det = (ab - |c|²) + r (a + b) + r²
 
 where ab - |c|² ≥ 0, since C is a covariance. A mono mixture is a stereo one whose second channel is silent.
 
-Nothing couples two bins, so a tile of neighbouring bins goes through the frames alone, and the processor's
-vectors run along the bins. Pass k over the frames takes v from pass k - 1 and R from its sums, filters, and
-sums the moments of what comes out; the last pass stores it. All of it is in double precision, because det
-is a small difference where channels are alike.
+The processor's vectors run along the bins, of which nothing couples two: a tile of neighbouring ones goes
+through the frames alone. Compilers vectorise interleaved numbers poorly: real and imaginary rows lie apart,
+(x_1, x_2 as four rows, R_11, R_22, Re R_12 and Im R_12 as four). All of it is in double precision, because
+det is a small difference where channels are alike.
 
 References
 ----------
@@ -42,212 +45,208 @@ from xumx.base.kernels import cached
 EPSILON = float(np.finfo(np.float64).eps)
 FLOOR = EPSILON**0.5  # r
 
+ROWS = 12
+"""Of memory that the loops work in."""
+
 # "contract" allows fused multiply-add, and nothing that takes numbers to be finite.
 _compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})
 # Inlined before compilation, so that each loop is compiled once. Loops write few rows each, because the
-# compiler vectorises one only if few pairs of rows might overlap.
+# compiler vectorises one only if few pairs of rows might overlap. What they work in comes from outside:
+# compiling what makes arrays takes as long as the loops.
 _row = njit(nogil=True, error_model="numpy", fastmath={"contract"}, inline="always")
 
 
 @cached(_compiled)
-def filter_bins(
-    v: np.ndarray,
-    x: np.ndarray,
-    out: np.ndarray,
-    scale: float,
-    niter: int,
-    softmask: bool,
-    start: int,
-    stop: int,
-    width: int,
+def gather(
+    v: np.ndarray, x: np.ndarray, scale: float, low: int, moments: np.ndarray, rows: np.ndarray
 ) -> None:
-    """Write the sources' spectrograms from bin start up to bin stop into out, in tiles of width bins.
+    """Add the moments of the first estimates, magnitudes with the mixture's phase, over all frames.
 
     Parameters
     ----------
-    v : float32 array (sources, frames, channels, bins), read-only
-        Magnitudes, or what the ratio mask is made of.
-    x : complex64 array (frames, channels, bins), read-only
-        The mixture, of one or two channels.
-    out : complex64 array (sources, frames, channels, bins)
+    v : float32 array (sources, frames, 2, bins), read-only
+        Magnitudes.
+    x : complex64 array (frames, 2, bins), read-only
+        The mixture.
     scale : float
-        Divides v and x before EM, and multiplies what comes of them.
-    niter : int
-        Iterations of EM.
-    softmask : bool
-        Start from the ratio mask, not from the magnitudes.
+        Divides v and x.
+    low : int
+        First bin of the tile.
+    moments : float64 array (sources, 4, bins of the tile)
+    rows : float64 array (ROWS, bins of the tile)
+        Overwritten.
     """
-    sources, frames, channels, _ = v.shape
-    tiles = -(-(stop - start) // width)
-    kept = frames if niter > 1 else 1  # the powers of the initial estimates are computed again in pass 1
-    # Compilers vectorise interleaved numbers poorly: real and imaginary rows lie apart, (channel, part, bin),
-    # and Hermitian matrices are rows R_11, R_22, Re R_12 and Im R_12.
-    mixture = np.zeros((2, 2, width))
-    unit = np.zeros((2, 2, width))
-    y = np.zeros((2, 2, width))
-    z = np.zeros((2, 2, width))
-    covariance = np.zeros((4, width))
-    powers = np.empty((tiles, kept, sources, width))
-    spatial = np.zeros((tiles, sources, 4, width))
-    moments = np.zeros((tiles, sources, 4, width))
-    for k in range(niter + 1):
-        for t in range(frames):
-            for i in range(tiles):
-                power = powers[i, t % kept]
-                low = start + i * width
-                high = min(low + width, stop)
-                _load(x, t, low, high, scale, mixture)
-                if k < 2:
-                    if softmask:
-                        _ratio(v, t, low, high, mixture, unit)
-                    else:
-                        _phase(mixture, channels, scale, unit)
-                if k == 1:
-                    _initial_power(v, t, low, high, unit, power)
-                if k > 0:
-                    _solve(power, spatial[i], mixture, covariance, z)
-                for j in range(sources):
-                    if k == 0:
-                        _initial(v, j, t, low, high, unit, y)
-                    else:
-                        _estimate(power, spatial[i], j, z, y)
-                    if k == niter:
-                        _store(y, scale, out, j, t, low, high)
-                    else:
-                        _gather(y, channels, power, moments[i], j)
-        for i in range(tiles):
-            _normalise(moments[i], channels, spatial[i])
-
-
-@_row
-def _load(x: np.ndarray, t: int, low: int, high: int, scale: float, mixture: np.ndarray) -> None:
-    """x / scale, apart into real and imaginary."""
     inverse = 1 / scale
-    for c in range(x.shape[1]):
-        row = x[t, c, low:high]
-        for f in range(row.shape[0]):
-            mixture[c, 0, f] = row[f].real * inverse
-            mixture[c, 1, f] = row[f].imag * inverse
-
-
-@_row
-def _store(y: np.ndarray, scale: float, out: np.ndarray, j: int, t: int, low: int, high: int) -> None:
-    """y · scale, together again."""
-    for c in range(out.shape[2]):
-        row = out[j, t, c, low:high]
-        for f in range(row.shape[0]):
-            row[f] = complex(y[c, 0, f] * scale, y[c, 1, f] * scale)
-
-
-@_row
-def _phase(mixture: np.ndarray, channels: int, scale: float, unit: np.ndarray) -> None:
-    """What turns magnitudes into the initial estimate: the mixture's phase, divided by scale."""
-    for c in range(channels):
-        for f in range(unit.shape[2]):
-            energy = mixture[c, 0, f] ** 2 + mixture[c, 1, f] ** 2
-            inverse = 1 / (scale * np.sqrt(energy)) if energy > 0 else 0.0
-            unit[c, 0, f] = mixture[c, 0, f] * inverse if energy > 0 else 1 / scale
-            unit[c, 1, f] = mixture[c, 1, f] * inverse
-
-
-@_row
-def _ratio(v: np.ndarray, t: int, low: int, high: int, mixture: np.ndarray, unit: np.ndarray) -> None:
-    """What turns magnitudes into the initial estimate: the mixture divided by their sum."""
-    for c in range(v.shape[2]):
-        for f in range(unit.shape[2]):
-            unit[c, 0, f] = EPSILON
+    width = moments.shape[2]
+    for t in range(v.shape[1]):
+        for c in range(2):
+            row = x[t, c, low : low + width]
+            for f in range(width):
+                re = np.float64(row[f].real)
+                im = np.float64(row[f].imag)
+                energy = re * re + im * im
+                shrink = 1 / np.sqrt(energy) if energy > 0 else 0.0
+                rows[2 * c, f] = re * shrink if energy > 0 else 1.0  # silence has the phase 0
+                rows[2 * c + 1, f] = im * shrink
+        for f in range(width):
+            rows[4, f] = rows[0, f] * rows[2, f] + rows[1, f] * rows[3, f]
+            rows[5, f] = rows[1, f] * rows[2, f] - rows[0, f] * rows[3, f]
         for j in range(v.shape[0]):
-            row = v[j, t, c, low:high]
-            for f in range(row.shape[0]):
-                unit[c, 0, f] += row[f]
-        for f in range(unit.shape[2]):
-            inverse = 1 / unit[c, 0, f]
-            unit[c, 0, f] = mixture[c, 0, f] * inverse
-            unit[c, 1, f] = mixture[c, 1, f] * inverse
+            left = v[j, t, 0, low : low + width]
+            right = v[j, t, 1, low : low + width]
+            sums = moments[j]
+            for f in range(width):
+                first = left[f] * inverse
+                second = right[f] * inverse
+                sums[0, f] += first * first
+                sums[1, f] += second * second
+                sums[2, f] += first * second * rows[4, f]
+                sums[3, f] += first * second * rows[5, f]
 
 
-@_row
-def _initial(v: np.ndarray, j: int, t: int, low: int, high: int, unit: np.ndarray, y: np.ndarray) -> None:
-    """Initial estimate of a source."""
-    for c in range(v.shape[2]):
-        row = v[j, t, c, low:high]
-        for f in range(row.shape[0]):
-            y[c, 0, f] = row[f] * unit[c, 0, f]
-            y[c, 1, f] = row[f] * unit[c, 1, f]
+@cached(_compiled)
+def powers(v: np.ndarray, scale: float, channels: int, begin: int, low: int, out: np.ndarray) -> None:
+    """Write v_j of the first estimates, from frame ``begin`` and bin ``low`` on, to out.
+
+    Parameters
+    ----------
+    v, scale
+        As for :func:`gather`.
+    channels : int
+        1 where the second is silent for there is none.
+    out : float64 array (frames, sources, bins of the tile)
+    """
+    factor = 1 / (scale * scale * channels)
+    width = out.shape[2]
+    for t in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            left = v[j, begin + t, 0, low : low + width]
+            right = v[j, begin + t, 1, low : low + width]
+            row = out[t, j]
+            for f in range(width):
+                first = np.float64(left[f])
+                second = np.float64(right[f])
+                row[f] = (first * first + second * second) * factor
 
 
-@_row
-def _initial_power(v: np.ndarray, t: int, low: int, high: int, unit: np.ndarray, power: np.ndarray) -> None:
-    """v of the initial estimates."""
-    inverse = 1 / v.shape[2]
-    for j in range(power.shape[0]):
-        for f in range(power.shape[1]):
-            power[j, f] = 0
-        for c in range(v.shape[2]):
-            row = v[j, t, c, low:high]
-            for f in range(row.shape[0]):
-                power[j, f] += (unit[c, 0, f] ** 2 + unit[c, 1, f] ** 2) * (row[f] * inverse * row[f])
+@cached(_compiled)
+def estimate(
+    power: np.ndarray,
+    x: np.ndarray,
+    scale: float,
+    begin: int,
+    low: int,
+    spatial: np.ndarray,
+    out: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """Write the estimates of the sources, from frame ``begin`` on.
+
+    Parameters
+    ----------
+    power : float64 array (frames, sources, bins of the tile)
+        v, from frame ``begin`` on.
+    x, scale, low, rows
+        As for :func:`gather`.
+    spatial : float64 array (sources, 4, bins of the tile)
+        R.
+    out : complex64 array (sources, frames, 2, bins)
+        From frame ``begin`` on.
+    """
+    width = spatial.shape[2]
+    for t in range(out.shape[1]):
+        _solve(power[t], x[begin + t], scale, low, spatial, rows)
+        for j in range(out.shape[0]):
+            v = power[t, j]
+            r = spatial[j]
+            for c in range(2):
+                row = out[j, t, c, low : low + width]
+                for f in range(width):
+                    row[f] = complex(_real(r, rows, c, f) * v[f] * scale, _imag(r, rows, c, f) * v[f] * scale)
 
 
-@_row
-def _gather(y: np.ndarray, channels: int, power: np.ndarray, moments: np.ndarray, j: int) -> None:
-    """v = ‖y‖² / channels; and y yᴴ added to the sum over the frames."""
-    inverse = 1 / channels
-    for f in range(power.shape[1]):
-        first = y[0, 0, f] ** 2 + y[0, 1, f] ** 2
-        second = y[1, 0, f] ** 2 + y[1, 1, f] ** 2
-        power[j, f] = (first + second) * inverse
-        moments[j, 0, f] += first
-        moments[j, 1, f] += second
-    for f in range(power.shape[1]):
-        moments[j, 2, f] += y[0, 0, f] * y[1, 0, f] + y[0, 1, f] * y[1, 1, f]
-        moments[j, 3, f] += y[0, 1, f] * y[1, 0, f] - y[0, 0, f] * y[1, 1, f]
+@cached(_compiled)
+def iterate(
+    power: np.ndarray,
+    x: np.ndarray,
+    scale: float,
+    channels: int,
+    low: int,
+    spatial: np.ndarray,
+    moments: np.ndarray,
+    rows: np.ndarray,
+) -> None:
+    """Estimate the sources in all frames; put their v into ``power`` instead, and add their moments.
 
-
-@_row
-def _normalise(moments: np.ndarray, channels: int, spatial: np.ndarray) -> None:
-    """R of the sums over the frames, which start again at 0. Σ_t v is their trace / channels."""
-    for j in range(spatial.shape[0]):
-        for f in range(spatial.shape[2]):
-            inverse = 1 / (EPSILON + (moments[j, 0, f] + moments[j, 1, f]) / channels)
-            for i in range(4):
-                spatial[j, i, f] = moments[j, i, f] * inverse
-                moments[j, i, f] = 0
+    Parameters
+    ----------
+    power, x, scale, low, spatial, moments, rows
+        As for :func:`gather` and :func:`estimate`.
+    channels : int
+        As for :func:`powers`.
+    """
+    for t in range(power.shape[0]):
+        _solve(power[t], x[t], scale, low, spatial, rows)
+        for j in range(power.shape[1]):
+            v = power[t, j]
+            r = spatial[j]
+            sums = moments[j]
+            for f in range(spatial.shape[2]):
+                left_re, left_im = v[f] * _real(r, rows, 0, f), v[f] * _imag(r, rows, 0, f)
+                right_re, right_im = v[f] * _real(r, rows, 1, f), v[f] * _imag(r, rows, 1, f)
+                first = left_re * left_re + left_im * left_im
+                second = right_re * right_re + right_im * right_im
+                v[f] = (first + second) / channels
+                sums[0, f] += first
+                sums[1, f] += second
+                sums[2, f] += left_re * right_re + left_im * right_im
+                sums[3, f] += left_im * right_re - left_re * right_im
 
 
 @_row
 def _solve(
-    power: np.ndarray, spatial: np.ndarray, mixture: np.ndarray, covariance: np.ndarray, z: np.ndarray
+    power: np.ndarray, x: np.ndarray, scale: float, low: int, spatial: np.ndarray, rows: np.ndarray
 ) -> None:
-    """z = (Σ_j v_j R_j + r I)⁻¹ x."""
+    """z of one frame in rows 0 to 3: z = (Σ_j v_j R_j + r I)⁻¹ x / scale."""
+    inverse = 1 / scale
+    width = spatial.shape[2]
+    for c in range(2):
+        row = x[c, low : low + width]
+        for f in range(width):
+            rows[4 + 2 * c, f] = row[f].real * inverse
+            rows[5 + 2 * c, f] = row[f].imag * inverse
     for i in range(4):
-        for f in range(power.shape[1]):
-            covariance[i, f] = 0
+        for f in range(width):
+            rows[8 + i, f] = 0
     for j in range(power.shape[0]):
-        for f in range(power.shape[1]):
-            covariance[0, f] += power[j, f] * spatial[j, 0, f]
-            covariance[1, f] += power[j, f] * spatial[j, 1, f]
-            covariance[2, f] += power[j, f] * spatial[j, 2, f]
-            covariance[3, f] += power[j, f] * spatial[j, 3, f]
-    for f in range(power.shape[1]):
-        a, b, re, im = covariance[0, f], covariance[1, f], covariance[2, f], covariance[3, f]
+        v = power[j]
+        r = spatial[j]
+        for f in range(width):
+            rows[8, f] += v[f] * r[0, f]
+            rows[9, f] += v[f] * r[1, f]
+            rows[10, f] += v[f] * r[2, f]
+            rows[11, f] += v[f] * r[3, f]
+    for f in range(width):
+        a, b, re, im = rows[8, f], rows[9, f], rows[10, f], rows[11, f]
         model = a * b - (re**2 + im**2)
-        inverse = 1 / ((model if model > 0 else 0.0) + FLOOR * (a + b) + EPSILON)
+        shrink = 1 / ((model if model > 0 else 0.0) + FLOOR * (a + b) + EPSILON)
         a += FLOOR
         b += FLOOR
-        z[0, 0, f] = (b * mixture[0, 0, f] - re * mixture[1, 0, f] + im * mixture[1, 1, f]) * inverse
-        z[0, 1, f] = (b * mixture[0, 1, f] - re * mixture[1, 1, f] - im * mixture[1, 0, f]) * inverse
-        z[1, 0, f] = (a * mixture[1, 0, f] - re * mixture[0, 0, f] - im * mixture[0, 1, f]) * inverse
-        z[1, 1, f] = (a * mixture[1, 1, f] - re * mixture[0, 1, f] + im * mixture[0, 0, f]) * inverse
+        rows[0, f] = (b * rows[4, f] - re * rows[6, f] + im * rows[7, f]) * shrink
+        rows[1, f] = (b * rows[5, f] - re * rows[7, f] - im * rows[6, f]) * shrink
+        rows[2, f] = (a * rows[6, f] - re * rows[4, f] - im * rows[5, f]) * shrink
+        rows[3, f] = (a * rows[7, f] - re * rows[5, f] + im * rows[4, f]) * shrink
 
 
 @_row
-def _estimate(power: np.ndarray, spatial: np.ndarray, j: int, z: np.ndarray, y: np.ndarray) -> None:
-    """y = v R z."""
-    for f in range(power.shape[1]):
-        v = power[j, f]
-        a, b, re, im = spatial[j, 0, f], spatial[j, 1, f], spatial[j, 2, f], spatial[j, 3, f]
-        y[0, 0, f] = v * (a * z[0, 0, f] + re * z[1, 0, f] - im * z[1, 1, f])
-        y[0, 1, f] = v * (a * z[0, 1, f] + re * z[1, 1, f] + im * z[1, 0, f])
-        y[1, 0, f] = v * (b * z[1, 0, f] + re * z[0, 0, f] + im * z[0, 1, f])
-        y[1, 1, f] = v * (b * z[1, 1, f] + re * z[0, 1, f] - im * z[0, 0, f])
+def _real(r: np.ndarray, z: np.ndarray, c: int, f: int) -> float:
+    """Channel c of R z, its real part."""
+    sign = 1 - 2 * c
+    return r[c, f] * z[2 * c, f] + r[2, f] * z[2 - 2 * c, f] - sign * r[3, f] * z[3 - 2 * c, f]
+
+
+@_row
+def _imag(r: np.ndarray, z: np.ndarray, c: int, f: int) -> float:
+    """Channel c of R z, its imaginary part."""
+    sign = 1 - 2 * c
+    return r[c, f] * z[2 * c + 1, f] + r[2, f] * z[3 - 2 * c, f] + sign * r[3, f] * z[2 - 2 * c, f]
