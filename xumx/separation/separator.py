@@ -132,8 +132,6 @@ class Separator:
         self._level = level
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
-        # The filter's compiled code takes a while to load, and longer to compile the first time.
-        threading.Thread(target=_load_filter, daemon=True).start()
         threads = threads or cores.threads()
         # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
         self._workers = min(threads, 2) if chunk_dur else 1
@@ -146,11 +144,13 @@ class Separator:
         if weights is not None and len(models) == 1:
             raise UsageError("`weights` are for several networks, and there is one: leave them out")
         self._stored = _found(models, model_dir, show_download)
+        self._estimated = estimated(self._stored[0].config.sources, residual_model)
+        # While the network is loaded.
+        threading.Thread(target=_compile_filter, args=(len(self._estimated), niter), daemon=True).start()
         names = [_name(one, place) for place, one in enumerate(models, 1)]
         self._networks = Blend(names, self._stored, make, weights, threads=self._threads)
         self.config, self.networks = self._networks.config, self._networks.names
         self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
-        self._estimated = estimated(self.config.sources, residual_model)
         self._filter["residual"] = self._estimated != self.config.sources
         self._outputs = chosen(self._estimated, targets, two_stems, aggregate)
         self.stems = tuple(self._outputs)
@@ -318,23 +318,22 @@ class Separator:
         size = self.config.n_fft, self.config.n_hop
         spectrogram = stft(mixture, *size, threads=self._threads)
         estimate = self._networks(mixture, spectrogram, gains)
+        stems = np.empty((len(self.stems), *mixture.shape), np.float32)
         filtered = Filter(estimate, spectrogram, threads=self._threads, **self._filter)
-        inverses = {
-            stem: Inverse(*spectrogram.shape[:2], *size, threads=self._threads)
-            for stem, members in self._outputs.items()
+        frames, channels, _ = spectrogram.shape
+        inverses = [
+            (audio, members, Inverse(frames, channels, *size, threads=self._threads))
+            for audio, members in zip(stems, self._outputs.values(), strict=True)
             if members is not None
-        }
+        ]
         del estimate, spectrogram
         for begin, sources in filtered:
-            for stem, inverse in inverses.items():
-                first, *others = self._outputs[stem] or ()
-                inverse.add(begin, sum((sources[member] for member in others), sources[first]))
-        stems = np.empty((len(self.stems), *mixture.shape), np.float32)
-        for stem, audio in zip(self.stems, stems, strict=True):
-            if stem in inverses:
-                inverses[stem].write(audio)
-            else:  # the complement of the stem before
-                np.subtract(mixture, stems[0], out=audio)
+            for _, members, inverse in inverses:
+                inverse.add(begin, functools.reduce(np.add, (sources[member] for member in members)))
+        for audio, _, inverse in inverses:
+            inverse.write(audio)
+        if None in self._outputs.values():  # the complement of the stem before
+            np.subtract(mixture, stems[0], out=stems[1])
         return stems
 
 
@@ -374,5 +373,5 @@ def _found(
     return [one if isinstance(one, Weights) else Stored(fetch(one), model_dir) for one in models]
 
 
-def _load_filter() -> None:
-    wiener(np.zeros((1, 1, 2, 1), np.float32), np.zeros((1, 2, 1), np.complex64))
+def _compile_filter(sources: int, niter: int) -> None:
+    wiener(np.zeros((sources, 1, 2, 1), np.float32), np.zeros((1, 2, 1), np.complex64), niter)

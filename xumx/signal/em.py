@@ -22,10 +22,9 @@ In stereo C + r I = [[a + r, c], [c*, b + r]], so that
 
 where ab - |c|² ≥ 0, since C is a covariance. A mono mixture is a stereo one whose second channel is silent.
 
-The processor's vectors run along the bins, of which nothing couples two: a tile of neighbouring ones goes
-through the frames alone. Compilers vectorise interleaved numbers poorly: real and imaginary rows lie apart,
-(x_1, x_2 as four rows, R_11, R_22, Re R_12 and Im R_12 as four). All of it is in double precision, because
-det is a small difference where channels are alike.
+Nothing couples two bins, so a tile of neighbouring ones goes through the frames alone, and the processor's
+vectors run along the bins. All of it is in double precision, because det is a small difference where channels
+are alike. Below, R is four real numbers a source and bin: R_11, R_22, Re R_12 and Im R_12.
 
 References
 ----------
@@ -37,216 +36,133 @@ References
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from xumx.base.kernels import cached
+import numpy as np
+from llvmlite import ir
+
+from xumx.base.loops import Code, Complex, Number, Row, compiled
 
 EPSILON = float(np.finfo(np.float64).eps)
 FLOOR = EPSILON**0.5  # r
 
-ROWS = 12
-"""Of memory that the loops work in."""
-
-# "contract" allows fused multiply-add, and nothing that takes numbers to be finite.
-_compiled = njit(nogil=True, error_model="numpy", fastmath={"contract"})
-# Inlined before compilation, so that each loop is compiled once. Loops write few rows each, because the
-# compiler vectorises one only if few pairs of rows might overlap. What they work in comes from outside:
-# compiling what makes arrays takes as long as the loops.
-_row = njit(nogil=True, error_model="numpy", fastmath={"contract"}, inline="always")
+Loop = Callable[..., None]
+Place = tuple[Any, Any]
 
 
-@cached(_compiled)
-def gather(
-    v: np.ndarray, x: np.ndarray, scale: float, low: int, moments: np.ndarray, rows: np.ndarray
-) -> None:
-    """Add the moments of the first estimates, magnitudes with the mixture's phase, over all frames.
+@functools.lru_cache(maxsize=16)
+def gather(sources: int) -> Loop:
+    """Make the loop that adds up the moments of the first estimates, over all frames.
 
-    Parameters
-    ----------
-    v : float32 array (sources, frames, 2, bins), read-only
-        Magnitudes.
-    x : complex64 array (frames, 2, bins), read-only
-        The mixture.
-    scale : float
-        Divides v and x.
-    low : int
-        First bin of the tile.
-    moments : float64 array (sources, 4, bins of the tile)
-    rows : float64 array (ROWS, bins of the tile)
-        Overwritten.
+    It takes v, x and moments, the sizes frames, bins, low and width, and factor, of :func:`iterate`.
     """
-    inverse = 1 / scale
-    width = moments.shape[2]
-    for t in range(v.shape[1]):
-        for c in range(2):
-            row = x[t, c, low : low + width]
-            for f in range(width):
-                re = np.float64(row[f].real)
-                im = np.float64(row[f].imag)
-                energy = re * re + im * im
-                shrink = 1 / np.sqrt(energy) if energy > 0 else 0.0
-                rows[2 * c, f] = re * shrink if energy > 0 else 1.0  # silence has the phase 0
-                rows[2 * c + 1, f] = im * shrink
-        for f in range(width):
-            rows[4, f] = rows[0, f] * rows[2, f] + rows[1, f] * rows[3, f]
-            rows[5, f] = rows[1, f] * rows[2, f] - rows[0, f] * rows[3, f]
-        for j in range(v.shape[0]):
-            left = v[j, t, 0, low : low + width]
-            right = v[j, t, 1, low : low + width]
-            sums = moments[j]
-            for f in range(width):
-                first = left[f] * inverse
-                second = right[f] * inverse
-                sums[0, f] += first * first
-                sums[1, f] += second * second
-                sums[2, f] += first * second * rows[4, f]
-                sums[3, f] += first * second * rows[5, f]
+
+    def write(code: Code, v: ir.Value, x: ir.Value, moments: ir.Value, *sizes: ir.Value) -> None:
+        frames, bins, low, width, factor = sizes
+        sums = [_parts(code, moments, j, width) for j in range(sources)]
+        with code.loop(frames) as t:
+            left, right = (code.row(x, (t, frames), (c, 2), (low, bins)) for c in range(2))
+            magnitudes = [_pair(code, v, (j, 1), (t, frames), (low, bins)) for j in range(sources)]
+
+            def body() -> None:
+                turn = _phase(left.complex()).times_conj(_phase(right.complex()))
+                for pair, parts in zip(magnitudes, sums, strict=True):
+                    first, second = (row.number() * code.number(factor) for row in pair)
+                    _add(parts, first * first, second * second, turn * (first * second))
+
+            code.across(width, body)
+
+    return compiled(["float32", "complex64", "float64", *["int"] * 4, "float"], write)
 
 
-@cached(_compiled)
-def powers(v: np.ndarray, scale: float, channels: int, begin: int, low: int, out: np.ndarray) -> None:
-    """Write v_j of the first estimates, from frame ``begin`` and bin ``low`` on, to out.
+@functools.lru_cache(maxsize=16)
+def iterate(sources: int, first: bool, last: bool) -> Loop:
+    """Make the loop of an E-step and the M-step after it; of the last iteration, that of the E-step alone.
 
-    Parameters
-    ----------
-    v, scale
-        As for :func:`gather`.
-    channels : int
-        1 where the second is silent for there is none.
-    out : float64 array (frames, sources, bins of the tile)
+    It takes
+
+    - v, float32 (sources, frames, 2, bins): the magnitudes, of which the first iteration takes the powers
+    - x, complex64 (frames, 2, bins): the mixture
+    - spatial, float64 (sources, 4, width): R in a tile of bins
+    - power, float64 (sources, frames, width): v of the model, which others than the first iteration read, and
+      others than the last one write
+    - moments, float64 (sources, 4, width): to which others than the last iteration add
+    - y, complex64 (sources, count, 2, bins): the estimates, which the last iteration writes
+    - sizes: frames, bins, the tile's first bin (low) and width, the first frame and the count of frames
+    - numbers: factor, with which x and v are multiplied; with which y is; and the channels
     """
-    factor = 1 / (scale * scale * channels)
-    width = out.shape[2]
-    for t in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            left = v[j, begin + t, 0, low : low + width]
-            right = v[j, begin + t, 1, low : low + width]
-            row = out[t, j]
-            for f in range(width):
-                first = np.float64(left[f])
-                second = np.float64(right[f])
-                row[f] = (first * first + second * second) * factor
+
+    def write(code: Code, *arguments: ir.Value) -> None:
+        v, x, spatial, power, moments, y, frames, bins, low, width, begin, count, *numbers = arguments
+        models, sums = ([_parts(code, a, j, width) for j in range(sources)] for a in (spatial, moments))
+        with code.loop(count) as i:
+            t = code.builder.add(begin, i)
+            mixture = [code.row(x, (t, frames), (c, 2), (low, bins)) for c in range(2)]
+            magnitudes = [_pair(code, v, (j, 1), (t, frames), (low, bins)) for j in range(sources)]
+            powers = [code.row(power, (j, 1), (t, frames), (0, width)) for j in range(sources)]
+            estimates = [_pair(code, y, (j, 1), (i, count), (low, bins)) for j in range(sources)]
+
+            def body() -> None:
+                factor, scale, channels = map(code.number, numbers)
+                if first:
+                    squares = ([row.number() * row.number() for row in pair] for pair in magnitudes)
+                    known = [(a + b) * (factor * factor * channels.inverse()) for a, b in squares]
+                else:
+                    known = [row.number() for row in powers]
+                found = _posterior(known, models, [row.complex() * factor for row in mixture])
+                for j, (left, right) in enumerate(found):
+                    if last:
+                        estimates[j][0].write(left * scale)
+                        estimates[j][1].write(right * scale)
+                    else:
+                        powers[j].write((left.energy() + right.energy()) * channels.inverse())
+                        _add(sums[j], left.energy(), right.energy(), left.times_conj(right))
+
+            code.across(width, body)
+
+    arrays = ["float32", "complex64", "float64", "float64", "float64", "complex64"]
+    return compiled([*arrays, *["int"] * 6, *["float"] * 3], write)
 
 
-@cached(_compiled)
-def estimate(
-    power: np.ndarray,
-    x: np.ndarray,
-    scale: float,
-    begin: int,
-    low: int,
-    spatial: np.ndarray,
-    out: np.ndarray,
-    rows: np.ndarray,
-) -> None:
-    """Write the estimates of the sources, from frame ``begin`` on.
-
-    Parameters
-    ----------
-    power : float64 array (frames, sources, bins of the tile)
-        v, from frame ``begin`` on.
-    x, scale, low, rows
-        As for :func:`gather`.
-    spatial : float64 array (sources, 4, bins of the tile)
-        R.
-    out : complex64 array (sources, frames, 2, bins)
-        From frame ``begin`` on.
-    """
-    width = spatial.shape[2]
-    for t in range(out.shape[1]):
-        _solve(power[t], x[begin + t], scale, low, spatial, rows)
-        for j in range(out.shape[0]):
-            v = power[t, j]
-            r = spatial[j]
-            for c in range(2):
-                row = out[j, t, c, low : low + width]
-                for f in range(width):
-                    row[f] = complex(_real(r, rows, c, f) * v[f] * scale, _imag(r, rows, c, f) * v[f] * scale)
+def _parts(code: Code, array: ir.Value, j: int, width: ir.Value) -> list[Row]:
+    """The four rows of a covariance of source j."""
+    return [code.row(array, (j, 1), (part, 4), (0, width)) for part in range(4)]
 
 
-@cached(_compiled)
-def iterate(
-    power: np.ndarray,
-    x: np.ndarray,
-    scale: float,
-    channels: int,
-    low: int,
-    spatial: np.ndarray,
-    moments: np.ndarray,
-    rows: np.ndarray,
-) -> None:
-    """Estimate the sources in all frames; put their v into ``power`` instead, and add their moments.
-
-    Parameters
-    ----------
-    power, x, scale, low, spatial, moments, rows
-        As for :func:`gather` and :func:`estimate`.
-    channels : int
-        As for :func:`powers`.
-    """
-    for t in range(power.shape[0]):
-        _solve(power[t], x[t], scale, low, spatial, rows)
-        for j in range(power.shape[1]):
-            v = power[t, j]
-            r = spatial[j]
-            sums = moments[j]
-            for f in range(spatial.shape[2]):
-                left_re, left_im = v[f] * _real(r, rows, 0, f), v[f] * _imag(r, rows, 0, f)
-                right_re, right_im = v[f] * _real(r, rows, 1, f), v[f] * _imag(r, rows, 1, f)
-                first = left_re * left_re + left_im * left_im
-                second = right_re * right_re + right_im * right_im
-                v[f] = (first + second) / channels
-                sums[0, f] += first
-                sums[1, f] += second
-                sums[2, f] += left_re * right_re + left_im * right_im
-                sums[3, f] += left_im * right_re - left_re * right_im
+def _pair(code: Code, array: ir.Value, source: Place, frame: Place, bins: Place) -> list[Row]:
+    """Both channels of a source in a frame."""
+    return [code.row(array, source, frame, (c, 2), bins) for c in range(2)]
 
 
-@_row
-def _solve(
-    power: np.ndarray, x: np.ndarray, scale: float, low: int, spatial: np.ndarray, rows: np.ndarray
-) -> None:
-    """z of one frame in rows 0 to 3: z = (Σ_j v_j R_j + r I)⁻¹ x / scale."""
-    inverse = 1 / scale
-    width = spatial.shape[2]
-    for c in range(2):
-        row = x[c, low : low + width]
-        for f in range(width):
-            rows[4 + 2 * c, f] = row[f].real * inverse
-            rows[5 + 2 * c, f] = row[f].imag * inverse
-    for i in range(4):
-        for f in range(width):
-            rows[8 + i, f] = 0
-    for j in range(power.shape[0]):
-        v = power[j]
-        r = spatial[j]
-        for f in range(width):
-            rows[8, f] += v[f] * r[0, f]
-            rows[9, f] += v[f] * r[1, f]
-            rows[10, f] += v[f] * r[2, f]
-            rows[11, f] += v[f] * r[3, f]
-    for f in range(width):
-        a, b, re, im = rows[8, f], rows[9, f], rows[10, f], rows[11, f]
-        model = a * b - (re**2 + im**2)
-        shrink = 1 / ((model if model > 0 else 0.0) + FLOOR * (a + b) + EPSILON)
-        a += FLOOR
-        b += FLOOR
-        rows[0, f] = (b * rows[4, f] - re * rows[6, f] + im * rows[7, f]) * shrink
-        rows[1, f] = (b * rows[5, f] - re * rows[7, f] - im * rows[6, f]) * shrink
-        rows[2, f] = (a * rows[6, f] - re * rows[4, f] - im * rows[5, f]) * shrink
-        rows[3, f] = (a * rows[7, f] - re * rows[5, f] + im * rows[4, f]) * shrink
+def _add(parts: Sequence[Row], first: Number, second: Number, both: Complex) -> None:
+    """Add to the four rows of a covariance."""
+    for row, more in zip(parts, (first, second, both.re, both.im), strict=True):
+        row.write(row.number() + more)
 
 
-@_row
-def _real(r: np.ndarray, z: np.ndarray, c: int, f: int) -> float:
-    """Channel c of R z, its real part."""
-    sign = 1 - 2 * c
-    return r[c, f] * z[2 * c, f] + r[2, f] * z[2 - 2 * c, f] - sign * r[3, f] * z[3 - 2 * c, f]
+def _phase(x: Complex) -> Complex:
+    """x / |x|; 1 where x is 0."""
+    energy = x.energy()
+    shrink = energy.sqrt().inverse()
+    return Complex(energy.if_positive(x.re * shrink, 1.0), energy.if_positive(x.im * shrink, 0.0))
 
 
-@_row
-def _imag(r: np.ndarray, z: np.ndarray, c: int, f: int) -> float:
-    """Channel c of R z, its imaginary part."""
-    sign = 1 - 2 * c
-    return r[c, f] * z[2 * c + 1, f] + r[2, f] * z[3 - 2 * c, f] + sign * r[3, f] * z[2 - 2 * c, f]
+def _posterior(
+    power: Sequence[Number], models: Sequence[Sequence[Row]], x: Sequence[Complex]
+) -> list[tuple[Complex, Complex]]:
+    """The E-step: both channels of each source."""
+    spatial = [[part.number() for part in parts] for parts in models]
+    weighted = [[v * part for part in parts] for v, parts in zip(power, spatial, strict=True)]
+    a, b, re, im = (functools.reduce(Number.__add__, parts) for parts in zip(*weighted, strict=True))
+    c = Complex(re, im)
+    model = a * b - c.energy()
+    shrink = (model.if_positive(model, 0.0) + (a + b) * FLOOR + EPSILON).inverse()
+    z_1 = (x[0] * (b + FLOOR) - c * x[1]) * shrink
+    z_2 = (x[1] * (a + FLOOR) - x[0].times_conj(c)) * shrink
+    found = []
+    for v, (r_11, r_22, *both) in zip(power, spatial, strict=True):
+        r_12 = Complex(*both)
+        found.append(((z_1 * r_11 + r_12 * z_2) * v, (z_2 * r_22 + z_1.times_conj(r_12)) * v))
+    return found

@@ -95,29 +95,12 @@ def wiener(
 
 
 class _Tile:
-    """Neighbouring bins, and what EM has found of them.
+    """Neighbouring bins, and what EM knows of them, as :func:`xumx.signal.em.iterate` takes it."""
 
-    Attributes
-    ----------
-    low, width : int
-        The first bin, and how many there are.
-    spatial : float64 array (sources, 4, width)
-        R, see :mod:`xumx.signal.em`.
-    power : float64 array (frames, sources, width) or None
-        v, where it is not that of the first estimates.
-    """
-
-    spatial: np.ndarray
-
-    def __init__(self, low: int, width: int) -> None:
+    def __init__(self, sources: int, low: int, width: int) -> None:
         self.low, self.width = low, width
-        self.power: np.ndarray | None = None
-
-    def rows(self) -> np.ndarray:
-        """Memory for the loops."""
-        from xumx.signal import em
-
-        return np.empty((em.ROWS, self.width))
+        self.spatial, self.moments = np.zeros((2, sources, 4, width))
+        self.power = np.empty((0, 0, 0))  # that of the first estimates is not kept
 
 
 class Filter:
@@ -174,7 +157,9 @@ class Filter:
             v = _ratio(v, x)
         if niter and self._channels == 1:
             v, x = (np.concatenate([one, np.zeros_like(one)], axis=-2) for one in (v, x))
-        self._v, self._x = _contiguous(v, np.float32), _contiguous(x, np.complex64)
+        self._v, self._x = (
+            np.require(array, kind, ["C", "A"]) for array, kind in ((v, np.float32), (x, np.complex64))
+        )
         # ε and r of EM are absolute: loud mixtures go down to a peak of 10, quiet ones stay, as in norbert.
         self._scale = max(1.0, float(np.abs(x).max(initial=0)) / 10)
         self._tiles: list[_Tile] = []
@@ -193,21 +178,10 @@ class Filter:
             return self._known[:, run]
         if not self._niter:
             return self._v[:, run] * _phase(self._x[run])
-        from xumx.signal import em
-
         y = np.empty((self.sources, run.stop - begin, 2, self._bins), np.complex64)
         for tile in self._tiles:
-            power = tile.power[run] if tile.power is not None else self._first_power(tile, run)
-            em.estimate(power, self._x, self._scale, begin, tile.low, tile.spatial, y, tile.rows())
+            self._iterate(tile, self._niter == 1, y, begin)
         return y[:, :, : self._channels]
-
-    def _first_power(self, tile: _Tile, run: slice) -> np.ndarray:
-        """v of the first estimates."""
-        from xumx.signal import em
-
-        power = np.empty((run.stop - run.start, self.sources, tile.width))
-        em.powers(self._v, self._scale, self._channels, run.start, tile.low, power)
-        return power
 
     def _fit(self) -> None:
         """All of EM but its last step: the spatial covariances, and the powers where they are not the first.
@@ -217,7 +191,7 @@ class Filter:
         count = max(round(self._bins / TILE), 1)
         width = -(-self._bins // (8 * count)) * 8  # whole vectors of 8 doubles
         lows = range(0, self._bins, width)
-        self._tiles = [_Tile(low, min(width, self._bins - low)) for low in lows]
+        self._tiles = [_Tile(self.sources, low, min(width, self._bins - low)) for low in lows]
         if self._threads == 1:
             for tile in self._tiles:
                 self._fit_tile(tile)
@@ -226,24 +200,37 @@ class Filter:
                 list(pool.map(self._fit_tile, self._tiles))
 
     def _fit_tile(self, tile: _Tile) -> None:
-        from xumx.signal import em  # not above: numba takes a tenth of a second to import
+        from xumx.signal import em  # not above: LLVM takes some hundredths of a second
 
-        moments, rows = np.zeros((self.sources, 4, tile.width)), tile.rows()
-        em.gather(self._v, self._x, self._scale, tile.low, moments, rows)
-        tile.spatial = self._normalised(moments)
+        loop = em.gather(self.sources)
+        loop(self._v, self._x, tile.moments, self._frames, self._bins, tile.low, tile.width, 1 / self._scale)
+        self._normalise(tile)
         if self._niter > 1:
-            tile.power = self._first_power(tile, slice(0, self._frames))
-        for _ in range(1, self._niter):
-            moments[...] = 0
-            em.iterate(
-                tile.power, self._x, self._scale, self._channels, tile.low, tile.spatial, moments, rows
-            )
-            tile.spatial = self._normalised(moments)
+            tile.power = np.empty((self.sources, self._frames, tile.width))
+        for number in range(1, self._niter):
+            self._iterate(tile, number == 1)
+            self._normalise(tile)
 
-    def _normalised(self, moments: np.ndarray) -> np.ndarray:
-        """R of the sums over the frames. Σ_t v is their trace / channels."""
-        trace = (moments[:, 0] + moments[:, 1]) / self._channels
-        return moments * (1 / (EPSILON + trace))[:, None]
+    def _iterate(self, tile: _Tile, first: bool, y: np.ndarray | None = None, begin: int = 0) -> None:
+        """An iteration over all frames; or the last one over those of y, which is filled."""
+        from xumx.signal import em
+
+        loop = em.iterate(self.sources, first, y is not None)
+        if y is None:
+            y, count = np.empty((0, 0, 0), np.complex64), self._frames
+        else:
+            count = y.shape[1]
+        loop(
+            self._v, self._x, tile.spatial, tile.power, tile.moments, y,
+            self._frames, self._bins, tile.low, tile.width, begin, count,
+            1 / self._scale, self._scale, self._channels,
+        )  # fmt: skip
+
+    def _normalise(self, tile: _Tile) -> None:
+        """R of the sums over the frames, which start again at 0. Σ_t v is their trace / channels."""
+        trace = (tile.moments[:, 0] + tile.moments[:, 1]) / self._channels
+        np.multiply(tile.moments, (1 / (EPSILON + trace))[:, None], out=tile.spatial)
+        tile.moments[...] = 0
 
 
 def check_filter(niter: int, softmask: bool, alpha: float) -> None:
@@ -254,13 +241,6 @@ def check_filter(niter: int, softmask: bool, alpha: float) -> None:
         raise UsageError(f"`alpha` must be above 0, not {alpha}")
     if alpha != 1 and not softmask:
         raise UsageError("`alpha` acts on the soft mask only: add `softmask`")
-
-
-def _contiguous(array: np.ndarray, dtype: type) -> np.ndarray:
-    """The array, or a copy, such that every input is of one type to the compiler: C order, read-only."""
-    view = np.require(array, dtype, ["C", "A"]).view()
-    view.flags.writeable = False
-    return view
 
 
 def _power(array: np.ndarray, alpha: float) -> np.ndarray:
