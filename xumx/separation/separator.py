@@ -318,19 +318,20 @@ class Separator:
         size = self.config.n_fft, self.config.n_hop
         spectrogram = stft(mixture, *size, threads=self._threads)
         estimate = self._networks(mixture, spectrogram, gains)
-        stems = np.empty((len(self.stems), *mixture.shape), np.float32)
         filtered = Filter(estimate, spectrogram, threads=self._threads, **self._filter)
         frames, channels, _ = spectrogram.shape
         inverses = [
-            (audio, members, Inverse(frames, channels, *size, threads=self._threads))
-            for audio, members in zip(stems, self._outputs.values(), strict=True)
+            (members, Inverse(frames, channels, *size, threads=self._threads))
+            for members in self._outputs.values()
             if members is not None
         ]
         del estimate, spectrogram
         for begin, sources in filtered:
-            for _, members, inverse in inverses:
+            for members, inverse in inverses:
                 inverse.add(begin, functools.reduce(np.add, (sources[member] for member in members)))
-        for audio, _, inverse in inverses:
+        del filtered, sources
+        stems = np.empty((len(self.stems), *mixture.shape), np.float32)
+        for audio, (_, inverse) in zip(stems, inverses):
             inverse.write(audio)
         if None in self._outputs.values():  # the complement of the stem before
             np.subtract(mixture, stems[0], out=stems[1])
