@@ -1,10 +1,9 @@
-"""What compiled loops share: a cache on disk, word of when they are compiled, and memory at a cache line."""
+"""What the loops share that Numba compiles: a cache on disk, and memory at a cache line."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,56 +17,12 @@ def cached(compiled: Callable[[Callable[..., Any]], Any]) -> Callable[[Callable[
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        _watch()
         dispatcher = compiled(function)
         with suppress(RuntimeError):  # no folder
             dispatcher.enable_caching()
         return dispatcher
 
     return decorate
-
-
-@contextmanager
-def compiling(tell: Callable[[bool], None]) -> Iterator[None]:
-    """Call ``tell`` during the block, by any thread: True when compiling begins or is on, False when it ends.
-
-    What is loaded from the cache is not compiled.
-    """
-    _told.append(tell)
-    try:
-        if _depth:
-            tell(True)
-        yield
-    finally:
-        _told.remove(tell)
-
-
-_told: list[Callable[[bool], None]] = []
-_depth = 0
-"""Functions that are being compiled: one calls for another."""
-
-
-@functools.cache
-def _watch() -> None:
-    """Listen to numba, from now on."""
-    from numba.core import event
-
-    class Watch(event.Listener):
-        def on_start(self, event: object) -> None:
-            _count(1)
-
-        def on_end(self, event: object) -> None:
-            _count(-1)
-
-    event.register("numba:compile", Watch())
-
-
-def _count(change: int) -> None:
-    global _depth
-    before, _depth = _depth, _depth + change
-    if not before or not _depth:
-        for tell in list(_told):
-            tell(_depth > 0)
 
 
 def aligned(*shape: int) -> NDArray[np.float32]:

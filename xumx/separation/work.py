@@ -14,7 +14,6 @@ from xumx.audio import check_part, probe
 from xumx.base import console
 from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, line_of
-from xumx.base.kernels import compiling
 from xumx.engines import Stored
 from xumx.network import pretrained
 from xumx.parallel.communicator import Communicator
@@ -121,7 +120,7 @@ class _Session:
         if ranks.size > 1:  # the longest first, so that no process ends long after the others
             work = ranks.broadcast(sorted(work, key=lambda job: -job.seconds))
         bar = Bar(sum(job.seconds for job in work), unit="s", quiet=self._quiet, leave=False)
-        with bar, compiling(lambda begun: bar.wait("preparing (once)" if begun else "")):
+        with bar:
             # What the others have separated moves the bar too.
             mine = ranks.share(work, lambda job: bar.update(job.seconds))
             failed = [str(job.song.name) for job in mine if not self._separate(job, bar)]
