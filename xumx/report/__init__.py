@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -149,7 +148,7 @@ def write(
         )
         file.write(top)
         sounds.seek(0)
-        shutil.copyfileobj(sounds, file, 1 << 20)
+        file.writelines(sounds)
         file.write(bottom)
     return path
 
