@@ -32,10 +32,10 @@ SONY_SECONDS = 30.0
 SONY_CHUNK = 10
 
 # What the project wants to reach.
-TIMES_SONY = 80
-TIMES_OPENUNMIX = 3
-TIMES_IDEAL = 2.5
-CLIP_LIMIT = 3.0
+TIMES_SONY = 105
+TIMES_OPENUNMIX = 5
+TIMES_IDEAL = 1.6
+CLIP_LIMIT = 2.5
 
 
 @dataclass(frozen=True)
