@@ -154,7 +154,7 @@ def separation(values: Values) -> str:
     """Write the table of README.md, and what it says in a sentence."""
     names = {
         "xumx": "xumx",
-        "first": "xumx, the very first time (compiles its filter)",
+        "first": "xumx, the very first time",
         "clip": f"xumx, a clip of {values['clip.seconds']:g} s",
         "openunmix": "Open-Unmix on PyTorch, 4 targets, from wav",
         "sony": f"Sony's X-UMX on NNabla, scaled from {values.get('sony.measured', 0):g} s",
