@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -38,6 +38,7 @@ def separate_song(
     duration: float | None = None,
     stream: int | None = None,
     request: str = "",
+    sound: Iterable[np.ndarray] | None = None,
     progress: Callable[[float], None] | None = None,
     encoding: Callable[[float], None] | None = None,
 ) -> Separated:
@@ -57,6 +58,8 @@ def separate_song(
         Which audio track of the file, as for :func:`xumx.audio.decode`.
     request : str
         What the files say that they were made for; see :func:`xumx.separation.naming.made_of`.
+    sound : iterable of float32 array (samples, channels), optional
+        What :func:`decoded` gives of the song, where somebody has begun to decode it.
     progress : callable (seconds), optional
         Called with the seconds that each step added.
     encoding : callable (seconds), optional
@@ -78,7 +81,9 @@ def separate_song(
     done = 0.0
     with ExitStack() as stack:
         # Reports errors of the song before anything is made for its stems.
-        pieces = _separated(separator, song, rate, info.sample_rate, start, duration, stream)
+        if sound is None:
+            sound = decoded(separator, song, start=start, duration=duration, stream=stream)
+        pieces = _separated(separator, song, rate, info.sample_rate, sound)
         first = next(pieces)
         for folder in {path.parent for path in stems.values()}:
             for made in _make_folder(folder):
@@ -108,6 +113,19 @@ def separate_song(
                 if encoding:
                     encoding(len(rescaled[0]) / rate)
     return Separated(done, spool.gain if spool else 1.0)
+
+
+def decoded(
+    separator: Separator,
+    song: Path,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Decode a song or a part of it, for :func:`separate_song`: (samples, channels) at its own rate."""
+    channels = separator.config.nb_channels
+    return decode(song, channels=channels, start=start, duration=duration, stream=stream)
 
 
 def _with_mix(
@@ -153,9 +171,7 @@ def _separated(
     song: Path,
     rate: int,
     song_rate: int,
-    start: float,
-    duration: float | None,
-    stream: int | None,
+    sound: Iterable[np.ndarray],
 ) -> Iterator[list[np.ndarray]]:
     """Stems of the song at ``rate``, each (samples, channels), together exactly as long as the song."""
     config = separator.config
@@ -163,7 +179,7 @@ def _separated(
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal samples
-        for block in decode(song, channels=config.nb_channels, start=start, duration=duration, stream=stream):
+        for block in sound:
             samples += len(block)
             yield block
 
