@@ -1,0 +1,63 @@
+"""Which real timbres songs have: SoundFonts and voices that are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import numpy as np
+
+from xumx.synth import choir, kits, sampled
+from xumx.synth.genres import CHANCES, GENRES
+from xumx.synth.sampler import Sampler
+from xumx.synth.score import Score
+
+_SAMPLED = {"drums": 0.88, "bass": 0.85, "other": 0.88}
+"""How often SoundFonts play a source."""
+
+_SPOKEN = 0.85
+"""How often voices of speech synthesisers sing."""
+
+Player = Callable[[Score, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Timbres:
+    """Instruments and voices beside those that are made by rule.
+
+    Parameters
+    ----------
+    soundfonts : tuple of str
+        Paths of .sf2 or .sf3 files.
+    voices : tuple of str
+        As :func:`xumx.synth.speech.found` lists them.
+    """
+
+    soundfonts: tuple[str, ...] = ()
+    voices: tuple[str, ...] = ()
+
+    def players(self, rng: np.random.Generator) -> dict[str, Player]:
+        """Draw who plays which source of a song; those that are missing are made by rule."""
+        odds = np.array(list(CHANCES.values()), float)
+        genre = GENRES[str(rng.choice(list(CHANCES), p=odds / odds.sum()))]
+        players: dict[str, Player] = {}
+        drawn = rng.uniform(size=4)
+        if self.soundfonts:
+            sampler = _sampler(self.soundfonts)
+            renders = {"drums": kits.render, "bass": sampled.bass, "other": sampled.other}
+            for chance, (part, render) in zip(drawn, renders.items()):
+                if chance < _SAMPLED[part]:
+                    players[part] = partial(_played, render, genre, sampler)
+        if self.voices and drawn[3] < _SPOKEN:
+            players["vocals"] = lambda score, player: choir.render(score, genre, self.voices, player)
+        return players
+
+
+def _played(render, genre, sampler, score, rng):  # type: ignore
+    return render(score, genre, sampler, rng)
+
+
+@lru_cache(maxsize=1)
+def _sampler(files: tuple[str, ...]) -> Sampler:
+    return Sampler(files)
