@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from xumx.base.cli import run
 from xumx.base.commands import sibling
@@ -18,8 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     args = DemoDataset.parse(argv)
     from xumx.synth.dataset import Settings, generate
+    from xumx.synth.speech import resolve
 
-    settings = Settings(args.tracks, args.valid, args.test, args.seed, args.duration, args.format)
+    fonts = tuple(str(Path(file).expanduser()) for file in args.soundfont)
+    voices = tuple(resolve(args.voices)) if args.voices else ()
+    settings = Settings(
+        args.tracks, args.valid, args.test, args.seed, args.duration, args.format, fonts, voices
+    )
     count = args.tracks + args.valid + args.test
     with Bar(count, unit="songs", quiet=args.quiet) as bar:
         for _ in bar.over(generate(args.out, settings, args.workers)):

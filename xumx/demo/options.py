@@ -50,5 +50,13 @@ class DemoDataset(Command):
     seed: int = option(0, "of the songs", range=NOT_NEGATIVE)
     duration: float = option(60.0, "of a song, more or less a fifth", metavar="SECONDS")
     format: str = option("stems", ".stem.mp4 files or folders of wav files", choices=("stems", "wav"))
+    soundfont: tuple[str, ...] = option(
+        (), "SoundFonts (.sf2, .sf3) that play most drums, basses and other instruments", metavar="FILE"
+    )
+    voices: tuple[str, ...] = option(
+        (),
+        "voices of flite and festival that sing most vocals, such as flite:slt; found: all that are installed",
+        metavar="VOICE",
+    )
     workers: int = option(1, "songs at the same time", metavar="N", range=AT_LEAST_ONE)
     quiet: bool = option(False, "print errors only", also=("-q",))

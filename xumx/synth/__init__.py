@@ -11,7 +11,7 @@ import numpy as np
 from xumx.base.errors import UsageError
 from xumx.synth import bass, drums, other, vocals
 from xumx.synth.mix import mix
-from xumx.synth.timbres import Timbres
+from xumx.synth.timbres import LEVELS, Timbres
 from xumx.synth.score import PARTS, compose
 from xumx.synth.sound import RATE
 
@@ -68,5 +68,5 @@ def song(seconds: float, rng: np.random.Generator, timbres: Timbres | None = Non
             part: sampled.get(part, _PLAYERS[part])(score, player)
             for part, player in zip(PARTS, players, strict=True)
         }
-        stems = mix(parts, score, desk, push=float(desk.uniform(0.02, 0.4)), spread=1.6)
+        stems = mix(parts, score, desk, push=float(desk.uniform(0.02, 0.5)), levels=LEVELS)
     return {MIXTURE: sum(stems.values(), start=np.zeros((2, samples), np.float32)), **stems}

@@ -50,8 +50,8 @@ def _strip(lead: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Microphone, compressor and equaliser."""
     u = rng.uniform
     lead = compress(lead, float(u(2, 6)), -16, 0.004, 0.12)
-    lead = equalize(lead, [(50, -20), (u(80, 130), -3), (250, u(-4, 2)), (900, u(-2, 2)), (3000, u(-1, 5)),
-                           (7000, u(-2, 5)), (13000, u(-2, 6)), (18000, -6)])  # fmt: skip
+    lead = equalize(lead, [(50, -20), (u(80, 130), -3), (250, u(-4, 2)), (900, u(-2, 2)), (3000, u(-3, 3)),
+                           (7000, u(-2, 5)), (13000, u(0, 9)), (18000, -6)])  # fmt: skip
     lead = color(lead, rng, 1.5)
     if u() < 0.25:
         lead = saturate(lead, float(u(0.2, 1.2)))
@@ -107,7 +107,14 @@ def _choir(
         speech, singer = _another(voices, rng)
         low = singer.low + 2
         notes = [
-            [Note(score.time(bar, 0), 0.92 * score.steps * score.step, score.chord(degree, low, low + 14)[index % 3], 0.6)]
+            [
+                Note(
+                    score.time(bar, 0),
+                    0.92 * score.steps * score.step,
+                    score.chord(degree, low, low + 14)[index % 3],
+                    0.6,
+                )
+            ]
             for section in chosen
             for bar, degree in enumerate(section.chords, section.first)
         ]

@@ -82,7 +82,9 @@ def saturate(audio: np.ndarray, amount: float) -> np.ndarray:
 def amplify(audio: np.ndarray, drive: float, rng: np.random.Generator) -> np.ndarray:
     """Play a guitar, (samples,), through an overdriven amplifier and a loudspeaker of random make."""
     tight = float(rng.uniform(60, 180))
-    dry = equalize(audio, [(tight / 2, -18), (tight, -3), (700, 0), (1500, float(rng.uniform(0, 8))), (9000, 0)])
+    dry = equalize(
+        audio, [(tight / 2, -18), (tight, -3), (700, 0), (1500, float(rng.uniform(0, 8))), (9000, 0)]
+    )
     loud = np.sqrt(np.mean(dry[np.abs(dry) > 1e-4] ** 2)) if np.any(np.abs(dry) > 1e-4) else 1.0
     up = resample_poly(dry / np.float32(loud), 2, 1)  # fewer of the clipper's harmonics come back as others
     bias = float(rng.uniform(0, 0.3))

@@ -50,7 +50,9 @@ BASS_LINES = {  # step, tone of the chord (0 root, 1 third, 2 fifth, 7 seventh o
     "ballad": ((0, 0, 6), (6, 0, 2), (8, 2, 6), (14, 8, 2)),
     "octaves": tuple((step, 8 * (step % 4 // 2), 2) for step in range(0, 16, 2)),
     "offbeat": tuple((step, 0, 2) for step in (2, 6, 10, 14)),
-    "acid": tuple((step, (0, 0, 8, 0, 7, 0, 8, 2)[step % 8], 1) for step in range(16) if step % 8 not in (1, 5)),
+    "acid": tuple(
+        (step, (0, 0, 8, 0, 7, 0, 8, 2)[step % 8], 1) for step in range(16) if step % 8 not in (1, 5)
+    ),
     "funk": ((0, 0, 2), (3, 8, 1), (4, 0, 1), (7, 7, 1), (10, 8, 1), (11, 7, 1), (12, 2, 2), (14, 0, 1)),
     "soul": ((0, 0, 3), (3, 0, 1), (4, 2, 2), (6, 7, 2), (8, 8, 3), (11, 7, 1), (12, 2, 2), (14, 1, 2)),
     "walking": ((0, 0, 4), (4, 1, 4), (8, 2, 4), (12, 7, 4)),
@@ -78,29 +80,84 @@ _METAL: tuple[Groove, ...] = (
     {"kick": "X..x..x...x..x..", "snare": "........X.......", "china": "X...X...X...X..."},
 )
 _POP: tuple[Groove, ...] = (
-    {"kick": "X.....x.X.......", "snare": "....X.......X...", "hat": "x.x.x.x.x.x.x.x.", "shaker": "xxxxxxxxxxxxxxxx"},
-    {"kick": "X..x....X.x.....", "clap": "....X.......X...", "snare": "....X.......X...", "hat": "X.xxX.xxX.xxX.xx"},
+    {
+        "kick": "X.....x.X.......",
+        "snare": "....X.......X...",
+        "hat": "x.x.x.x.x.x.x.x.",
+        "shaker": "xxxxxxxxxxxxxxxx",
+    },
+    {
+        "kick": "X..x....X.x.....",
+        "clap": "....X.......X...",
+        "snare": "....X.......X...",
+        "hat": "X.xxX.xxX.xxX.xx",
+    },
     {"kick": "X.........x.....", "rim": "....X.......X...", "hat": "x.x.x.x.x.x.x.x."},
-    {"kick": "X...X...X...X...", "clap": "....X.......X...", "tambourine": "..x...x...x...x.", "hat": "x.x.x.x.x.x.x.x."},
+    {
+        "kick": "X...X...X...X...",
+        "clap": "....X.......X...",
+        "tambourine": "..x...x...x...x.",
+        "hat": "x.x.x.x.x.x.x.x.",
+    },
 )
 _FUNK: tuple[Groove, ...] = (
     {"kick": "X.x.......x..x..", "snare": "....X..o.o..X..o", "hat": "X.xxX.xxX.xxX.xx"},
-    {"kick": "X..x...x..X.....", "snare": "....X..o.o.oX..o", "hat": "x.x.x.x.x.x.x.x.", "open": "..............X."},
-    {"kick": "X......x..x.....", "snare": "....X.o..o..X.o.", "hat": "xxxxxxxxxxxxxxxx", "cowbell": "X...X...X...X..."},
-    {"kick": "X.x....x..x.....", "snare": "..o.X..o.o..X...", "ride": "X.x.X.xxX.x.X.xx", "conga": "..x..xx...x..xx."},
+    {
+        "kick": "X..x...x..X.....",
+        "snare": "....X..o.o.oX..o",
+        "hat": "x.x.x.x.x.x.x.x.",
+        "open": "..............X.",
+    },
+    {
+        "kick": "X......x..x.....",
+        "snare": "....X.o..o..X.o.",
+        "hat": "xxxxxxxxxxxxxxxx",
+        "cowbell": "X...X...X...X...",
+    },
+    {
+        "kick": "X.x....x..x.....",
+        "snare": "..o.X..o.o..X...",
+        "ride": "X.x.X.xxX.x.X.xx",
+        "conga": "..x..xx...x..xx.",
+    },
 )
 _HIPHOP: tuple[Groove, ...] = (
     {"kick": "X..x...x..x.....", "snare": "....X.......X...", "hat": "x.x.x.x.x.x.x.x."},
     {"kick": "X.....x...x.....", "clap": "........X.......", "hat": "xxxxx.xxxxxxx.xx"},
-    {"kick": "X......x..X..x..", "snare": "....X.......X.o.", "shaker": "x.xxx.xxx.xxx.xx", "open": "......x........."},
-    {"kick": "X..X..X.....X...", "clap": "....X.......X...", "snare": "....x.......x...", "hat": "x.x.xxx.x.x.xxxx"},
+    {
+        "kick": "X......x..X..x..",
+        "snare": "....X.......X.o.",
+        "shaker": "x.xxx.xxx.xxx.xx",
+        "open": "......x.........",
+    },
+    {
+        "kick": "X..X..X.....X...",
+        "clap": "....X.......X...",
+        "snare": "....x.......x...",
+        "hat": "x.x.xxx.x.x.xxxx",
+    },
 )
 _DANCE: tuple[Groove, ...] = (
-    {"kick": "X...X...X...X...", "clap": "....X.......X...", "open": "..X...X...X...X.", "hat": "x..xx..xx..xx..x"},
-    {"kick": "X...X...X...X...", "snare": "....X.......X...", "open": "..X...X...X...X.", "shaker": "xxxxxxxxxxxxxxxx"},
+    {
+        "kick": "X...X...X...X...",
+        "clap": "....X.......X...",
+        "open": "..X...X...X...X.",
+        "hat": "x..xx..xx..xx..x",
+    },
+    {
+        "kick": "X...X...X...X...",
+        "snare": "....X.......X...",
+        "open": "..X...X...X...X.",
+        "shaker": "xxxxxxxxxxxxxxxx",
+    },
     {"kick": "X..X..X...X.....", "snare": "....X.......X...", "ride": "x.x.x.x.x.x.x.x."},
     {"kick": "X.........X.....", "snare": "....X..x.x..X..x", "hat": "x.x.x.x.x.x.x.x."},
-    {"kick": "X...X...X...X...", "clap": "....X.......X..x", "conga": "x..x..xx.x.x..x.", "hat": "..x...x...x...x."},
+    {
+        "kick": "X...X...X...X...",
+        "clap": "....X.......X..x",
+        "conga": "x..x..xx.x.x..x.",
+        "hat": "..x...x...x...x.",
+    },
 )
 _SOFT: tuple[Groove, ...] = (
     {"kick": "X.........x.....", "rim": "....x.......x...", "hat": "x...x...x...x..."},
@@ -109,17 +166,37 @@ _SOFT: tuple[Groove, ...] = (
     {"kick": "X.....x...x.....", "snare": "........X.......", "hat": "x.x.x.x.x.x.x.x."},
 )
 _SWING: tuple[Groove, ...] = (
-    {"ride": "X...X.x.X...X.x.", "pedal": "....x.......x...", "kick": "x.......o.......", "snare": "......o......o.."},
+    {
+        "ride": "X...X.x.X...X.x.",
+        "pedal": "....x.......x...",
+        "kick": "x.......o.......",
+        "snare": "......o......o..",
+    },
     {"kick": "X..x..x...x..x..", "snare": "....X..o....X..o", "ride": "X...X.x.X...X.x."},
 )
 _REGGAE: tuple[Groove, ...] = (
     {"kick": "........X.......", "rim": "........X.......", "hat": "x.xxx.xxx.xxx.xx"},
-    {"kick": "X...X...X...X...", "rim": "........X.....x.", "hat": "..x...x...x...x.", "conga": "x.....x...xx...."},
+    {
+        "kick": "X...X...X...X...",
+        "rim": "........X.....x.",
+        "hat": "..x...x...x...x.",
+        "conga": "x.....x...xx....",
+    },
 )
 _LATIN: tuple[Groove, ...] = (
     {"kick": "X..x....X..x....", "rim": "x..x..x...x.x...", "shaker": "XxxxXxxxXxxxXxxx"},
-    {"kick": "...X..X....X..X.", "claves": "X..X..X...X.X...", "conga": "x.xx..XXx.xx..XX", "cowbell": "X.x.X.xxX.x.X.xx"},
-    {"kick": "X...x...X...x...", "snare": "...x..x....x..x.", "bongo": "xoxxxoxxxoxxxoxx", "maracas": "x.x.x.x.x.x.x.x."},
+    {
+        "kick": "...X..X....X..X.",
+        "claves": "X..X..X...X.X...",
+        "conga": "x.xx..XXx.xx..XX",
+        "cowbell": "X.x.X.xxX.x.X.xx",
+    },
+    {
+        "kick": "X...x...X...x...",
+        "snare": "...x..x....x..x.",
+        "bongo": "xoxxxoxxxoxxxoxx",
+        "maracas": "x.x.x.x.x.x.x.x.",
+    },
 )
 WALTZES: tuple[Groove, ...] = (
     {"kick": "X...........", "snare": "....x...x...", "hat": "X.x.x.x.x.x."},
@@ -127,7 +204,12 @@ WALTZES: tuple[Groove, ...] = (
     {"kick": "X.......x...", "rim": "....X...x...", "shaker": "x.x.x.x.x.x."},
 )
 
-_ROOMS, _LOUD, _MACHINES, _QUIET = (0, 1, 2, 3, 4, 8, 9, 10, 11), (0, 1, 8, 12, 16, 17, 18), (24, 25), (32, 33, 40, 41)
+_ROOMS, _LOUD, _MACHINES, _QUIET = (
+    (0, 1, 2, 3, 4, 8, 9, 10, 11),
+    (0, 1, 8, 12, 16, 17, 18),
+    (24, 25),
+    (32, 33, 40, 41),
+)
 _FINGERS, _SYNTHS = (33, 33, 34, 34, 35, 32), (38, 39, 38, 81, 87, 80)
 
 GENRES = {

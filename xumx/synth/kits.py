@@ -39,10 +39,14 @@ def render(score: Score, genre: Genre, sampler: Sampler, rng: np.random.Generato
         if not notes:
             continue
         kit = fitting[int(rng.integers(len(fitting)))] if rng.uniform() < 0.35 else main
-        sound = sampler.play(kit, notes, score.samples, float(rng.normal(0, 0.7)), float(rng.uniform(0.8, 1.1)))
+        sound = sampler.play(
+            kit, notes, score.samples, float(rng.normal(0, 0.7)), float(rng.uniform(0.8, 1.1))
+        )
         if rng.uniform() < 0.3:  # a second sound on top, as engineers do
             layer = kits[int(rng.integers(len(kits)))]
-            sound += sampler.play(layer, notes, score.samples, float(rng.normal(0, 0.7))) * np.float32(rng.uniform(0.2, 0.7))
+            sound += sampler.play(layer, notes, score.samples, float(rng.normal(0, 0.7))) * np.float32(
+                rng.uniform(0.2, 0.7)
+            )
         sound = color(sound, rng, 2.5)
         if rng.uniform() < 0.5:
             sound = compress(sound, float(rng.uniform(2, 5)), -15, float(rng.uniform(0.003, 0.02)), 0.1)
@@ -55,13 +59,14 @@ def _desk(audio: np.ndarray, genre: Genre, rng: np.random.Generator) -> np.ndarr
     if not audio.any():
         return audio
     wet = reverberate(audio, room(float(rng.uniform(0.2, 0.9)), rng))
-    audio = audio + wet * np.float32(rng.uniform(0.0, 0.3))
+    audio = audio + wet * np.float32(rng.uniform(0.02, 0.4))
     crushed = compress(audio, 8, -24, 0.002, 0.15)
     crushed *= np.float32(np.sqrt(np.mean(audio**2) / (np.mean(crushed**2) + 1e-12)))
-    audio = audio + crushed * np.float32(rng.uniform(0, 0.8))
-    if rng.uniform() < 0.3 + 0.4 * genre.drive:
-        audio = saturate(audio, float(rng.uniform(0.1, 0.2 + 0.5 * genre.drive)))
-    return audio
+    audio = audio + crushed * np.float32(rng.uniform(0, 1.2))
+    if rng.uniform() < 0.4 + 0.4 * genre.drive:
+        audio = saturate(audio, float(rng.uniform(0.1, 0.25 + 0.4 * genre.drive)))
+    middle = audio.mean(axis=0)
+    return middle + np.float32(rng.uniform(0.2, 1.0)) * (audio - middle)
 
 
 def _perform(score: Score, genre: Genre, rng: np.random.Generator) -> list[tuple[str, Note]]:

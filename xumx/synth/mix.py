@@ -10,7 +10,7 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from xumx.synth.score import PARTS, Score
 from xumx.synth.sound import RATE, ramps, reverberate, room, stretch, wander
 
-_LEVELS = {"drums": (-1.0, 1.5), "bass": (-2.0, 1.5), "other": (-0.5, 1.5), "vocals": (0.0, 1.2)}
+LEVELS = {"drums": (-1.0, 1.5), "bass": (-2.0, 1.5), "other": (-0.5, 1.5), "vocals": (0.0, 1.2)}
 """Mean and standard deviation over songs, in dB, of the power of a source where it plays."""
 
 _ROOMS = {"drums": (0.3, 1.0, 0.25), "other": (0.8, 2.6, 0.4), "vocals": (0.6, 2.2, 0.4)}
@@ -24,7 +24,7 @@ def mix(
     score: Score,
     rng: np.random.Generator,
     push: float = 0.03,
-    spread: float = 1.0,
+    levels: Mapping[str, tuple[float, float]] = LEVELS,
 ) -> dict[str, np.ndarray]:
     """Give the played sources their levels, rooms and gain over time, so that they sum to the mixture.
 
@@ -36,8 +36,8 @@ def mix(
     rng : numpy.random.Generator
     push : float
         How much of the time the limiter works: the more, the louder the song.
-    spread : float
-        Factor of how much levels differ from song to song.
+    levels : mapping of str to (float, float)
+        Mean and standard deviation over songs, in dB, of the power of a source where it plays.
 
     Returns
     -------
@@ -47,12 +47,12 @@ def mix(
     stems = {}
     for part in PARTS:
         stem = parts[part]
-        drawn = spread * rng.normal()
+        drawn = rng.normal()
         if part in _ROOMS:
             shortest, longest, most = _ROOMS[part]
             wet = reverberate(stem, room(float(rng.uniform(shortest, longest)), rng))
             stem = stem + wet * np.float32(most * rng.uniform(0.2, 1.0) * 0.5)
-        mean, deviation = _LEVELS[part]
+        mean, deviation = levels[part]
         level = 10 ** ((mean + deviation * drawn) / 20) / _loudness(stem)
         stems[part] = stem * (np.float32(level) * _automation(score, rng))
     gain = _master(stems, float(rng.uniform(0.6, 0.93)), push)

@@ -52,14 +52,21 @@ def bass(score: Score, genre: Genre, sampler: Sampler, rng: np.random.Generator)
     u = rng.uniform
     if u() < 0.7:
         mono = compress(mono, float(u(2.5, 6)), -14, 0.01, 0.15)
-    if u() < 0.5:  # an amplifier beside the clean signal
-        dirt = cabinet(saturate(equalize(mono, [(60, -6), (150, 0)]), float(u(0.5, 1 + 4 * genre.drive))), rng)
+    if u() < 0.6:  # an amplifier beside the clean signal
+        dirt = saturate(
+            equalize(mono, [(60, -6), (150, 0), (900, float(u(0, 9)))]), float(u(0.7, 1.5 + 5 * genre.drive))
+        )
+        dirt = (
+            cabinet(dirt, rng)
+            if u() < 0.6
+            else equalize(dirt, [(100, -3), (4000, 0), (9000, float(u(-18, -3)))])
+        )
         dirt *= np.float32(np.sqrt(np.mean(mono**2) / (np.mean(dirt**2) + 1e-12)))
         mono = mono + dirt * np.float32(u(0.1, 0.3 + 0.6 * genre.drive))
     else:
-        mono = saturate(mono, float(u(0.1, 0.6)))
+        mono = saturate(mono, float(u(0.2, 1.0)))
     mono = equalize(mono, [(30, -6), (60, u(-1, 4)), (120, u(-2, 3)), (250, u(-5, 1)), (700, u(-3, 4)),
-                           (1800, u(-3, 6)), (4000, u(-6, 4)), (9000, u(-12, 0))])  # fmt: skip
+                           (1800, u(-2, 8)), (4000, u(-3, 8)), (9000, u(-8, 4))])  # fmt: skip
     if program.number >= 38 and u() < 0.4:
         return band(chorus(mono, rng), 150, None, 1) + band(mono, None, 150, 1)
     return pan(mono, float(u(-0.08, 0.08)))
@@ -76,7 +83,9 @@ def _bass_bar(
     rng: np.random.Generator,
 ) -> list[Note]:
     root = low + (score.pitch(degree) - low) % 12
-    above = {tone: score.pitch(degree + step) - score.pitch(degree) for tone, step in ((1, 2), (2, 4), (7, 6))}
+    above = {
+        tone: score.pitch(degree + step) - score.pitch(degree) for tone, step in ((1, 2), (2, 4), (7, 6))
+    }
     above |= {0: 0, 8: 12}
     notes = []
     for step, tone, steps in BASS_LINES[line]:
@@ -84,7 +93,9 @@ def _bass_bar(
             continue
         if step and tone == 0 and rng.uniform() < 0.06:
             tone = int(rng.choice([2, 7, 8]))
-        velocity = float(rng.uniform(0.7, 0.95)) * (0.75 + 0.25 * section.energy) * (1 if step % 4 == 0 else 0.9)
+        velocity = (
+            float(rng.uniform(0.7, 0.95)) * (0.75 + 0.25 * section.energy) * (1 if step % 4 == 0 else 0.9)
+        )
         length = min(steps, score.steps - step) * score.step * (held if steps < 8 else 1.0)
         start = max(score.time(bar, step) + float(rng.normal(0, 0.004)), 0.0)
         notes.append(Note(start, max(length, 0.07), root + above[tone], velocity))
@@ -112,6 +123,7 @@ def other(score: Score, genre: Genre, sampler: Sampler, rng: np.random.Generator
             audio += sound * np.float32(level / loud)
     if rng.uniform() < 0.6:
         audio = compress(audio, float(rng.uniform(1.5, 3)), -15, 0.01, 0.2)
+    audio = equalize(audio, [(2500, 0), (6000, float(rng.uniform(-1, 4))), (11000, float(rng.uniform(0, 12)))])
     return audio
 
 
@@ -132,7 +144,9 @@ def _instrument(
     """Notes on an instrument, as it comes out of its microphones: (2, samples)."""
     u = rng.uniform
     program = _choose(sampler, _PROGRAMS.get(role, _PROGRAMS["comping"]), rng)
-    driven = program.number in _GUITARS and (role in _DRIVEN or role == "lead") and u() < 0.3 + 0.7 * genre.drive
+    driven = (
+        program.number in _GUITARS and (role in _DRIVEN or role == "lead") and u() < 0.3 + 0.7 * genre.drive
+    )
     if driven or (program.number in _GUITARS and role in _DRIVEN):
         return _guitars(role, program, notes, score, genre, sampler, driven, rng)
     sound = sampler.play(program, notes, score.samples, softer=float(u(0.75, 1.1)))
@@ -161,7 +175,11 @@ def _guitars(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Electric guitars through amplifiers: riffs twice, hard left and right; a lead in the middle."""
-    takes = [(-1.0, 0.0), (1.0, 0.0)] if role in _DRIVEN and rng.uniform() < 0.75 else [(float(rng.uniform(-0.5, 0.5)), 0.0)]
+    takes = (
+        [(-1.0, 0.0), (1.0, 0.0)]
+        if role in _DRIVEN and rng.uniform() < 0.75
+        else [(float(rng.uniform(-0.5, 0.5)), 0.0)]
+    )
     drive = float(2 ** rng.uniform(0.5, 2 + 3 * genre.drive)) if driven else float(rng.uniform(0.3, 1.2))
     audio = np.zeros((2, score.samples), np.float32)
     width = float(rng.uniform(0.7, 1.0))
@@ -187,7 +205,9 @@ def _space(role: str, sound: np.ndarray, score: Score, rng: np.random.Generator)
         wet = echo(sound, beat * float(rng.choice([0.5, 0.75, 1.0])), float(rng.uniform(0.2, 0.5)))
         sound = sound + wet * np.float32(rng.uniform(0.3, 0.8))
     if rng.uniform() < 0.25:
-        sound = sound + reverberate(sound, room(float(rng.uniform(0.5, 3)), rng)) * np.float32(rng.uniform(0.1, 0.4))
+        sound = sound + reverberate(sound, room(float(rng.uniform(0.5, 3)), rng)) * np.float32(
+            rng.uniform(0.1, 0.4)
+        )
     return sound
 
 
@@ -253,7 +273,10 @@ def _skank(score: Score, sections: list[Section], rng: np.random.Generator) -> l
                 if (step % 4 == 2) if not dense else rng.uniform() < 0.55:
                     start = score.time(bar, step) + float(abs(rng.normal(0, 0.004)))
                     length = score.step * float(rng.uniform(0.3, 0.9))
-                    notes += [Note(start + 0.003 * i, length, p, float(rng.uniform(0.5, 0.95))) for i, p in enumerate(pitches)]
+                    notes += [
+                        Note(start + 0.003 * i, length, p, float(rng.uniform(0.5, 0.95)))
+                        for i, p in enumerate(pitches)
+                    ]
     return notes
 
 
@@ -265,7 +288,9 @@ def _strum(score: Score, sections: list[Section], rng: np.random.Generator) -> l
     for section in sections:
         for bar, degree in enumerate(section.chords, section.first):
             tones = score.chord(degree, 40 + capo, 70 + capo)
-            strings = [tones[index] for index in np.linspace(0, len(tones) - 1, 6).astype(int)] if tones else []
+            strings = (
+                [tones[index] for index in np.linspace(0, len(tones) - 1, 6).astype(int)] if tones else []
+            )
             steps = [(s, mark) for s, mark in enumerate(patterns[section.kind][: score.steps]) if mark != "."]
             for index, (step, mark) in enumerate(steps):
                 end = steps[index + 1][0] if index + 1 < len(steps) else score.steps
@@ -274,7 +299,14 @@ def _strum(score: Score, sections: list[Section], rng: np.random.Generator) -> l
                 start = score.time(bar, step)
                 for place_in, pitch in enumerate(order):
                     late = place_in * rake * float(rng.uniform(0.7, 1.3))
-                    notes.append(Note(start + late, (end - step) * score.step, pitch, force * float(rng.uniform(0.85, 1.1))))
+                    notes.append(
+                        Note(
+                            start + late,
+                            (end - step) * score.step,
+                            pitch,
+                            force * float(rng.uniform(0.85, 1.1)),
+                        )
+                    )
     return notes
 
 
@@ -297,7 +329,9 @@ def _riff(score: Score, sections: list[Section], rng: np.random.Generator) -> li
                 start = score.time(bar, step)
                 for string, pitch in enumerate(pitches):
                     velocity = (0.9 if mark == "X" else 0.65) * float(rng.uniform(0.9, 1.05))
-                    notes.append(Note(start + 0.002 * string, (end - step) * score.step * held, pitch, velocity))
+                    notes.append(
+                        Note(start + 0.002 * string, (end - step) * score.step * held, pitch, velocity)
+                    )
     return notes
 
 
@@ -330,7 +364,9 @@ def _brass(score: Score, sections: list[Section], rng: np.random.Generator) -> l
     notes = _lead(score, sections, rng)
     steps = [pitch for pitch in range(20, 115) if (pitch - score.key) % 12 in score.scale]
     third = [
-        note._replace(pitch=steps[max(steps.index(int(note.pitch)) - 2, 0)]) for note in notes if note.pitch in steps
+        note._replace(pitch=steps[max(steps.index(int(note.pitch)) - 2, 0)])
+        for note in notes
+        if note.pitch in steps
     ]
     return notes + third if rng.uniform() < 0.6 else notes
 

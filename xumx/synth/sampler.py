@@ -126,7 +126,9 @@ def _open() -> fluidsynth.Synth:
         raise XumxError(f"`soundfont` needs pyfluidsynth; {install('synth')}") from None
     except (ImportError, OSError):
         without = "`soundfont` needs the library FluidSynth"
-        raise XumxError(f"{without}; install it (Debian: libfluidsynth3, macOS: brew install fluid-synth)") from None
+        raise XumxError(
+            f"{without}; install it (Debian: libfluidsynth3, macOS: brew install fluid-synth)"
+        ) from None
     settings = {"reverb.active": 0, "chorus.active": 0, "dynamic-sample-loading": 1, "polyphony": 256}
     return fluidsynth.Synth(
         gain=_GAIN, samplerate=float(RATE), channels=16, **{f"synth.{k}": v for k, v in settings.items()}

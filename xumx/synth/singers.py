@@ -67,11 +67,11 @@ def random_singer(speech: Speech, rng: np.random.Generator) -> Singer:
         high=low + int(rng.integers(13, 19)),
         size=size,
         tilt=float(u(0.0, 3.5)),
-        ring=float(u(0, 8)),
+        ring=float(u(0, 6)),
         breath=float(u(0, 0.12)),
-        air=float(u(5, 12)),
+        air=float(u(6, 14)),
         rate=float(u(4.6, 6.6)),
-        depth=float(u(5, 60)),
+        depth=float(u(5, 80)),
         glide=float(u(0.02, 0.09)),
         scoop=float(u(0, 2.5)),
     )
@@ -200,20 +200,22 @@ def _spectra(
     half = float(speech.hertz[-1])
     bins = np.arange(_FFT // 2 + 1) * (RATE / _FFT)
     spoken = bins / singer.size
-    top = min(0.92 * half, 15000.0)
+    top = min(0.86 * half, 15000.0)
     places = np.interp(np.minimum(spoken, top), speech.hertz, np.arange(len(speech.hertz)))
     low = np.minimum(places.astype(int), len(speech.hertz) - 2)
     share = (places - low).astype(np.float32)
     spectrum = envelope[:, low] * (1 - share) + envelope[:, low + 1] * share
     beyond = np.log2(np.maximum(spoken / top, 1.0))
     if beyond.any():
-        last = (speech.hertz > 0.7 * top) & (speech.hertz < top)
+        last = (speech.hertz > 0.75 * top) & (speech.hertz < top)
         level = envelope[:, last].mean(axis=1, keepdims=True)
         drop = np.where(voiced, singer.air, 0.6 * singer.air)[:, None] * (np.log(10) / 10)
         above = spoken > top
-        spectrum[:, above] = level - drop * beyond[above]
+        spectrum[:, above] = level - drop * (0.25 + beyond[above])
     octaves = np.log2(np.maximum(bins, 500) / 1000)
-    effort = singer.tilt * np.minimum(octaves, 3) + singer.ring * np.exp(-((np.log2(np.maximum(bins, 1) / 3000) / 0.4) ** 2))
+    effort = singer.tilt * np.minimum(octaves, 3) + singer.ring * np.exp(
+        -((np.log2(np.maximum(bins, 1) / 3000) / 0.4) ** 2)
+    )
     spectrum = spectrum + np.where(voiced, 1.0, 0.4)[:, None] * (effort * np.log(10) / 10)
     spectrum -= (np.log(10) / 10) * 40 * np.maximum(np.log2(np.maximum(bins, 1) / 16500), 0)
     grid = np.linspace(0, half, noise.shape[1])
@@ -221,7 +223,7 @@ def _spectra(
     low = np.minimum(places.astype(int), len(grid) - 2)
     share = (places - low).astype(np.float32)
     rough = noise[:, low] * (1 - share) + noise[:, low + 1] * share
-    rough = rough + singer.breath * np.clip(octaves, 0, 3) + np.where(spoken > top, 0.5, 0.0) * np.minimum(beyond, 1)
+    rough = rough + singer.breath * np.clip(octaves, 0, 3) + 0.3 * np.minimum(beyond, 1)
     return spectrum.astype(np.float64), np.clip(rough, 0.001, 0.999).astype(np.float64)
 
 
@@ -235,7 +237,9 @@ def _pitch(
     first = int(np.argmax(take.source >= 0))
     pitch -= singer.scoop * np.exp(-np.maximum(np.arange(frames) - first, 0) * FRAME / 0.07)
     rate = singer.rate * (1 + 0.05 * _wander(frames, 0.3, rng))
-    pitch += singer.depth / 100 * take.vibrato * np.sin(2 * np.pi * np.cumsum(rate) * FRAME + rng.uniform(0, 6))
+    pitch += (
+        singer.depth / 100 * take.vibrato * np.sin(2 * np.pi * np.cumsum(rate) * FRAME + rng.uniform(0, 6))
+    )
     pitch += 0.12 * _wander(frames, 0.15, rng) + 0.03 * rng.standard_normal(frames)
     if singer.speaks:
         own = speech.pitch[row]

@@ -149,7 +149,9 @@ def _speak(voice: str) -> list[tuple[int, np.ndarray]]:
     """Let a program say sentences: rate and samples, -1 to 1, of each."""
     program, _, name = voice.partition(":")
     reads = "english" if program == "flite" else "latin"
-    reads = next((value for key, value in _ALPHABETS.items() if program == "festival" and name.startswith(key)), reads)
+    reads = next(
+        (value for key, value in _ALPHABETS.items() if program == "festival" and name.startswith(key)), reads
+    )
     rng = np.random.default_rng(sum(voice.encode()))
     lines = [sentence(reads, rng) for _ in range(_SENTENCES)]
     spoken = []

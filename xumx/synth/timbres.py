@@ -8,16 +8,21 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from xumx.base.errors import UsageError
 from xumx.synth import choir, kits, sampled
-from xumx.synth.genres import CHANCES, GENRES
-from xumx.synth.sampler import Sampler
+from xumx.synth.genres import CHANCES, GENRES, Genre
+from xumx.synth.sampler import KITS, Sampler
 from xumx.synth.score import Score
+from xumx.synth.speech import load
 
 _SAMPLED = {"drums": 0.88, "bass": 0.85, "other": 0.88}
 """How often SoundFonts play a source."""
 
 _SPOKEN = 0.85
 """How often voices of speech synthesisers sing."""
+
+LEVELS = {"drums": (1.0, 2.2), "bass": (-1.5, 2.2), "other": (-0.5, 2.5), "vocals": (0.5, 2.0)}
+"""Of the sources in mixtures, as :func:`xumx.synth.mix.mix` takes them: less alike than those by rule."""
 
 Player = Callable[[Score, np.random.Generator], np.ndarray]
 
@@ -37,6 +42,26 @@ class Timbres:
     soundfonts: tuple[str, ...] = ()
     voices: tuple[str, ...] = ()
 
+    def check(self) -> None:
+        """Make sure that all is there before anything is made; what voices say is heard now.
+
+        Raises
+        ------
+        UsageError
+            For a file that is no SoundFont or has no instrument, or a voice that is not there.
+        XumxError
+            If FluidSynth or pyworld is missing, or a voice fails.
+        """
+        if self.soundfonts:
+            sampler = Sampler(self.soundfonts)
+            there = sampler.programs(range(128)), sampler.programs(range(128), (KITS,))
+            sampler.close()
+            for what, bank in zip(("instrument of bank 0", "drum kit (bank 128)"), there):
+                if not bank:
+                    raise UsageError(f"`soundfont` {' '.join(self.soundfonts)}: no {what}")
+        for voice in self.voices:
+            load(voice)
+
     def players(self, rng: np.random.Generator) -> dict[str, Player]:
         """Draw who plays which source of a song; those that are missing are made by rule."""
         odds = np.array(list(CHANCES.values()), float)
@@ -54,7 +79,13 @@ class Timbres:
         return players
 
 
-def _played(render, genre, sampler, score, rng):  # type: ignore
+def _played(
+    render: Callable[[Score, Genre, Sampler, np.random.Generator], np.ndarray],
+    genre: Genre,
+    sampler: Sampler,
+    score: Score,
+    rng: np.random.Generator,
+) -> np.ndarray:
     return render(score, genre, sampler, rng)
 
 
