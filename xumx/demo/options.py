@@ -55,7 +55,7 @@ class DemoDataset(Command):
     )
     voices: tuple[str, ...] = option(
         (),
-        "voices of flite and festival that sing most vocals, such as flite:slt; found: all that are installed",
+        "voices of flite and festival that sing most vocals, such as flite:slt; found: all installed ones",
         metavar="VOICE",
     )
     workers: int = option(1, "songs at the same time", metavar="N", range=AT_LEAST_ONE)

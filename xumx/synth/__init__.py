@@ -11,9 +11,9 @@ import numpy as np
 from xumx.base.errors import UsageError
 from xumx.synth import bass, drums, other, vocals
 from xumx.synth.mix import mix
-from xumx.synth.timbres import LEVELS, Timbres
 from xumx.synth.score import PARTS, compose
 from xumx.synth.sound import RATE
+from xumx.synth.timbres import LEVELS, Timbres
 
 __all__ = ["RATE", "Timbres", "song"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from xumx.synth.effects import color, compress, double, echo, equalize, saturate
@@ -10,7 +12,6 @@ from xumx.synth.score import Score, Section, melody
 from xumx.synth.singers import Singer, random_singer, sing
 from xumx.synth.sound import Note, pan
 from xumx.synth.speech import Speech, load
-from dataclasses import replace
 
 
 def render(score: Score, genre: Genre, voices: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:

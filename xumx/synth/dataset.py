@@ -45,7 +45,7 @@ class Settings:
     format : 'stems' or 'wav'
         ``.stem.mp4`` (AAC) or folders of 16-bit wav files.
     soundfont, voices : tuple of str
-        SoundFonts and voices that play most of the songs, as `Timbres` takes them; without any, all is by rule.
+        What plays and sings most of the songs, as `Timbres` takes them; without any, all is by rule.
     """
 
     tracks: int

@@ -204,13 +204,10 @@ WALTZES: tuple[Groove, ...] = (
     {"kick": "X.......x...", "rim": "....X...x...", "shaker": "x.x.x.x.x.x."},
 )
 
-_ROOMS, _LOUD, _MACHINES, _QUIET = (
-    (0, 1, 2, 3, 4, 8, 9, 10, 11),
-    (0, 1, 8, 12, 16, 17, 18),
-    (24, 25),
-    (32, 33, 40, 41),
-)
-_FINGERS, _SYNTHS = (33, 33, 34, 34, 35, 32), (38, 39, 38, 81, 87, 80)
+_ROOMS, _LOUD = (0, 1, 2, 3, 4, 8, 9, 10, 11), (0, 1, 8, 12, 16, 17, 18)
+_QUIET = (32, 33, 40, 41)
+_MACHINES = (24, 25)
+_SYNTHS = (38, 39, 38, 81, 87, 80)
 
 GENRES = {
     "rock": Genre(_ROCK, (*_ROOMS, *_LOUD), ("eighths", "rock", "roots", "pump"), (33, 34, 34, 33),
@@ -218,7 +215,8 @@ GENRES = {
     "metal": Genre(_METAL + _ROCK[:5], _LOUD, ("eighths", "gallop", "roots"), (34, 34, 33),
                    ("riff", "chunk", "chunk", "lead", "bed"), 0.9, 0.02, 1.0),
     "pop": Genre(_POP + _ROCK[:3], (*_ROOMS, *_MACHINES), ("eighths", "roots", "ballad", "octaves", "pump"),
-                 (33, 34, 38, 39, 33), ("bed", "comping", "strum", "arpeggio", "lead", "stab", "riff"), 1.2, 0.06, 0.3),
+                 (33, 34, 38, 39, 33), ("bed", "comping", "strum", "arpeggio", "lead", "stab", "riff"),
+                 1.2, 0.06, 0.3),
     "ballad": Genre(_SOFT + _POP[2:3], (0, 8, 32, 40), ("roots", "whole", "ballad"), (33, 35, 32, 33),
                     ("bed", "comping", "comping", "arpeggio", "strum", "lead"), 0.7, 0.01, 0.1),
     "funk": Genre(_FUNK, _ROOMS, ("funk", "soul", "octaves"), (33, 36, 37, 34),
@@ -227,8 +225,8 @@ GENRES = {
                     ("arpeggio", "bed", "comping", "stab", "lead"), 1.5, 0.7, 0.4),
     "dance": Genre(_DANCE, (24, 25, 24, 16), ("octaves", "offbeat", "acid", "pump", "eighths"), _SYNTHS,
                    ("stab", "stab", "arpeggio", "bed", "lead", "comping"), 1.0, 0.1, 0.5),
-    "reggae": Genre(_REGGAE, _ROOMS, ("dub", "dub", "roots"), (33, 33, 32), ("skank", "skank", "bed", "brass", "lead"),
-                    1.1, 0.1, 0.2),
+    "reggae": Genre(_REGGAE, _ROOMS, ("dub", "dub", "roots"), (33, 33, 32),
+                    ("skank", "skank", "bed", "brass", "lead"), 1.1, 0.1, 0.2),
     "latin": Genre(_LATIN, (*_ROOMS, *_QUIET), ("tumbao", "octaves", "country", "ballad"), (33, 32, 35),
                    ("comping", "strum", "brass", "arpeggio", "lead", "bed"), 1.2, 0.03, 0.1),
     "jazz": Genre(_SWING, _QUIET, ("walking", "walking", "soul"), (32, 32, 35, 33),
@@ -236,6 +234,6 @@ GENRES = {
     "folk": Genre(_SOFT + _POP[2:3], (*_QUIET, 0, 8), ("country", "roots", "ballad"), (32, 33, 33),
                   ("strum", "strum", "arpeggio", "lead", "bed"), 1.1, 0.01, 0.05),
 }  # fmt: skip
-CHANCES = {"rock": 5, "metal": 2, "pop": 5, "ballad": 2, "funk": 2, "hiphop": 2, "dance": 2, "reggae": 1, "latin": 1,
-           "jazz": 1, "folk": 2}  # fmt: skip
+CHANCES = {"rock": 5, "metal": 2, "pop": 5, "ballad": 2, "funk": 2, "hiphop": 2, "dance": 2, "reggae": 1,
+           "latin": 1, "jazz": 1, "folk": 2}  # fmt: skip
 """How often a genre comes."""

@@ -13,15 +13,16 @@ from xumx.synth.score import Score, Section
 from xumx.synth.sound import Note, reverberate, room
 
 _KEYS = {  # of General MIDI
-    "kick": (36, 35), "snare": (38, 40), "rim": (37,), "clap": (39,), "hat": (42,), "pedal": (44,), "open": (46,),
-    "wide": (46,), "ride": (51, 59), "bell": (53,), "crash": (49, 57), "china": (52,), "splash": (55,), "tom0": (50, 48),
-    "tom1": (47, 45), "tom2": (43, 41), "tambourine": (54,), "cowbell": (56,), "shaker": (82, 70), "maracas": (70,),
-    "conga": (63, 64, 62), "bongo": (60, 61), "claves": (75,),
+    "kick": (36, 35), "snare": (38, 40), "rim": (37,), "clap": (39,), "hat": (42,), "pedal": (44,),
+    "open": (46,), "wide": (46,), "ride": (51, 59), "bell": (53,), "crash": (49, 57), "china": (52,),
+    "splash": (55,), "tom0": (50, 48), "tom1": (47, 45), "tom2": (43, 41), "tambourine": (54,),
+    "cowbell": (56,), "shaker": (82, 70), "maracas": (70,), "conga": (63, 64, 62), "bongo": (60, 61),
+    "claves": (75,),
 }  # fmt: skip
 _LEVEL = {"X": 0.92, "x": 0.68, "o": 0.3}
 _FILLS = (
-    ("snare",), ("snare", "tom0", "tom1", "tom2"), ("tom0", "tom1", "tom2"), ("snare", "kick"), ("tom0", "tom2"),
-    ("snare", "snare", "tom2", "kick"), ("open",),
+    ("snare",), ("snare", "tom0", "tom1", "tom2"), ("tom0", "tom1", "tom2"), ("snare", "kick"),
+    ("tom0", "tom2"), ("snare", "snare", "tom2", "kick"), ("open",),
 )  # fmt: skip
 _GROUPS = ({"kick"}, {"snare", "rim", "clap"}, set(_KEYS) - {"kick", "snare", "rim", "clap"})
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-_ENGLISH = tuple(
+_ENGLISH = tuple(  # who does what how
     tuple(part.split(", "))
     for part in (
-        "i, you, we, they, she, nobody, somebody, the river, the city, the night, my heart, your shadow, "
-        "the morning, a stranger, every mother, the driver, the moon, our summer, the radio, this feeling",
-        "follow, carry, hold, remember, leave, break, find, call, watch, change, forget, believe, hear, need, "
-        "shake, lose, wash, burn, save, want, miss, chase, open, paint, feel, know, catch, turn, will choose",
-        "me, you, it, the light, the fire, a house of stone, my name, your eyes, the long road, the rain, the truth, "
-        "all that noise, those years, the wild horses, a picture, the window, our song, the last train, "
-        "your hands, a dream, blue sky, the door, such joy, these voices, a thousand miles, the sugar",
-        "again, tonight, slowly, forever, in the dark, over and over, by the sea, without a sound, for so long, "
-        "oh yeah, on the other side, like a child, when the sun goes down, under the bridge, before you go, "
-        "out of time, in my head, right now, far away, so hard",
+        "i, you, we, they, she, nobody, somebody, the river, the city, the night, my heart, your "
+        "shadow, the morning, a stranger, every mother, the driver, the moon, our summer, the radio, "
+        "this feeling",
+        "follow, carry, hold, remember, leave, break, find, call, watch, change, forget, believe, hear, "
+        "need, shake, lose, wash, burn, save, want, miss, chase, open, paint, feel, know, catch, turn, "
+        "will choose",
+        "me, you, it, the light, the fire, a house of stone, my name, your eyes, the long road, the "
+        "rain, the truth, all that noise, those years, the wild horses, a picture, the window, our "
+        "song, the last train, your hands, a dream, blue sky, the door, such joy, these voices, a "
+        "thousand miles, the sugar",
+        "again, tonight, slowly, forever, in the dark, over and over, by the sea, without a sound, for "
+        "so long, oh yeah, on the other side, like a child, when the sun goes down, under the bridge, "
+        "before you go, out of time, in my head, right now, far away, so hard",
     )
 )
 _ALPHABETS = {  # consonants, vowels that follow them, and those that stand alone

@@ -1,4 +1,4 @@
-"""Singing by spoken voices: vowels stretched over the score's notes, consonants as they were, pitch of the notes."""
+"""Singing by spoken voices: vowels stretched over a score's notes, consonants as they were spoken."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def sing(
 ) -> np.ndarray:
     """Sing phrases with the words of a speech: (samples,) float32, silent between them.
 
-    Each phrase has words from another place, except that every other phrase of the same rhythm may repeat them.
+    Each phrase has words from another place, except that one of the same rhythm as before may repeat them.
     """
     audio = np.zeros(samples, np.float32)
     words: dict[tuple[float, ...], int] = {}
@@ -194,8 +194,7 @@ def _spectra(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logarithm of the power and aperiodicity at WORLD's frequencies, (frames, bins), up to half of `RATE`.
 
-    Above what the recording holds, breath and sibilants go on from the last octave's half, falling: there all is
-    noise.
+    Above what the recording holds, the voice goes on from its last part, falling, and more and more as noise.
     """
     half = float(speech.hertz[-1])
     bins = np.arange(_FFT // 2 + 1) * (RATE / _FFT)

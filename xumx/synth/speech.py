@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -207,14 +208,14 @@ def analyse(spoken: Sequence[tuple[int, np.ndarray]]) -> Speech:
 
 
 def _syllables(loud: np.ndarray, voiced: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Find vowels, where a voiced sound is louder than around it: frames of beginnings, as `Speech` has them."""
+    """Find vowels, where a voiced sound is louder than around it: the frames of rows of `Speech.syllables`."""
     smooth = uniform_filter1d(loud, 7)
     sounding = smooth > smooth.max() - 40
     peaks, _ = find_peaks(np.where(voiced, smooth, smooth.min()), distance=16, prominence=2.0)
     peaks = peaks[voiced[peaks] & (smooth[peaks] > smooth.max() - 22)]
     if not len(peaks):
         return []
-    dips = [int(a + np.argmin(smooth[a:b])) for a, b in zip(peaks, peaks[1:])]
+    dips = [int(a + np.argmin(smooth[a:b])) for a, b in pairwise(peaks)]
     cores = []
     for index, peak in enumerate(peaks):
         low = dips[index - 1] if index else 0
@@ -229,7 +230,7 @@ def _syllables(loud: np.ndarray, voiced: np.ndarray) -> list[tuple[int, int, int
     if not cores:
         return []
     heard = np.flatnonzero(sounding)
-    between = [(a[1] + b[0]) // 2 for a, b in zip(cores, cores[1:])]
+    between = [(a[1] + b[0]) // 2 for a, b in pairwise(cores)]
     begins = [min(int(heard[0]), cores[0][0]), *between]
     ends = [*between, max(int(heard[-1]), cores[-1][1])]
     return [(begin, *core, end) for begin, core, end in zip(begins, cores, ends)]
