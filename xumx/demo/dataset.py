@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from xumx.base.cli import run
 from xumx.base.commands import sibling
@@ -19,12 +18,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     args = DemoDataset.parse(argv)
     from xumx.synth.dataset import Settings, generate
-    from xumx.synth.speech import resolve
+    from xumx.synth.timbres import Timbres
 
-    fonts = tuple(str(Path(file).expanduser()) for file in args.soundfont)
-    voices = tuple(resolve(args.voices)) if args.voices else ()
+    timbres = Timbres.named(args.soundfont, args.voices) or Timbres()
     settings = Settings(
-        args.tracks, args.valid, args.test, args.seed, args.duration, args.format, fonts, voices
+        args.tracks,
+        args.valid,
+        args.test,
+        args.seed,
+        args.duration,
+        args.format,
+        timbres.soundfonts,
+        timbres.voices,
     )
     count = args.tracks + args.valid + args.test
     with Bar(count, unit="songs", quiet=args.quiet) as bar:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
 KITS = 128
 """The bank of drum kits; melodic instruments are in bank 0, and variants of them in others."""
 
+_FOLDERS = (
+    "~/.local/share/soundfonts",
+    "~/.local/share/sounds/sf2",
+    "/usr/share/sounds/sf2",
+    "/usr/share/sounds/sf3",
+    "/usr/share/soundfonts",
+    "/usr/local/share/soundfonts",
+    "/opt/homebrew/share/soundfonts",
+)
 _GAIN = 0.35  # leaves room for a dozen loud notes in 16 bits
 
 
@@ -48,13 +59,12 @@ class Sampler:
         self._synth = _open()
         self._fonts = []
         for file in files:
-            # FluidSynth says on stderr what is wrong, if it finds a file at all.
-            if not Path(file).is_file():
-                raise UsageError(f"`soundfont` {file}: no such file")
-            with Path(file).open("rb") as head:
-                riff = head.read(4) == b"RIFF"
-            if not riff or (font := self._synth.sfload(str(file))) < 0:
+            if not _is_soundfont(Path(file)):
                 raise UsageError(f"`soundfont` {file}: not a SoundFont (.sf2 or .sf3)")
+            with _unheard():
+                font = self._synth.sfload(str(file))
+            if font < 0:
+                raise UsageError(f"`soundfont` {file}: FluidSynth cannot read it")
             self._fonts.append(font)
 
     def close(self) -> None:
@@ -117,6 +127,55 @@ class Sampler:
         if now < samples:
             audio[now:] = synth.get_samples(samples - now).reshape(-1, 2)
         return np.ascontiguousarray(audio.T, np.float32) / np.float32(2**15)
+
+
+def found() -> list[str]:
+    """List the SoundFonts of General MIDI in the folders where systems keep them.
+
+    Raises
+    ------
+    XumxError
+        If FluidSynth or its Python package is not there.
+    """
+    files: dict[Path, None] = {}
+    for folder in _FOLDERS:
+        for path in sorted(Path(folder).expanduser().glob("*.[sS][fF][23]")):
+            if _is_soundfont(path):
+                files.setdefault(path.resolve())
+    general = []
+    for file in files:
+        try:
+            sampler = Sampler([file])
+        except UsageError:
+            continue
+        if len(sampler.programs(range(128))) == 128 and sampler.programs([0], [KITS]):
+            general.append(str(file))
+        sampler.close()
+    return general
+
+
+def _is_soundfont(path: Path) -> bool:
+    """Whether a file says that it is one, and is as long as it says."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+        whole = int.from_bytes(head[4:8], "little") + 8 <= path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"`soundfont` {path}: cannot be read ({error.strerror})") from None
+    return head[:4] == b"RIFF" and head[8:] == b"sfbk" and whole
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep off stderr what FluidSynth and its libraries write there of a bad file."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def _open() -> fluidsynth.Synth:

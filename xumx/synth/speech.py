@@ -87,22 +87,19 @@ def found() -> list[str]:
 
 
 def resolve(voices: Sequence[str]) -> list[str]:
-    """Make sure that voices are there; 'found' is all that are.
+    """Make sure that voices are there, and list each once.
 
     Raises
     ------
     UsageError
-        If one is not there, or none is.
+        If one is not there.
     """
-    there = found()
-    chosen = dict.fromkeys(name for voice in voices for name in (there if voice == "found" else [voice]))
-    missing = [voice for voice in chosen if voice not in there]
-    if missing:
-        have = f"there are {', '.join(there)}" if there else "install flite or festival"
-        raise UsageError(f"`voices`: no voice {missing[0]} is installed; {have}")
-    if not chosen:
-        raise UsageError("`voices`: none is installed; install flite, or festival and festvox-...")
-    return list(chosen)
+    there = found() if voices else []
+    for voice in voices:
+        if voice not in there:
+            have = f"there are {', '.join(there)}" if there else "install flite or festival"
+            raise UsageError(f"`voices`: no voice {voice} is installed; {have}")
+    return list(dict.fromkeys(voices))
 
 
 @lru_cache(maxsize=32)
@@ -208,7 +205,7 @@ def analyse(spoken: Sequence[tuple[int, np.ndarray]]) -> Speech:
 
 
 def _syllables(loud: np.ndarray, voiced: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Find vowels, where a voiced sound is louder than around it: the frames of rows of `Speech.syllables`."""
+    """Find vowels, where a voiced sound is louder than around it: frames as rows of `Speech.syllables`."""
     smooth = uniform_filter1d(loud, 7)
     sounding = smooth > smooth.max() - 40
     peaks, _ = find_peaks(np.where(voiced, smooth, smooth.min()), distance=16, prominence=2.0)
