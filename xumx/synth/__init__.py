@@ -63,10 +63,8 @@ def song(seconds: float, rng: np.random.Generator, timbres: Timbres | None = Non
         parts = {part: _PLAYERS[part](score, player) for part, player in zip(PARTS, players, strict=True)}
         stems = mix(parts, score, desk)
     else:
-        sampled = timbres.players(plan)
-        parts = {
-            part: sampled.get(part, _PLAYERS[part])(score, player)
-            for part, player in zip(PARTS, players, strict=True)
-        }
+        with timbres.players(plan) as hired:
+            by = _PLAYERS | hired
+            parts = {part: by[part](score, player) for part, player in zip(PARTS, players, strict=True)}
         stems = mix(parts, score, desk, push=float(desk.uniform(0.02, 0.5)), levels=LEVELS)
     return {MIXTURE: sum(stems.values(), start=np.zeros((2, samples), np.float32)), **stems}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -105,21 +106,30 @@ class Timbres:
         for voice in self.voices:
             speech.load(voice)
 
-    def players(self, rng: np.random.Generator) -> dict[str, Player]:
-        """Draw who plays which source of a song; those that are missing are made by rule."""
+    @contextmanager
+    def players(self, rng: np.random.Generator) -> Iterator[dict[str, Player]]:
+        """Draw who plays which source of a song; those that are missing are made by rule.
+
+        Each song has a FluidSynth of its own: one that has played before rounds in another way.
+        """
         odds = np.array(list(CHANCES.values()), float)
         genre = GENRES[str(rng.choice(list(CHANCES), p=odds / odds.sum()))]
         players: dict[str, Player] = {}
         drawn = rng.uniform(size=4)
-        if self.soundfonts:
-            fonts = _sampler(self.soundfonts)
-            renders = {"drums": kits.render, "bass": sampled.bass, "other": sampled.other}
-            for chance, (part, render) in zip(drawn, renders.items()):
-                if chance < _SAMPLED[part]:
-                    players[part] = partial(_played, render, genre, fonts)
         if self.voices and drawn[3] < _SPOKEN:
             players["vocals"] = lambda score, player: choir.render(score, genre, self.voices, player)
-        return players
+        if not self.soundfonts:
+            yield players
+            return
+        fonts = Sampler(self.soundfonts)
+        renders = {"drums": kits.render, "bass": sampled.bass, "other": sampled.other}
+        for chance, (part, render) in zip(drawn, renders.items()):
+            if chance < _SAMPLED[part]:
+                players[part] = partial(_played, render, genre, fonts)
+        try:
+            yield players
+        finally:
+            fonts.close()
 
 
 def _played(
@@ -130,8 +140,3 @@ def _played(
     rng: np.random.Generator,
 ) -> np.ndarray:
     return render(score, genre, fonts, rng)
-
-
-@lru_cache(maxsize=1)
-def _sampler(files: tuple[str, ...]) -> Sampler:
-    return Sampler(files)
