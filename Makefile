@@ -20,15 +20,17 @@ export PYTHON310 PYTHON_NEW PYTHON
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: ## compose a song, separate it, and open a page to listen to the stems; ARGS="--seed 3"
-	@sh tools/make_venv.sh .venv/demo any '-e .'
-	@.venv/demo/bin/python -m xumx.demo song $(ARGS)
+demo: ## compose a song (with installed SoundFonts), separate it, and open a page to listen to the stems; ARGS="--seed 3"
+	@sh tools/make_venv.sh .venv/demo any '-e .[synth]'
+	@.venv/demo/bin/python -m xumx.demo song --soundfont found --voices found $(ARGS)
 
 setup: ## make the environments
 	@$(MAKE) --no-print-directory -j2 setup-310 setup-new setup-torch
 
 setup-310:
 	@sh tools/make_venv.sh .venv/py310 3.10 '-e .[dev]'
+	@$(PY310) -c 'import pyworld' 2>/dev/null || $(PY310) -m pip install -qq '.[voices]' \
+		|| echo 'pyworld cannot be built (no C++ compiler?): tests of spoken voices are skipped'
 
 setup-new:
 	@sh tools/make_venv.sh .venv/new new '-e .[test,broker]'

@@ -18,8 +18,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     args = DemoDataset.parse(argv)
     from xumx.synth.dataset import Settings, generate
+    from xumx.synth.timbres import Timbres
 
-    settings = Settings(args.tracks, args.valid, args.test, args.seed, args.duration, args.format)
+    timbres = Timbres.named(args.soundfont, args.voices) or Timbres()
+    settings = Settings(
+        args.tracks,
+        args.valid,
+        args.test,
+        args.seed,
+        args.duration,
+        args.format,
+        timbres.soundfonts,
+        timbres.voices,
+    )
     count = args.tracks + args.valid + args.test
     with Bar(count, unit="songs", quiet=args.quiet) as bar:
         for _ in bar.over(generate(args.out, settings, args.workers)):

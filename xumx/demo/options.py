@@ -21,6 +21,10 @@ class DemoSong(Command):
     model: str = option("demo", "as for xumx.test", also=("-n",))
     duration: float = option(40.0, "of the song", metavar="SECONDS")
     seed: int = option(0, "another seed is another song", range=NOT_NEGATIVE)
+    soundfont: tuple[str, ...] = option(
+        (), "as for the data set, but found is none where none is installed", metavar="FILE"
+    )
+    voices: tuple[str, ...] = option((), "likewise", metavar="VOICE")
     no_open: bool = option(False, "do not open the page in a browser")
     quiet: bool = option(False, "print errors only", also=("-q",))
 
@@ -50,5 +54,15 @@ class DemoDataset(Command):
     seed: int = option(0, "of the songs", range=NOT_NEGATIVE)
     duration: float = option(60.0, "of a song, more or less a fifth", metavar="SECONDS")
     format: str = option("stems", ".stem.mp4 files or folders of wav files", choices=("stems", "wav"))
+    soundfont: tuple[str, ...] = option(
+        (),
+        "SoundFonts (.sf2, .sf3) that play most drums, basses and others; found: all installed ones",
+        metavar="FILE",
+    )
+    voices: tuple[str, ...] = option(
+        (),
+        "voices of flite and festival that sing most vocals, such as flite:slt; found: all installed ones",
+        metavar="VOICE",
+    )
     workers: int = option(1, "songs at the same time", metavar="N", range=AT_LEAST_ONE)
     quiet: bool = option(False, "print errors only", also=("-q",))

@@ -18,6 +18,8 @@ from xumx.demo.options import DemoSong
 if TYPE_CHECKING:
     import numpy as np
 
+    from xumx.synth import Timbres
+
 _SUBSET = 3
 """Of the songs here: those of data sets, of the same seed, are of the subsets 0 to 2."""
 
@@ -41,7 +43,7 @@ def _main(argv: Sequence[str] | None) -> int:
     from xumx.separation.naming import Output
     from xumx.separation.separator import Separator
     from xumx.separation.song import separate_song
-    from xumx.synth import MIXTURE, RATE, song
+    from xumx.synth import MIXTURE, RATE, Timbres, song
 
     folder = Path(args.out).expanduser()
     output = Output(str(folder / "stems"))
@@ -50,8 +52,9 @@ def _main(argv: Sequence[str] | None) -> int:
     check(folder / "index.html")
 
     tell = say if not args.quiet else lambda text: None
-    tell(f"composing {args.duration:g} s of music (seed {args.seed})")
-    truth = song(args.duration, np.random.default_rng([args.seed, _SUBSET]))
+    timbres = Timbres.named(args.soundfont, args.voices, needed=False)
+    tell(f"composing {args.duration:g} s of music (seed {args.seed}), {_by(timbres)}")
+    truth = song(args.duration, np.random.default_rng([args.seed, _SUBSET]), timbres)
     mix = _write(folder / f"song {args.seed}.flac", truth.pop(MIXTURE), RATE)
     for source, audio in truth.items():
         _write(folder / "truth" / f"{source}.flac", audio, RATE)
@@ -68,13 +71,23 @@ def _main(argv: Sequence[str] | None) -> int:
             tell(f"{source:10}{values['SDR of the mixture']:10.1f}{values['SDR']:10.1f}")
 
     with Bar(1, "page", quiet=args.quiet, leave=False) as bar:
-        about = f"made by rule, separated by xumx with {args.model}"
+        about = f"{_by(timbres)}, separated by xumx with {args.model}"
         page = write(folder, f"Song {args.seed}", mix, stems, scores, about=about, progress=bar.update)
     tell("")
     tell(f"stems in {folder / 'stems'}, what they should be in {folder / 'truth'}; listen on {page}")
     if not (args.no_open or args.quiet) and _has_screen():
         webbrowser.open(page.resolve().as_uri())
     return 0
+
+
+def _by(timbres: Timbres | None) -> str:
+    """What plays, for people."""
+    if timbres is None:
+        return "made by rule"
+    names = [Path(file).name for file in timbres.soundfonts]
+    voices = len(timbres.voices)
+    names += [timbres.voices[0] if voices == 1 else f"{voices} voices"] if voices else []
+    return f"made by rule and {', '.join(names)}"
 
 
 def _write(path: Path, audio: np.ndarray, rate: int) -> Path:

@@ -13,14 +13,15 @@ from xumx.synth import bass, drums, other, vocals
 from xumx.synth.mix import mix
 from xumx.synth.score import PARTS, compose
 from xumx.synth.sound import RATE
+from xumx.synth.timbres import LEVELS, Timbres
 
-__all__ = ["RATE", "song"]
+__all__ = ["RATE", "Timbres", "song"]
 
 MIXTURE = "mixture"  # as xumx.data.track has it, which needs packages that making music does not
 _PLAYERS = {"drums": drums.render, "bass": bass.render, "other": other.render, "vocals": vocals.render}
 
 
-def song(seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def song(seconds: float, rng: np.random.Generator, timbres: Timbres | None = None) -> dict[str, np.ndarray]:
     """Compose, play and mix a song.
 
     Parameters
@@ -29,6 +30,8 @@ def song(seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
         Its length: at least 0.1.
     rng : numpy.random.Generator
         Decides everything. It must know its seed sequence, as those of ``numpy.random.default_rng`` do.
+    timbres : Timbres, optional
+        SoundFonts and voices that play most of it; without, all is made by rule.
 
     Returns
     -------
@@ -56,6 +59,12 @@ def song(seconds: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
     samples = round(seconds * RATE)
     plan, *players, desk = rng.spawn(len(PARTS) + 2)
     score = compose(samples, plan)
-    parts = {part: _PLAYERS[part](score, player) for part, player in zip(PARTS, players, strict=True)}
-    stems = mix(parts, score, desk)
+    if timbres is None:
+        parts = {part: _PLAYERS[part](score, player) for part, player in zip(PARTS, players, strict=True)}
+        stems = mix(parts, score, desk)
+    else:
+        with timbres.players(plan) as hired:
+            by = _PLAYERS | hired
+            parts = {part: by[part](score, player) for part, player in zip(PARTS, players, strict=True)}
+        stems = mix(parts, score, desk, push=float(desk.uniform(0.02, 0.5)), levels=LEVELS)
     return {MIXTURE: sum(stems.values(), start=np.zeros((2, samples), np.float32)), **stems}

@@ -20,7 +20,7 @@ from xumx.base import jsonfile
 from xumx.base.errors import AudioError, UsageError, XumxError, install
 from xumx.base.files import aside, replacing, writing_to
 from xumx.base.pools import process_pool
-from xumx.synth import MIXTURE, RATE, song
+from xumx.synth import MIXTURE, RATE, Timbres, song
 
 STREAMS = (MIXTURE, "drums", "bass", "other", "vocals")
 """The streams of a stem file, in order."""
@@ -44,6 +44,8 @@ class Settings:
         Mean length in seconds; songs are between 0.8 and 1.2 of it.
     format : 'stems' or 'wav'
         ``.stem.mp4`` (AAC) or folders of 16-bit wav files.
+    soundfont, voices : tuple of str
+        What plays and sings most of the songs, as `Timbres` takes them; without any, all is by rule.
     """
 
     tracks: int
@@ -52,6 +54,13 @@ class Settings:
     seed: int
     duration: float
     format: str
+    soundfont: tuple[str, ...] = ()
+    voices: tuple[str, ...] = ()
+
+    @property
+    def timbres(self) -> Timbres | None:
+        """What is not by rule."""
+        return Timbres(self.soundfont, self.voices) if self.soundfont or self.voices else None
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class _Task:
     format: str
     seed: tuple[int, ...]
     duration: float
+    timbres: Timbres | None
 
 
 def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1) -> Iterator[Path]:
@@ -89,6 +99,8 @@ def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1)
     if workers < 1:
         raise UsageError(f"`workers` must be 1 or more, not {workers}")
     tasks = _tasks(root, settings)
+    if settings.timbres is not None:
+        settings.timbres.check()
     with _naming(root):
         _claim(root, settings)
     return _generate(root, tasks, workers)
@@ -139,6 +151,7 @@ def _tasks(root: Path, settings: Settings) -> list[_Task]:
             settings.format,
             (settings.seed, number, index),
             settings.duration,
+            settings.timbres,
         )
         for number, subset in enumerate(names)
         for index, name in enumerate(names[subset])
@@ -175,7 +188,8 @@ def _claim(root: Path, settings: Settings) -> None:
     for subset in ("train", "test"):
         (root / subset).mkdir(parents=True, exist_ok=True)
     with replacing(file) as new:
-        new.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+        said = {name: value for name, value in asdict(settings).items() if value != ()}
+        new.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def _write(unfinished: Path, task: _Task) -> Path:
@@ -184,7 +198,7 @@ def _write(unfinished: Path, task: _Task) -> Path:
     seconds = task.duration * float(rng.uniform(0.8, 1.2))
     write = write_stems if task.format == "stems" else write_wavs
     made = unfinished / task.path.name
-    write(made, song(seconds, rng))
+    write(made, song(seconds, rng, task.timbres))
     try:
         made.rename(task.path)
     except OSError:

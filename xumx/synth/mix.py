@@ -10,7 +10,7 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from xumx.synth.score import PARTS, Score
 from xumx.synth.sound import RATE, ramps, reverberate, room, stretch, wander
 
-_LEVELS = {"drums": (-1.0, 1.5), "bass": (-2.0, 1.5), "other": (-0.5, 1.5), "vocals": (0.0, 1.2)}
+LEVELS = {"drums": (-1.0, 1.5), "bass": (-2.0, 1.5), "other": (-0.5, 1.5), "vocals": (0.0, 1.2)}
 """Mean and standard deviation over songs, in dB, of the power of a source where it plays."""
 
 _ROOMS = {"drums": (0.3, 1.0, 0.25), "other": (0.8, 2.6, 0.4), "vocals": (0.6, 2.2, 0.4)}
@@ -19,7 +19,13 @@ _ROOMS = {"drums": (0.3, 1.0, 0.25), "other": (0.8, 2.6, 0.4), "vocals": (0.6, 2
 _BLOCK = 441
 
 
-def mix(parts: Mapping[str, np.ndarray], score: Score, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def mix(
+    parts: Mapping[str, np.ndarray],
+    score: Score,
+    rng: np.random.Generator,
+    push: float = 0.03,
+    levels: Mapping[str, tuple[float, float]] = LEVELS,
+) -> dict[str, np.ndarray]:
     """Give the played sources their levels, rooms and gain over time, so that they sum to the mixture.
 
     Parameters
@@ -28,6 +34,10 @@ def mix(parts: Mapping[str, np.ndarray], score: Score, rng: np.random.Generator)
         By name of `PARTS`.
     score : Score
     rng : numpy.random.Generator
+    push : float
+        How much of the time the limiter works: the more, the louder the song.
+    levels : mapping of str to (float, float)
+        Mean and standard deviation over songs, in dB, of the power of a source where it plays.
 
     Returns
     -------
@@ -37,15 +47,15 @@ def mix(parts: Mapping[str, np.ndarray], score: Score, rng: np.random.Generator)
     stems = {}
     for part in PARTS:
         stem = parts[part]
-        spread = rng.normal()
+        drawn = rng.normal()
         if part in _ROOMS:
             shortest, longest, most = _ROOMS[part]
             wet = reverberate(stem, room(float(rng.uniform(shortest, longest)), rng))
             stem = stem + wet * np.float32(most * rng.uniform(0.2, 1.0) * 0.5)
-        mean, deviation = _LEVELS[part]
-        level = 10 ** ((mean + deviation * spread) / 20) / _loudness(stem)
+        mean, deviation = levels[part]
+        level = 10 ** ((mean + deviation * drawn) / 20) / _loudness(stem)
         stems[part] = stem * (np.float32(level) * _automation(score, rng))
-    gain = _master(stems, float(rng.uniform(0.6, 0.93)))
+    gain = _master(stems, float(rng.uniform(0.6, 0.93)), push)
     if score.samples > 15 * RATE:
         ramps(gain, 0.0, float(rng.choice([0.3, 1.0, 3.0])))
     return {part: stem * gain for part, stem in stems.items()}
@@ -69,7 +79,7 @@ def _automation(score: Score, rng: np.random.Generator) -> np.ndarray:
     return stretch(10 ** (loud / 20), _BLOCK, score.samples)
 
 
-def _master(stems: Mapping[str, np.ndarray], ceiling: float) -> np.ndarray:
+def _master(stems: Mapping[str, np.ndarray], ceiling: float, push: float) -> np.ndarray:
     """Gain over time, one for all stems, so that they sum to the mixture: a slow compressor and a limiter."""
     mixture = sum(stems.values(), start=np.zeros((), np.float32))
     samples = mixture.shape[1]
@@ -80,7 +90,7 @@ def _master(stems: Mapping[str, np.ndarray], ceiling: float) -> np.ndarray:
         [_blocks(np.abs(audio).max(axis=0)).max(axis=1) for audio in (mixture, *stems.values())], axis=0
     )
     gain = np.minimum(gain, 4.0)
-    gain *= ceiling / np.quantile(peaks * gain, 0.97)
+    gain *= ceiling / np.quantile(peaks * gain, 1 - push)
     gain = np.minimum(gain, ceiling / np.maximum(peaks, 1e-9))
     # The minimum reaches further than the mean, which therefore stays below what peaks allow.
     gain = uniform_filter1d(minimum_filter1d(gain, 9), 5)
