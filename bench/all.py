@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """All benchmarks in one run on one machine, and one page of ratios.
 
-    make bench-all                                    everything: 25 minutes on two quiet cores
+    make bench-all                                    everything, on a quiet machine
     make bench-all ARGS="--only separate page"        some parts anew, and the others as they were
     make bench-all ARGS=--quick                       small, to see that it works; never to be published
 
