@@ -252,6 +252,7 @@ class Separator:
         stems = blend(separated, hop, self._overlap)
         for piece in stems:
             yield dict(zip(self.stems, piece, strict=True))
+            del piece  # or its memory would be held until the next one is there
 
     def live(self) -> Live:
         """Begin to separate a stream with little delay, see :class:`xumx.separation.live.Live`.
@@ -331,8 +332,8 @@ class Separator:
                 inverse.add(begin, functools.reduce(np.add, (sources[member] for member in members)))
         del filtered, sources
         stems = np.empty((len(self.stems), *mixture.shape), np.float32)
-        for audio, (_, inverse) in zip(stems, inverses):
-            inverse.write(audio)
+        for audio in stems[: len(inverses)]:
+            inverses.pop(0)[1].write(audio)
         if None in self._outputs.values():  # the complement of the stem before
             np.subtract(mixture, stems[0], out=stems[1])
         return stems

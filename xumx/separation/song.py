@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,7 +83,7 @@ def separate_song(
         if sound is None:
             sound = decoded(separator, song, start=start, duration=duration, stream=stream)
         pieces = _separated(separator, song, rate, info.sample_rate, sound)
-        first = next(pieces)
+        piece: list[np.ndarray] | None = next(pieces)
         for folder in {path.parent for path in stems.values()}:
             for made in _make_folder(folder):
                 stack.push(_unless_failed(made))
@@ -95,8 +94,8 @@ def separate_song(
         spool = None
         if output.clip_mode == "rescale":
             spool = stack.enter_context(_Spool(next(iter(stems.values())).parent))
-        for stems_only in chain([first], pieces):
-            piece = _with_mix(stems_only, separator.stems, output.gains)
+        while piece is not None:
+            piece = _with_mix(piece, separator.stems, output.gains)
             if spool:
                 spool.write(piece)
             elif output.clip_mode == "clamp":
@@ -107,6 +106,8 @@ def separate_song(
             done += seconds
             if progress:
                 progress(seconds)
+            piece = None  # or its memory would be held until the next one is there
+            piece = next(pieces, None)
         if spool:
             for rescaled in spool.rescaled():
                 files.write(rescaled, spool.gain)
@@ -191,6 +192,7 @@ def _separated(
             piece = [r.push(stems[stem]) for r, stem in zip(resamplers, separator.stems, strict=True)]
             written += len(piece[0])
             yield piece
+            del stems, piece  # or their memory would be held until the next ones are there
     except AudioError as error:
         text = str(error)
         raise AudioError(text if str(song) in text else f"{song}: {text}") from None

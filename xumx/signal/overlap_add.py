@@ -121,6 +121,7 @@ def blend(chunks: Iterable[tuple[int, np.ndarray]], hop: int, overlap: int) -> I
             _scale(np.divide, fresh[:, part], weight[part])
         sums, weights, done = fresh[:, ready:].copy(), weight[ready:], done + ready
         yield fresh[:, :ready]
+        del chunk, fresh  # or the memory would be held until the next chunk is there
     if sums is not None and sums.shape[1]:
         _scale(np.divide, sums, weights)
         yield sums
