@@ -164,7 +164,7 @@ def _turn_back(
     accum: bool,
     out: Array,
 ) -> None:
-    """Set dm = w (r Re G + s Im G), or add it: Im G is zero in the first and last bin, nothing is left out."""
+    """Set or add dm = w (r Re G + s Im G). Im G is zero in the first and last bin: nothing is left out."""
     for t in range(spectrum.shape[0]):
         g, dm = spectrum[t], out[first + t, b, c]
         r, s = real[first + t, b, c], imag[first + t, b, c]

@@ -12,7 +12,6 @@ from xumx.graph.ops.cpu.base import (
     Variables,
     constant,
     data,
-    fill_grads,
     grad,
     kernel,
     new_data,
@@ -152,9 +151,7 @@ def _fill(
     factors = np.ascontiguousarray((factors + factors.swapaxes(1, 2))[:, chosen])  # D + Dᵀ
 
     # Added in place: the gradients of all values take as much memory as anything does.
-    outs = tuple(
-        signals[k].grad.get_data("rw" if accum[k] else "w", np.float32).reshape(-1) for k in chosen
-    )
+    outs = tuple(signals[k].grad.get_data("rw" if accum[k] else "w", np.float32).reshape(-1) for k in chosen)
     for k, out in zip(chosen, outs, strict=True):
         if not accum[k]:
             out[...] = 0
