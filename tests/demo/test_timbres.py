@@ -17,6 +17,7 @@ from xumx.demo import song
 from xumx.demo.__main__ import main
 from xumx.network import weights
 from xumx.synth import Timbres, effects, speech, timbres
+from xumx.synth import song as generate
 from xumx.synth.dataset import STREAMS
 from xumx.synth.genres import GENRES
 from xumx.synth.parts import write as write_part
@@ -94,6 +95,14 @@ def test_a_data_set_by_a_soundfont(font: Path, tmp_path: Path, monkeypatch: pyte
         assert np.abs(a[stream]).max() > 0.02, stream
         assert not np.array_equal(a[stream], b[stream]), stream
     assert main(["dataset", "--out", str(tmp_path / "a"), *options]) == 2, "another kind of songs"
+
+
+@needs_fluidsynth
+def test_a_song_does_not_depend_on_those_before(font: Path) -> None:
+    """A FluidSynth that has played begins its blocks elsewhere."""
+    made = [generate(0.5, np.random.default_rng(seed), Timbres((str(font),))) for seed in (1, 2, 1)]
+    for stream, audio in made[0].items():
+        assert np.array_equal(audio, made[2][stream]) and not np.array_equal(audio, made[1][stream]), stream
 
 
 @needs_fluidsynth

@@ -41,19 +41,19 @@ def bass(score: Score, genre: Genre, sampler: Sampler, rng: np.random.Generator)
     u = rng.uniform
     if u() < 0.7:
         mono = compress(mono, float(u(2.5, 6)), -14, 0.01, 0.15)
-    if u() < 0.6:  # an amplifier beside the clean signal
-        dirt = equalize(mono, [(60, -6), (150, 0), (900, float(u(0, 9)))])
-        dirt = saturate(dirt, float(u(0.7, 1.5 + 5 * genre.drive)))
-        if u() < 0.6:
+    if u() < 0.75:  # an amplifier beside the clean signal
+        dirt = equalize(mono, [(60, -9), (150, 0), (900, float(u(3, 15)))])
+        dirt = saturate(dirt, float(u(1.0, 2 + 6 * genre.drive)))
+        if u() < 0.5:
             dirt = cabinet(dirt, rng)
         else:
-            dirt = equalize(dirt, [(100, -3), (4000, 0), (9000, float(u(-18, -3)))])
+            dirt = equalize(dirt, [(60, -12), (150, -3), (700, 0), (4000, 3), (9000, float(u(-12, 0)))])
         dirt *= np.float32(np.sqrt(np.mean(mono**2) / (np.mean(dirt**2) + 1e-12)))
         mono = mono + dirt * np.float32(u(0.1, 0.3 + 0.6 * genre.drive))
     else:
-        mono = saturate(mono, float(u(0.2, 1.0)))
-    mono = equalize(mono, [(30, -6), (60, u(-1, 4)), (120, u(-2, 3)), (250, u(-5, 1)), (700, u(-3, 4)),
-                           (1800, u(-2, 8)), (4000, u(-3, 8)), (9000, u(-8, 4))])  # fmt: skip
+        mono = saturate(mono, float(u(0.3, 1.2)))
+    mono = equalize(mono, [(30, -6), (60, u(-1, 4)), (120, u(-2, 3)), (250, u(-4, 2)), (700, u(-2, 8)),
+                           (1800, u(0, 12)), (4000, u(2, 16)), (9000, u(0, 15))])  # fmt: skip
     if program.number >= 38 and u() < 0.4:
         return band(chorus(mono, rng), 150, None, 1) + band(mono, None, 150, 1)
     return pan(mono, float(u(-0.08, 0.08)))

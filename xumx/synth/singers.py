@@ -61,7 +61,7 @@ def random_singer(speech: Speech, rng: np.random.Generator) -> Singer:
     u = rng.uniform
     size = float(np.clip(rng.normal(1.0, 0.07), 0.86, 1.18))
     spoken = 69 + 12 * np.log2(speech.height * size**2 / 440)
-    low = int(np.clip(round(spoken + u(-2, 7)), 40, 62))
+    low = int(np.clip(round(spoken + u(0, 10)), 41, 63))
     return Singer(
         low=low,
         high=low + int(rng.integers(13, 19)),

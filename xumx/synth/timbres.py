@@ -110,7 +110,7 @@ class Timbres:
     def players(self, rng: np.random.Generator) -> Iterator[dict[str, Player]]:
         """Draw who plays which source of a song; those that are missing are made by rule.
 
-        Each song has a FluidSynth of its own: one that has played before rounds in another way.
+        Each song has a FluidSynth of its own: one that has played before begins its blocks elsewhere.
         """
         odds = np.array(list(CHANCES.values()), float)
         genre = GENRES[str(rng.choice(list(CHANCES), p=odds / odds.sum()))]
