@@ -34,7 +34,7 @@ from bench.parts import PARTS, QUICK, Sizes, Watch
 from bench.separate import CLIP_SECONDS, Bench
 from tools.readme_table import DOCUMENT, update
 
-PACKAGES = ("numpy", "scipy", "onnxruntime", "numba", "av")
+PACKAGES = ("numpy", "scipy", "onnxruntime", "numba", "llvmlite", "av")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -53,7 +53,7 @@ class Bench:
 
     @property
     def kept(self) -> Path:
-        """What xumx keeps from one process to the next: its graph, and what Numba compiles."""
+        """What xumx keeps from one process to the next: its graph."""
         return self.work / "kept"
 
     @property
@@ -64,7 +64,7 @@ class Bench:
         """Run one process. By default it starts in an empty folder, where it finds no other's code."""
         neutral = self.work / "empty"
         neutral.mkdir(exist_ok=True)
-        env = {"XUMX_HOME": str(self.kept), "NUMBA_CACHE_DIR": str(self.kept / "numba")}
+        env = {"XUMX_HOME": str(self.kept)}
         return measure(command, log=self.log(name), cwd=cwd or neutral, env=env)
 
     def measure(
@@ -247,7 +247,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     bench = Bench(args.cache.expanduser().resolve(), args.seconds, args.repeats, args.patience)
     bench.work.mkdir(parents=True, exist_ok=True)
-    print(machine(["numpy", "scipy", "onnxruntime", "numba", "av"]))
+    print(machine(["numpy", "scipy", "onnxruntime", "llvmlite", "av"]))
     print(f"load average at the beginning: {_load()}", flush=True)
     ours = (sys.executable, "-m")
     results: dict[str, Result] = {}

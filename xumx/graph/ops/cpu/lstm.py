@@ -7,7 +7,7 @@ from itertools import pairwise
 import nnabla as nn
 import numpy as np
 
-from xumx.base.kernels import aligned
+from xumx.base.memory import aligned
 from xumx.graph.ops.cpu.base import (
     THREADS,
     Array,

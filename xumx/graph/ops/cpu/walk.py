@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xumx.base.kernels import aligned
+from xumx.base.memory import aligned
 from xumx.graph.ops.cpu.base import Array, kernel, tanh
 
 TILE = 256
