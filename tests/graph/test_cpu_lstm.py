@@ -40,6 +40,20 @@ def test_saturated_gates():
     assert all(np.isfinite(a).all() for a in found)
 
 
+def test_rows_and_columns_that_fill_no_tile():
+    """Four rows and one that is left, and a second tile of columns that is filled up with zeros."""
+    inputs = lstm_inputs(np.random.RandomState(1), frames=3, batch=5, size=3, hidden=67, layers=1)
+    dy = np.random.RandomState(2).randn(3, 5, 2 * 67).astype(np.float32)
+    for v in inputs[1:]:
+        v.d = v.d * 0.2
+    first, bias = inputs[1], inputs[-1]
+    found, wanted = (
+        run(ops.lstm(inputs[0], first, None, bias, rng=np.random.default_rng(0)), inputs, dy)
+        for ops in (cpu_ops, stock_ops)
+    )
+    assert_close(found, wanted, 1e-5, "tiles")
+
+
 def dropout_lstm(
     seed: int, dropout: float = 0.4
 ) -> tuple[nn.Variable, np.random.Generator, list[nn.Variable]]:
