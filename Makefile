@@ -15,7 +15,7 @@ PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
 export PYTHON310 PYTHON_NEW PYTHON
 
-.PHONY: help demo docs setup setup-310 setup-new setup-torch setup-programs lint house test test-310 test-new test-torch bench gpu-pins gpu-check clean
+.PHONY: help demo docs setup setup-310 setup-new setup-torch setup-programs lint house test test-310 test-new test-torch bench bench-all gpu-pins gpu-check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -82,6 +82,9 @@ docs: ## the documentation as a site, in build/site; a link or an anchor that le
 
 bench: setup-310 ## separation against Sony's code and Open-Unmix: bench/separate.py
 	$(PY310) bench/separate.py $(ARGS)
+
+bench-all: setup-310 ## all benchmarks, and their page in docs/performance.md; ARGS=--quick, ARGS="--only page"
+	$(PY310) bench/all.py $(ARGS)
 
 clean: ## remove environments and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build *.egg-info

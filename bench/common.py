@@ -139,8 +139,9 @@ def cores() -> int:
 
 
 def machine(packages: Iterable[str]) -> str:
-    """Processor, cores, system, Python and the versions of packages, in one line."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    """Processor, cores, system, Python and the versions of those packages that are there, in one line."""
+    there = {name: found for name in packages for found in _version(name)}
+    versions = ", ".join(f"{name} {version}" for name, version in there.items())
     python = f"Python {platform.python_version()}"
     return f"{_processor()}, {cores()} cores; {platform.platform()}; {python}, {versions}"
 
@@ -157,6 +158,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     rule = [("-" * (w - 1) + ":") if i else "-" * w for i, w in enumerate(widths)]
     return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
+
+
+def _version(package: str) -> list[str]:
+    try:
+        return [metadata.version(package)]
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def _busy() -> float | None:

@@ -13,6 +13,7 @@ its beginning. Rounds of the two alternate; the table shows their medians.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -105,6 +106,7 @@ def main() -> None:
             augmented(tracks["cache"], args)
             return
         rng = np.random.default_rng(0)
+        ratios: dict[str, float] = {}
         print(f"{'':8}{'musdb':>10}{'0 workers':>12}{f'{args.workers} workers':>12}{'ratio':>8}{'target':>8}")
         for kind, target in TARGETS.items():
             root = roots["wav" if kind == "wav" else "stems"]
@@ -115,8 +117,10 @@ def main() -> None:
                 alone, threads = (ours(tracks[kind], n, args.batch_size, 2.0) for n in (0, args.workers))
                 rates.append((peer, alone, threads, threads / peer))
             peer, alone, threads, ratio = map(statistics.median, zip(*rates, strict=True))
+            ratios[kind] = ratio
             print(f"{kind:8}{peer:10.2f}{alone:12.1f}{threads:12.1f}{ratio:7.0f}x{target:7}x")
     print("samples a second; ratio: with workers, to musdb on the same files (cache: to musdb on stems)")
+    print(json.dumps(ratios))
 
 
 def augmented(tracks: list[Track], args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ other programs change them least, without those of reading the signals and impor
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -65,7 +66,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     print(machine(["numpy", "scipy", "museval"]), "\n")
-    rows = []
+    rows, last = [], {}
     for seconds in args.seconds:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -79,7 +80,9 @@ def main() -> None:
             distances = (f"{apart[0]:.0e} dB", f"{apart[1:].max():.0e} dB")
             cost = (f"{cpu:.1f} s", f"{ratio:.1f}x", f"{spent.peak / 1000:.1f} GB")
             rows.append([f"{seconds:g} s, {scorer}", *cost, *distances])
+            last |= {f"{scorer.lstrip('-')}.cpu": cpu, f"{scorer.lstrip('-')}.peak": spent.peak}
     print(table(["track", "CPU", "ratio", "peak", "SDR apart", "others apart, at most"], rows))
+    print(json.dumps(last))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ separation in both precisions.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Callable
@@ -51,7 +52,8 @@ def main() -> None:
 
 
 def times(hidden_size: int, seconds: float) -> None:
-    """Print a row a size and precision."""
+    """Print a row a size and precision, and last all as JSON."""
+    found: dict[str, float] = {}
     print("| n_fft, hop | latency | precision | CPU time / sound | fastest tenth | slowest tenth |")
     print("| --- | ---: | --- | ---: | ---: | ---: |")
     audio = np.random.default_rng(0).normal(0, 0.1, (round(seconds * RATE), 2)).astype(np.float32)
@@ -70,9 +72,11 @@ def times(hidden_size: int, seconds: float) -> None:
             took = sorted(took[n_fft // n_hop :])
             hop = n_hop / RATE
             fast, slow = (took[len(took) * part // 10] / hop for part in (1, 9))
+            found[f"{n_fft}.{precision}"] = float(np.mean(took)) / hop
             delay = 1000 * live.latency / RATE
             size = f"| {n_fft}, {n_hop} | {delay:.0f} ms | {precision} "
             print(f"{size}| {np.mean(took) / hop:.2f} | {fast:.2f} | {slow:.2f} |", flush=True)
+    print(json.dumps(found))
 
 
 def losses(model: str, songs: Path) -> None:

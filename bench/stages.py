@@ -108,7 +108,7 @@ def main(song: Path, model: Path, folder: Path) -> dict[str, Any]:
         setattr(owner, attribute, stages.generator(name, getattr(owner, attribute)))
     calls = [
         (room, "stft", "STFT"),
-        (separator, "_networks", "network"),
+        (type(separator._networks), "__call__", "network"),
         (room, "wiener", "Wiener filter"),
         (room, "istft", "ISTFT"),
         (room.Separator, "_separate", "magnitudes and copies"),

@@ -87,6 +87,8 @@ def main(
         solver.zero_grad()
         step.graph("backward", objective.loss.backward, clear_buffer=True)
         step.time("update", ops.adam_step, solver, weight_decay=1e-5)
+        for parameter in solver.get_parameters().values():  # as in training
+            parameter.grad.clear()
         walls.append(time.perf_counter() - began)
         cpus.append(time.process_time() - cpu)
         parts.append(step.seconds)

@@ -45,6 +45,7 @@ class Step:
     cpu: float
     peak: float
     parts: dict[str, float]
+    others: float = 0.0
 
     def row(self, name: str) -> list[str]:
         return [name, f"{self.wall:.2f} s", f"{self.cpu:.2f} s", f"{self.peak:.0f} MB"]
@@ -67,7 +68,7 @@ class Bench:
             [*command, *numbers], log=log, cwd=ROOT, env={"NUMBA_CACHE_DIR": str(self.work / "numba")}
         )
         answer = json.loads(log.read_text().splitlines()[-1])
-        step = Step(answer["wall"], answer["cpu"], run.peak, answer.get("parts", {}))
+        step = Step(answer["wall"], answer["cpu"], run.peak, answer.get("parts", {}), run.others)
         print(f"{name}: {step.wall:.3f} s, CPU {step.cpu:.3f} s, {step.peak:.0f} MB", flush=True)
         return step
 
@@ -88,7 +89,11 @@ def median(steps: Sequence[Step]) -> Step:
 
     parts = {name: middle([s.parts[name] for s in steps]) for name in steps[0].parts}
     return Step(
-        middle([s.wall for s in steps]), middle([s.cpu for s in steps]), max(s.peak for s in steps), parts
+        middle([s.wall for s in steps]),
+        middle([s.cpu for s in steps]),
+        max(s.peak for s in steps),
+        parts,
+        max(s.others for s in steps),
     )
 
 

@@ -31,9 +31,9 @@ def _main(argv: Sequence[str] | None) -> int:
         from xumx.separation.pcm import separate_live
 
         return separate_live(args)
-    from xumx.separation.work import separate_songs
-
     with joined() as ranks:
+        from xumx.separation.work import separate_songs  # after it is known how many threads a rank has
+
         return separate_songs(args, ranks)
 
 

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from tests.musdb_set import RATE, write_wavs
+from xumx.eval import options as declared
 from xumx.eval.__main__ import main
 from xumx.signal.metrics import SONG_METRICS, sdr
 
@@ -25,6 +26,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_wavs(folder / "test" / name, {"mixture": noise.sum(axis=0), **dict(zip(SOURCES, noise))})
     (folder / "train").mkdir()
     return folder
+
+
+def test_what_can_be_chosen_is_what_can_be_measured():
+    assert tuple(SONG_METRICS) == declared.SONG_METRICS
 
 
 def test_songs_are_measured_as_a_whole(root, alone, tmp_path, capsys):

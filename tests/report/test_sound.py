@@ -26,7 +26,7 @@ def test_pieces_join_to_the_signal(tmp_path, seconds):
     audio = music(seconds, noise=0)
     rate = Rate(160_000, 2)
     parts = []
-    for number, piece in enumerate(encoded(np.array_split(audio, 7), len(audio), rate)):
+    for _, number, piece in encoded([[block] for block in np.array_split(audio, 7)], rate):
         (tmp_path / f"{number}.mp3").write_bytes(piece)
         parts.append(read(tmp_path / f"{number}.mp3")[0][round(MARGIN * RATE) :][: PIECE * RATE])
     assert len(parts) == -(-len(audio) // (PIECE * RATE))
@@ -45,9 +45,9 @@ def test_a_long_signal_is_never_held_whole():
         nonlocal taken
         for _ in range(100_000):
             taken += RATE
-            yield np.zeros((RATE, 1), np.float32)
+            yield [np.zeros((RATE, 1), np.float32)]
 
-    pieces = encoded(blocks(), 100_000 * RATE, Rate(32_000, 1))
+    pieces = encoded(blocks(), Rate(32_000, 1))
     next(pieces)
     assert taken < 20 * PIECE * RATE
     pieces.close()
@@ -59,7 +59,7 @@ def test_four_minutes_stay_below_20_megabytes(tracks):
     noise = np.random.default_rng(0).uniform(-1, 1, (20 * RATE, 2)).astype(np.float32)
     rate = rate_for(240, tracks)
     assert rate.channels == 2
-    size = sum(len(piece) for piece in encoded([noise], len(noise), rate))
+    size = sum(len(piece) for _, _, piece in encoded([[noise]], rate))
     sound = tracks * 12 * size * 4 / 3
     assert sound + (tracks + 1) * 200_000 < LIMIT, rate
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 
 import numpy as np
 import pytest
@@ -335,6 +336,33 @@ def test_whatever_happens_to_a_song_the_others_are_done(song, tmp_path, monkeypa
     assert first.startswith(f"error: {bad}: ") and last == f"error: 1 of 2 failed: {bad}"
     assert "No space" in first if isinstance(error, OSError) else type(error).__name__ in first
     assert stems_in(tmp_path / "o" / "song") == STEMS
+
+
+def test_the_next_song_is_decoded_while_one_is_separated(song, tmp_path, monkeypatch):
+    from xumx.separation import work
+
+    begun = {name: threading.Event() for name in ("1.mp3", "2.mp3", "3.mp3")}
+    songs = [shutil.copyfile(song, tmp_path / name) for name in begun]
+    decoded, separated = work.decoded, work.separate_song
+
+    def watched(separator, file, **part):
+        for block in decoded(separator, file, **part):
+            begun[file.name].set()
+            yield block
+
+    def patient(separator, file, *args, **options):
+        following = {"1.mp3": "2.mp3", "2.mp3": "3.mp3"}.get(file.name)
+        assert not following or begun[following].wait(30)
+        return separated(separator, file, *args, **options)
+
+    monkeypatch.setattr(work, "decoded", watched)
+    monkeypatch.setattr(work, "separate_song", patient)
+    assert separate([*songs], tmp_path / "o") == 0
+    assert separate([song], tmp_path / "alone") == 0
+    for stem in STEMS:  # with the sound that was there already
+        alone, _ = read(tmp_path / "alone" / f"{stem}.wav")
+        for number in "123":
+            np.testing.assert_array_equal(read(tmp_path / "o" / number / f"{stem}.wav")[0], alone)
 
 
 def test_the_bar_counts_songs_of_other_processes_once(song, tmp_path, monkeypatch):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
 from typing import Any
 
 import norbert
-import numba
 import numpy as np
 import pytest
 
@@ -188,13 +185,14 @@ def test_finite_where_norbert_divides_by_zero() -> None:
 
 
 def test_rounding_leaves_the_covariance_positive() -> None:
-    one = np.ones(1)
     r_12 = np.nextafter(1.0, 2.0)  # above sqrt(R_11 R_22), by rounding
-    spatial = np.array([[one, one, r_12 * one, 0 * one]])
-    across = np.array([[one, 0 * one], [-one, 0 * one]])  # the mixture (1, -1), where R is all but 0
-    z = np.zeros((2, 2, 1))
-    em._solve.py_func(1e10 * one[None], spatial, across, np.empty((4, 1)), z)
-    assert z[0, 0] > 0 > z[1, 0], z.ravel()
+    spatial = np.array([[[1.0], [1.0], [r_12], [0.0]]])
+    across = np.array([[[1], [-1]]], np.complex64)  # where R is all but 0
+    y, unused = np.zeros((1, 1, 2, 1), np.complex64), np.zeros((0, 0, 0))
+    v = np.full((1, 1, 2, 1), 1e5, np.float32)
+    em.iterate(1, True, True)(v, across, spatial, unused, unused, y, 1, 1, 0, 1, 0, 1, 1.0, 1.0, 2.0)
+    # With det above 0, z is (1, -1) times something positive, and y = v R z has R_11 - R_12 < 0 in it.
+    assert y[0, 0, 0, 0].real < 0 < y[0, 0, 1, 0].real, y.ravel()
 
 
 def test_finite_where_powers_overflow() -> None:
@@ -238,7 +236,7 @@ def test_scales_with_a_loud_mixture(niter: int) -> None:
 @pytest.mark.parametrize("niter", [0, 1, 2])
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_threads_do_not_matter(threads: int, niter: int) -> None:
-    magnitude, mixture = song(11, 4, 5, 2, 1700)
+    magnitude, mixture = song(11, 4, 40, 2, 1700)
     alone = wiener(magnitude, mixture, niter)
     together = wiener(magnitude, mixture, niter, threads=threads)
     np.testing.assert_array_equal(together, alone)
@@ -287,7 +285,6 @@ def test_any_layout(layout: Any) -> None:
     magnitude, mixture = song(13, 4, 6, 2, 45)
     plain = wiener(magnitude, mixture)
     np.testing.assert_array_equal(wiener(layout(magnitude), layout(mixture)), plain)
-    assert len(em.filter_bins.signatures) == 1, "compiled again for another kind of array"
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
@@ -296,23 +293,6 @@ def test_result_lies_as_its_axes_say(channels: int) -> None:
     plain = wiener(magnitude, mixture)
     assert plain.shape == (4, 6, channels, 45)
     assert plain.flags.c_contiguous
-    memory = np.full(plain.size + 7, np.nan, np.complex64)
-    inside = wiener(magnitude, mixture, memory=memory)
-    assert np.shares_memory(inside, memory)
-    np.testing.assert_array_equal(inside, plain)
-    assert np.isnan(memory[plain.size :]).all()
-
-
-def test_compiles_without_a_folder_to_keep_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "em.py"
-    source.write_text(Path(em.__file__).read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "__pycache__").write_text("a file where the folder would be")
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    for variable in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
-        monkeypatch.setenv(variable, str(source / "none"))
-    loaded = runpy.run_path(str(source))
-    with pytest.raises(RuntimeError, match="cannot cache"):
-        loaded["filter_bins"].enable_caching()
 
 
 @pytest.mark.parametrize(
@@ -340,9 +320,3 @@ def test_wrong_shapes(magnitude: tuple[int, ...], mixture: tuple[int, ...]) -> N
     with pytest.raises(ValueError) as error:
         wiener(np.zeros(magnitude, np.float32), np.zeros(mixture, np.complex64))
     assert str(magnitude) in str(error.value) and str(mixture) in str(error.value)
-
-
-@pytest.mark.parametrize("memory", [np.empty(3, np.complex64), np.empty(99, np.complex128)])
-def test_memory_that_does_not_fit(memory: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="48 complex64"):
-        wiener(*song(16, 2, 3, 2, 4), memory=memory)

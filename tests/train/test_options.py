@@ -10,6 +10,7 @@ import pytest
 
 from tests.networks import DATA, random_weights, small_config
 from tests.train.runs import STEPS, arguments, assert_same, best, content, load, train
+from xumx.base.errors import UsageError
 from xumx.graph.objective import Objective
 from xumx.network import weights
 from xumx.train.__main__ import main
@@ -126,6 +127,23 @@ def test_what_is_given_beside_a_recipe_wins_wherever_it_stands():
     for argv in (["--epochs", "3", "--recipe", "x-umx"], ["--recipe", "x-umx", "--epochs", "3"]):
         options = new_run(TrainOptions.given([*argv, "--output", "x"]))
         assert (options.epochs, options.hidden_size, options.output) == (3, 512, "x")
+
+
+def test_a_recipe_is_defaults_which_may_do_nothing():
+    """What is given oneself may not."""
+    files = ["--root", "y", "--input-file", "a.wav", "--output-file", "b.wav", "c.wav"]
+    for beside in (
+        ["--dataset", "aligned", *files],
+        ["--loss", "MSE"],
+        ["--lr-schedule", "cosine"],
+    ):
+        given = TrainOptions.given(["--recipe", "x-umx", "--output", "x", *beside])
+        plain = ["--output", "x", "--arch", "x-umx", *beside]
+        assert new_run(given).sources == new_run(TrainOptions.given(plain)).sources
+        assert new_run(given).loss == new_run(TrainOptions.given(plain)).loss
+        assert new_run(given).mcoef == new_run(TrainOptions.given(plain)).mcoef
+    with pytest.raises(UsageError, match="`mcoef` weighs"):
+        new_run(TrainOptions.given(["--recipe", "x-umx", "--output", "x", "--loss", "MSE", "--mcoef", "10"]))
 
 
 def test_every_recipe_is_found_and_its_options_are_right():

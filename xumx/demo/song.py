@@ -13,7 +13,6 @@ from xumx.base import log
 from xumx.base.cli import run
 from xumx.base.console import Bar, say
 from xumx.base.files import check_room, make_folder
-from xumx.base.kernels import compiling
 from xumx.demo.options import DemoSong
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
     (stems,) = output.paths([mix], separator.stems, args.model)
     bar = Bar(args.duration, "separating", unit="s", quiet=args.quiet)
-    with bar, compiling(lambda begun: bar.wait("preparing (once)" if begun else "")):
+    with bar:
         separate_song(separator, mix, stems, output, progress=bar.update)
     scores = _scores(truth, mix, stems)
     if scores:

@@ -15,12 +15,15 @@ from xumx.base.options import AT_LEAST_ONE, Command, like, option
 from xumx.network.config import SOURCES
 from xumx.network.pretrained import resolve
 from xumx.separation.options import SeparatorOptions
-from xumx.signal.metrics import SONG_METRICS
 
 if TYPE_CHECKING:
     from xumx.data.track import Track
 
 ESTIMATES = "estimates"
+
+# By name, as nothing here may load NumPy before processes have met (xumx/parallel/job.py).
+SONG_METRICS = ("sdr", "si-sdr", "fullness", "bleedless")
+"""The keys of :data:`xumx.signal.metrics.SONG_METRICS`."""
 
 _data = partial(option, group="data")
 _scored = partial(option, group="what is scored, if not a network", exclusive=True)
@@ -97,7 +100,7 @@ class EvalOptions(SeparatorOptions, _Scored):
     song_metrics: tuple[str, ...] = _output(
         (),
         "also measure songs as a whole, into songs.csv: the MDX challenge's sdr, si-sdr, fullness, bleedless",
-        choices=tuple(SONG_METRICS),
+        choices=SONG_METRICS,
         metavar="NAME",
     )
     force: bool = _output(False, "score again what has been scored")

@@ -12,7 +12,7 @@ import numpy as np
 
 from xumx.base import jsonfile
 from xumx.base.errors import XumxError
-from xumx.base.files import make_folder, replacing
+from xumx.base.files import replacing
 from xumx.eval.estimators import Truth
 from xumx.eval.scores import Members, pairs
 from xumx.signal.metrics import SONG_METRICS
@@ -49,7 +49,6 @@ def write_song(path: Path, song: Song) -> None:
     XumxError
         If it cannot be written.
     """
-    make_folder(path.parent)
     with replacing(path) as aside:
         aside.write_text(json.dumps(song, indent=2) + "\n", encoding="utf-8")
 

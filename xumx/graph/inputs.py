@@ -155,11 +155,10 @@ class Inputs:
 
         def analyze(k: int, b: int) -> None:
             spectrum = stft(signals[k][b], config.n_fft, config.n_hop, center=self.center)
-            magnitude = magnitudes[k][:, b]
-            cos, sin = phase[0][:, b], phase[1][:, b]
-            _polar(spectrum, magnitude, *((cos, sin) if k == 0 else (cos[:0], sin[:0])))
+            cos, sin = phase
+            _polar(spectrum, b, magnitudes[k], *((cos, sin) if k == 0 else (nothing, nothing)))
             if 0 < k <= len(agreements):
-                _agree(spectrum, magnitude, cos, sin, agreements[k - 1][:, b])
+                _agree(spectrum, magnitudes[k][:, b], cos[:, b], sin[:, b], agreements[k - 1][:, b])
 
         # The mixture first, as the others meet its phase.
         for some in ([0], range(1, len(signals))):
@@ -181,18 +180,20 @@ def _input(shape: tuple[int, ...]) -> nn.Variable:
 
 
 @kernel
-def _polar(spectrum: np.ndarray, magnitude: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
-    """Magnitude, and cosine and sine of the phase if there is room for them."""
+def _polar(spectrum: np.ndarray, b: int, magnitude: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
+    """Magnitude of a member of the batch, and cosine and sine of its phase if there is room for them."""
     one, zero = np.float32(1), np.float32(0)
     for t in range(magnitude.shape[0]):
-        for c in range(magnitude.shape[1]):
-            z, m = spectrum[t, c], magnitude[t, c]
+        for c in range(magnitude.shape[2]):
+            z, m = spectrum[t, c], magnitude[t, b, c]
             for f in range(m.size):
                 m[f] = np.sqrt(z[f].real * z[f].real + z[f].imag * z[f].imag)
             if cos.size:
+                x, y = cos[t, b, c], sin[t, b, c]
                 for f in range(m.size):
-                    cos[t, c, f] = z[f].real / m[f] if m[f] > zero else one
-                    sin[t, c, f] = z[f].imag / m[f] if m[f] > zero else zero
+                    x[f] = z[f].real / m[f] if m[f] > zero else one
+                for f in range(m.size):
+                    y[f] = z[f].imag / m[f] if m[f] > zero else zero
 
 
 @kernel

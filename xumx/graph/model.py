@@ -346,7 +346,8 @@ def parameter_name(config: ModelConfig, source: str, name: str) -> str:
 
 
 def _mean(values: list[nn.Variable]) -> nn.Variable:
-    return sum(values[1:], values[0]) / len(values)
+    # Whoever gave the values may need them, but nobody needs their sum.
+    return F.mul_scalar(F.add_n(*values), 1 / len(values), inplace=True)
 
 
 def _ones(shape: tuple[int, ...]) -> nn.Variable:

@@ -14,14 +14,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from xumx.base.errors import UsageError, WeightsError
-from xumx.base.hdf5 import attribute, reading, writing
 from xumx.network.config import SOURCES, ModelConfig, from_shapes
+
+if TYPE_CHECKING:
+    import h5py  # who separates with a graph that is kept never needs it: see where files are read
 
 BN_EPS = 1e-5
 """Added to a batch-norm variance, as in NNabla's default."""
@@ -128,6 +129,8 @@ def load(path: str | os.PathLike[str]) -> Weights:
     path = Path(path)
     if path.is_dir():
         return _load_folder(path)
+    from xumx.base.hdf5 import reading
+
     with reading(path) as (file, datasets):
         stored, attributes = _in_order(path, datasets), _attributes(path, file)
         arch, sources = _layout(path, stored, attributes)
@@ -261,6 +264,8 @@ def _layout(
 def _attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     """What shapes do not tell, as far as the file says it."""
     known: dict[str, Any] = {name: _whole(path, file, name) for name in ("n_hop", "sample_rate")}
+    from xumx.base.hdf5 import attribute
+
     sources = attribute(file, "sources")
     if sources is not None:
         if np.ndim(sources) != 1 or not all(isinstance(s, (str, bytes)) for s in sources):
@@ -271,6 +276,8 @@ def _attributes(path: Path, file: h5py.File) -> dict[str, Any]:
 
 def _whole(path: Path, node: h5py.HLObject, name: str) -> int | None:
     """An attribute that is a whole number; None where there is none."""
+    from xumx.base.hdf5 import attribute
+
     value = attribute(node, name)
     if value is not None and not isinstance(value, (int, np.integer)):
         raise WeightsError(f"{path}: the attribute {name} of {node.name} is no whole number")
@@ -337,6 +344,8 @@ def _check_values(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _write(path: Path, config: ModelConfig, named: dict[str, np.ndarray], dtype: Any) -> None:
+    from xumx.base.hdf5 import writing
+
     with writing(path) as file:
         for index, (name, array) in enumerate(named.items()):
             dataset = file.create_dataset(name, data=array.astype(dtype))

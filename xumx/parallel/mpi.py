@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xumx.base import log
 from xumx.base.errors import XumxError
-from xumx.base.kernels import aligned
+from xumx.base.memory import aligned
 from xumx.parallel.communicator import Communicator
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple, TextIO
 
 import numpy as np
@@ -23,7 +25,7 @@ from xumx.base.files import replacing, writing_to
 from xumx.report import page
 from xumx.report.page import MARK, Drawing, Listed, Scores, Stem, clock
 from xumx.report.pictures import Picture, spectrogram, waveform
-from xumx.report.sound import BEST, PIECE, RATE, encoded, evenly, rate_for
+from xumx.report.sound import BEST, PIECE, RATE, Rate, encoded, evenly, rate_for
 
 __all__ = ["PAGE", "PLAYER", "Listed", "check", "clock", "overview", "title_of", "write", "write_player"]
 
@@ -34,6 +36,7 @@ PLAYER = "player.html"
 """What the player of another page is called."""
 
 _BLOCK = 1 << 18
+_STEMS = 0.9  # of the work of a page; the rest is the song's own sound, where there is one
 _UNHEARD = 0.01  # of the energy: -20 dB, the noise of MP3 itself
 
 PathLike = str | os.PathLike[str]
@@ -48,11 +51,11 @@ class _Signal(NamedTuple):
     duration: float | None = None
     stream: int | None = None
 
-    def blocks(self, channels: int) -> Iterator[np.ndarray]:
+    def blocks(self) -> Iterator[np.ndarray]:
         return decode(
             self.path,
             sample_rate=RATE,
-            channels=channels,
+            channels=2,
             start=self.start,
             duration=self.duration,
             stream=self.stream,
@@ -120,29 +123,32 @@ def write(
         raise UsageError(f"{title}: a page needs a stem at least")
     path = Path(folder) / name
     check(path)
-    song = _Signal(mix, start, duration, stream)
-    seen = _see(song, stems, lambda share: progress(share / 2))
-    tracks = seen.tracks
-    rate = rate_for(seen.samples / RATE, len(tracks))
-    rows = seen.rows({stem: os.path.relpath(file, path.parent) for stem, file in stems.items()})
-    top, bottom = page.of_song(
-        title,
-        about,
-        seen.samples / RATE,
-        seen.mix,
-        rows,
-        scores or {},
-        rate,
-        seen.heard,
-        os.path.relpath(back, path.parent) if back else "",
-    )
-    share = seen.share_of_a_piece
-    with _writing(path) as file:
+    song, signals = _Signal(mix, start, duration, stream), [_Signal(file) for file in stems.values()]
+    with _writing(path) as file, TemporaryFile("w+", encoding="utf-8", dir=path.parent) as sounds:
+        samples = _length(signals)
+        rate = rate_for(samples / RATE, len(signals))
+        seen = _Seen(samples, stems)
+        for piece in _heard(seen, song, signals, rate, progress):
+            sounds.write(page.sound(*piece))
+        if not seen.heard and (less := rate_for(samples / RATE, len(signals) + 1)) != rate:
+            rate = less  # with a track more, all have to be smaller
+            sounds.truncate(sounds.seek(0))
+            for piece in encoded(_blocks([*signals, song], samples), rate):
+                sounds.write(page.sound(*piece))
+        top, bottom = page.of_song(
+            title,
+            about,
+            samples / RATE,
+            seen.mix,
+            seen.rows({stem: os.path.relpath(file, path.parent) for stem, file in stems.items()}),
+            scores or {},
+            rate,
+            seen.heard,
+            os.path.relpath(back, path.parent) if back else "",
+        )
         file.write(top)
-        for track, signal in enumerate(tracks):
-            for number, piece in enumerate(encoded(signal.blocks(rate.channels), seen.samples, rate)):
-                file.write(page.sound(track, number, piece))
-                progress(share)
+        sounds.seek(0)
+        file.writelines(sounds)
         file.write(bottom)
     return path
 
@@ -180,14 +186,13 @@ def write_player(
         If it cannot be written.
     """
     folder = Path(folder)
-    seen = _see(_Signal(mix, start, duration, stream), stems, lambda share: progress(share / 2))
-    text = page.player(seen.samples / RATE, seen.mix, seen.rows(links), {}, seen.heard)
+    song, signals = _Signal(mix, start, duration, stream), [_Signal(file) for file in stems.values()]
+    seen = _Seen(_length(signals), stems)
     try:
+        for track, number, piece in _heard(seen, song, signals, BEST, progress):
+            (folder / f"{track}-{number}.mp3").write_bytes(piece)
+        text = page.player(seen.samples / RATE, seen.mix, seen.rows(links), {}, seen.heard)
         (folder / PLAYER).write_text(text, encoding="utf-8", newline="\n")
-        for track, signal in enumerate(seen.tracks):
-            for number, piece in enumerate(encoded(signal.blocks(BEST.channels), seen.samples, BEST)):
-                (folder / f"{track}-{number}.mp3").write_bytes(piece)
-                progress(seen.share_of_a_piece)
     except OSError as error:
         raise XumxError(f"{folder}: the player cannot be written ({error.strerror})") from None
 
@@ -255,56 +260,80 @@ def check(path: PathLike) -> None:
         raise XumxError(f"{path} is no page of xumx's; move it, or use another `outdir`")
 
 
-class _Seen(NamedTuple):
-    """A song and its stems, looked through: their pictures, and what is to be played."""
+class _Seen:
+    """What one going through a song and its stems shows: pictures, and whether they sum to the song."""
 
-    samples: int
-    mix: Drawing
-    drawings: Mapping[str, Drawing]
-    heard: bool  # whether the stems sum to the song
-    tracks: Sequence[_Signal]
+    def __init__(self, samples: int, stems: Iterable[str]) -> None:
+        self.samples, self._stems = samples, list(stems)
+        self._pictures = [Picture(samples, RATE) for _ in ("the song", *self._stems)]
+        self._energy = self._both = self._sums = 0.0
 
-    def rows(self, links: Mapping[str, str]) -> list[Stem]:
-        return [Stem(stem, links[stem], drawing) for stem, drawing in self.drawings.items()]
+    def passing(self, blocks: Iterable[Sequence[np.ndarray]]) -> Iterator[Sequence[np.ndarray]]:
+        """Look at blocks of the song and its stems, and give those of the stems on."""
+        for song, *stems in blocks:
+            for picture, block in zip(self._pictures, (song, *stems), strict=True):
+                picture.add(block)
+            total = np.sum(stems, axis=0)
+            self._energy += float(np.vdot(song, song))
+            self._both += float(np.vdot(song, total))
+            self._sums += float(np.vdot(total, total))
+            yield stems
 
     @property
-    def share_of_a_piece(self) -> float:
-        """How much of the work, whose other half is looking, it is to encode one piece of a track."""
-        return 1 / (2 * len(self.tracks) * math.ceil(self.samples / (PIECE * RATE)))
+    def block(self) -> int:
+        """Samples of a block: as many as several columns of a picture stand for."""
+        step = self._pictures[0].step
+        return math.ceil(_BLOCK / step) * step
+
+    @property
+    def heard(self) -> bool:
+        """Whether the stems sum to the song."""
+        # What no gain g makes of the sum S, min |M - g S|² = |M|² - <M, S>² / |S|²: one gain for all stems
+        # does not count, since they may have been scaled to stay within full scale.
+        left = self._energy - (self._both**2 / self._sums if self._sums else 0.0)
+        return left <= _UNHEARD * self._energy
+
+    @cached_property
+    def _drawings(self) -> list[Drawing]:
+        """Of the song and its stems, on one scale."""
+        seen = [picture.finish() for picture in self._pictures]
+        peak, loudest = float(np.abs(seen[0][0]).max()), float(seen[0][1].max())
+        return [
+            Drawing(len(power), waveform(extremes, peak), spectrogram(power, loudest))
+            for extremes, power in seen
+        ]
+
+    @property
+    def mix(self) -> Drawing:
+        return self._drawings[0]
+
+    def rows(self, links: Mapping[str, str]) -> list[Stem]:
+        return [Stem(stem, links[stem], drawn) for stem, drawn in zip(self._stems, self._drawings[1:])]
 
 
-def _see(song: _Signal, stems: Mapping[str, PathLike], progress: Progress) -> _Seen:
-    signals = [_Signal(file) for file in stems.values()]
-    samples = sum(len(block) for block in signals[0].blocks(1))
-    (mix, *drawings), heard = _look([song, *signals], samples, progress)
-    tracks = signals if heard else [*signals, song]
-    return _Seen(samples, mix, dict(zip(stems, drawings, strict=True)), heard, tracks)
+def _length(signals: Sequence[_Signal]) -> int:
+    return sum(len(block) for block in signals[0].blocks())
 
 
-def _look(signals: Sequence[_Signal], samples: int, progress: Progress) -> tuple[list[Drawing], bool]:
-    """Drawings of the song and its stems on one scale, and whether the stems sum to the song."""
-    pictures = [Picture(samples, RATE) for _ in signals]
-    size = math.ceil(_BLOCK / pictures[0].step) * pictures[0].step
-    share = 1 / math.ceil(samples / size)
-    energy = both = sums = 0.0
-    for song, *stems in zip(*(evenly(signal.blocks(2), samples, size) for signal in signals)):
-        for picture, block in zip(pictures, (song, *stems)):
-            picture.add(block)
-        total = np.sum(stems, axis=0)
-        energy += float(np.vdot(song, song))
-        both += float(np.vdot(song, total))
-        sums += float(np.vdot(total, total))
-        progress(share)
-    # What no gain g makes of the sum S, min |M - g S|² = |M|² - <M, S>² / |S|²: one gain for all stems does
-    # not count, since they may have been scaled to stay within full scale.
-    left = energy - (both**2 / sums if sums else 0.0)
+def _blocks(signals: Iterable[_Signal], samples: int, size: int = _BLOCK) -> Iterator[Sequence[np.ndarray]]:
+    return zip(*(evenly(signal.blocks(), samples, size) for signal in signals))
 
-    seen = [picture.finish() for picture in pictures]
-    peak, loudest = float(np.abs(seen[0][0]).max()), float(seen[0][1].max())
-    drawings = [
-        Drawing(len(power), waveform(extremes, peak), spectrogram(power, loudest)) for extremes, power in seen
-    ]
-    return drawings, left <= _UNHEARD * energy
+
+def _heard(
+    seen: _Seen, song: _Signal, signals: Sequence[_Signal], rate: Rate, progress: Progress
+) -> Iterator[tuple[int, int, bytes]]:
+    """Go through a song and its stems: track, number and file of each piece that the page plays."""
+    share = 1 / math.ceil(seen.samples / (PIECE * RATE))  # of a track
+    blocks = _blocks([song, *signals], seen.samples, seen.block)
+    for piece in encoded(seen.passing(blocks), rate):
+        yield piece
+        progress(_STEMS * share / len(signals))
+    if seen.heard:
+        progress(1 - _STEMS)
+        return
+    for _, number, file in encoded(_blocks([song], seen.samples), rate):
+        yield len(signals), number, file
+        progress((1 - _STEMS) * share)
 
 
 @contextmanager

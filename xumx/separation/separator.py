@@ -26,8 +26,8 @@ from xumx.separation.level import check_level
 from xumx.separation.live import CHOICES, Live, open_engine
 from xumx.separation.stems import chosen, estimated
 from xumx.signal.overlap_add import blend, split
-from xumx.signal.stft import istft, stft
-from xumx.signal.wiener import check_filter, wiener
+from xumx.signal.stft import Inverse, stft
+from xumx.signal.wiener import Filter, check_filter, wiener
 
 OVERLAP = 0.05
 """The least that hides the joins of chunks; see bench/joins.py."""
@@ -132,8 +132,6 @@ class Separator:
         self._level = level
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
-        # The filter's compiled code takes a while to load, and longer to compile the first time.
-        threading.Thread(target=_load_filter, daemon=True).start()
         threads = threads or cores.threads()
         # One chunk a core beats one chunk on all cores; more than two at once would cost too much memory.
         self._workers = min(threads, 2) if chunk_dur else 1
@@ -146,18 +144,18 @@ class Separator:
         if weights is not None and len(models) == 1:
             raise UsageError("`weights` are for several networks, and there is one: leave them out")
         self._stored = _found(models, model_dir, show_download)
+        self._estimated = estimated(self._stored[0].config.sources, residual_model)
+        # While the network is loaded.
+        threading.Thread(target=_compile_filter, args=(len(self._estimated), niter), daemon=True).start()
         names = [_name(one, place) for place, one in enumerate(models, 1)]
         self._networks = Blend(names, self._stored, make, weights, threads=self._threads)
         self.config, self.networks = self._networks.config, self._networks.names
         self._filter: dict[str, Any] = {"niter": niter, "softmask": softmask, "alpha": alpha}
-        self._estimated = estimated(self.config.sources, residual_model)
         self._filter["residual"] = self._estimated != self.config.sources
         self._outputs = chosen(self._estimated, targets, two_stems, aggregate)
         self.stems = tuple(self._outputs)
 
         self._cut(chunk_dur, overlap)
-        self._filtering = threading.Lock()
-        self._memory = np.empty(0, np.complex64)
 
     def _cut(self, chunk_dur: float, overlap: float) -> None:
         """Set the length of chunks and of what they share, in samples."""
@@ -254,6 +252,7 @@ class Separator:
         stems = blend(separated, hop, self._overlap)
         for piece in stems:
             yield dict(zip(self.stems, piece, strict=True))
+            del piece  # or its memory would be held until the next one is there
 
     def live(self) -> Live:
         """Begin to separate a stream with little delay, see :class:`xumx.separation.live.Live`.
@@ -320,24 +319,23 @@ class Separator:
         size = self.config.n_fft, self.config.n_hop
         spectrogram = stft(mixture, *size, threads=self._threads)
         estimate = self._networks(mixture, spectrogram, gains)
-        # One chunk at a time, in memory that stays: the filter is short, and its result is the largest array.
-        with self._filtering:
-            size_of_all = len(self._estimated) * spectrogram.size
-            if self._memory.size < size_of_all:
-                self._memory = np.empty(size_of_all, np.complex64)
-            sources = wiener(
-                estimate, spectrogram, threads=self._threads, memory=self._memory, **self._filter
-            )
-            del estimate, spectrogram
-            stems = np.empty((len(self.stems), *mixture.shape), np.float32)
-            for stem, members in zip(stems, self._outputs.values(), strict=True):
-                if members is None:  # the complement of the stem before
-                    np.subtract(mixture, stems[0], out=stem)
-                else:
-                    spectrum = sources[members[0]]
-                    for member in members[1:]:
-                        spectrum = spectrum + sources[member]
-                    stem[:] = istft(spectrum, len(mixture), *size, threads=self._threads)
+        filtered = Filter(estimate, spectrogram, threads=self._threads, **self._filter)
+        frames, channels, _ = spectrogram.shape
+        inverses = [
+            (members, Inverse(frames, channels, *size, threads=self._threads))
+            for members in self._outputs.values()
+            if members is not None
+        ]
+        del estimate, spectrogram
+        for begin, sources in filtered:
+            for members, inverse in inverses:
+                inverse.add(begin, functools.reduce(np.add, (sources[member] for member in members)))
+        del filtered, sources
+        stems = np.empty((len(self.stems), *mixture.shape), np.float32)
+        for audio in stems[: len(inverses)]:
+            inverses.pop(0)[1].write(audio)
+        if None in self._outputs.values():  # the complement of the stem before
+            np.subtract(mixture, stems[0], out=stems[1])
         return stems
 
 
@@ -377,5 +375,5 @@ def _found(
     return [one if isinstance(one, Weights) else Stored(fetch(one), model_dir) for one in models]
 
 
-def _load_filter() -> None:
-    wiener(np.zeros((1, 1, 2, 1), np.float32), np.zeros((1, 2, 1), np.complex64))
+def _compile_filter(sources: int, niter: int) -> None:
+    wiener(np.zeros((sources, 1, 2, 1), np.float32), np.zeros((1, 2, 1), np.complex64), niter)

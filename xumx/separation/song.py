@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +37,7 @@ def separate_song(
     duration: float | None = None,
     stream: int | None = None,
     request: str = "",
+    sound: Iterable[np.ndarray] | None = None,
     progress: Callable[[float], None] | None = None,
     encoding: Callable[[float], None] | None = None,
 ) -> Separated:
@@ -57,6 +57,8 @@ def separate_song(
         Which audio track of the file, as for :func:`xumx.audio.decode`.
     request : str
         What the files say that they were made for; see :func:`xumx.separation.naming.made_of`.
+    sound : iterable of float32 array (samples, channels), optional
+        What :func:`decoded` gives of the song, where somebody has begun to decode it.
     progress : callable (seconds), optional
         Called with the seconds that each step added.
     encoding : callable (seconds), optional
@@ -78,8 +80,10 @@ def separate_song(
     done = 0.0
     with ExitStack() as stack:
         # Reports errors of the song before anything is made for its stems.
-        pieces = _separated(separator, song, rate, info.sample_rate, start, duration, stream)
-        first = next(pieces)
+        if sound is None:
+            sound = decoded(separator, song, start=start, duration=duration, stream=stream)
+        pieces = _separated(separator, song, rate, info.sample_rate, sound)
+        piece: list[np.ndarray] | None = next(pieces)
         for folder in {path.parent for path in stems.values()}:
             for made in _make_folder(folder):
                 stack.push(_unless_failed(made))
@@ -90,8 +94,8 @@ def separate_song(
         spool = None
         if output.clip_mode == "rescale":
             spool = stack.enter_context(_Spool(next(iter(stems.values())).parent))
-        for stems_only in chain([first], pieces):
-            piece = _with_mix(stems_only, separator.stems, output.gains)
+        while piece is not None:
+            piece = _with_mix(piece, separator.stems, output.gains)
             if spool:
                 spool.write(piece)
             elif output.clip_mode == "clamp":
@@ -102,12 +106,27 @@ def separate_song(
             done += seconds
             if progress:
                 progress(seconds)
+            piece = None  # or its memory would be held until the next one is there
+            piece = next(pieces, None)
         if spool:
             for rescaled in spool.rescaled():
                 files.write(rescaled, spool.gain)
                 if encoding:
                     encoding(len(rescaled[0]) / rate)
     return Separated(done, spool.gain if spool else 1.0)
+
+
+def decoded(
+    separator: Separator,
+    song: Path,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    stream: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Decode a song or a part of it, for :func:`separate_song`: (samples, channels) at its own rate."""
+    channels = separator.config.nb_channels
+    return decode(song, channels=channels, start=start, duration=duration, stream=stream)
 
 
 def _with_mix(
@@ -153,9 +172,7 @@ def _separated(
     song: Path,
     rate: int,
     song_rate: int,
-    start: float,
-    duration: float | None,
-    stream: int | None,
+    sound: Iterable[np.ndarray],
 ) -> Iterator[list[np.ndarray]]:
     """Stems of the song at ``rate``, each (samples, channels), together exactly as long as the song."""
     config = separator.config
@@ -163,7 +180,7 @@ def _separated(
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal samples
-        for block in decode(song, channels=config.nb_channels, start=start, duration=duration, stream=stream):
+        for block in sound:
             samples += len(block)
             yield block
 
@@ -175,6 +192,7 @@ def _separated(
             piece = [r.push(stems[stem]) for r, stem in zip(resamplers, separator.stems, strict=True)]
             written += len(piece[0])
             yield piece
+            del stems, piece  # or their memory would be held until the next ones are there
     except AudioError as error:
         text = str(error)
         raise AudioError(text if str(song) in text else f"{song}: {text}") from None

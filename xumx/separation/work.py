@@ -6,15 +6,18 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from xumx.audio import check_part, probe
 from xumx.base import console
 from xumx.base.console import Bar, say
 from xumx.base.errors import UsageError, XumxError, line_of
-from xumx.base.kernels import compiling
 from xumx.engines import Stored
 from xumx.network import pretrained
 from xumx.parallel.communicator import Communicator
@@ -22,9 +25,12 @@ from xumx.report import Listed, check, clock, overview, title_of, write
 from xumx.separation.naming import Found, Output, Song, find, made_of, names_one
 from xumx.separation.options import SongOptions
 from xumx.separation.separator import Separator
-from xumx.separation.song import Separated, kept, separate_song
+from xumx.separation.song import Separated, decoded, kept, separate_song
 
 logger = logging.getLogger(__name__)
+
+_BEGUN = 8
+"""Blocks of the next song that are decoded in advance: about the first of the network's chunks."""
 
 
 def separate_songs(args: SongOptions, ranks: Communicator) -> int:
@@ -121,10 +127,11 @@ class _Session:
         if ranks.size > 1:  # the longest first, so that no process ends long after the others
             work = ranks.broadcast(sorted(work, key=lambda job: -job.seconds))
         bar = Bar(sum(job.seconds for job in work), unit="s", quiet=self._quiet, leave=False)
-        with bar, compiling(lambda begun: bar.wait("preparing (once)" if begun else "")):
+        with bar:
             # What the others have separated moves the bar too.
             mine = ranks.share(work, lambda job: bar.update(job.seconds))
-            failed = [str(job.song.name) for job in mine if not self._separate(job, bar)]
+            done = ((job, self._separate(job, sound, bar)) for job, sound in self._ahead(mine))
+            failed = [str(job.song.name) for job, well in done if not well]
             failed = [name for names in ranks.gather(failed) for name in names]
         if args.report and not ranks.rank:
             self._overview({s: page for s, page in zip(songs, pages) if str(s.name) not in failed}, back)
@@ -141,7 +148,36 @@ class _Session:
         overview(path, listed)
         self._say(f"{len(listed)} songs: all of them on {path}")
 
-    def _separate(self, job: _Job, bar: Bar) -> bool:
+    def _ahead(self, jobs: Iterable[_Job]) -> Iterator[tuple[_Job, Iterable[np.ndarray] | None]]:
+        """Give jobs with the sound of their songs, which a thread begins to decode during the job before.
+
+        Not where several processes wait for jobs and keep the cores busy, nor where songs may be done.
+        """
+        if self._ranks.size > 1 or self._args.skip_done:
+            yield from ((job, None) for job in jobs)
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="xumx-next-song") as pool:
+            before: tuple[_Job, Iterable[np.ndarray] | None] | None = None
+            for job in jobs:
+                sound = None if before is None else self._begun(job, pool)
+                if before:
+                    yield before
+                before = job, sound
+            if before:
+                yield before
+
+    def _begun(self, job: _Job, pool: ThreadPoolExecutor) -> Iterator[np.ndarray]:
+        """The sound of a song, whose beginning comes from a thread; what is wrong with it is raised here."""
+        blocks = decoded(self._separator, job.song.file, **self._part)
+        first = pool.submit(lambda: list(islice(blocks, _BEGUN)))
+
+        def sound() -> Iterator[np.ndarray]:
+            yield from first.result()
+            yield from blocks
+
+        return sound()
+
+    def _separate(self, job: _Job, sound: Iterable[np.ndarray] | None, bar: Bar) -> bool:
         """Separate a song and say how it went; whether it went well."""
         name, file, _ = job.song
         bar.label(name.name)
@@ -159,7 +195,7 @@ class _Session:
                 return True
             found = separate_song(
                 self._separator, file, job.files, self._output, **self._part,
-                request=request, progress=advance,
+                request=request, sound=sound, progress=advance,
             )  # fmt: skip
             self._tell(job, found, time.perf_counter() - began)
             if self._args.report:

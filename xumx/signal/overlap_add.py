@@ -107,15 +107,31 @@ def blend(chunks: Iterable[tuple[int, np.ndarray]], hop: int, overlap: int) -> I
     done, sums, weights = 0, None, np.zeros((0, 1), np.float32)
     for start, chunk in chunks:
         fresh = chunk[:, done - start :]
-        weight = fade(fresh.shape[1], overlap)
-        fresh *= weight
+        samples = fresh.shape[1]
+        weight = fade(samples, overlap)
+        ramp = min(overlap, samples // 2)  # all weights between two ramps are 1
+        for part in (slice(ramp), slice(samples - ramp, samples)):
+            _scale(np.multiply, fresh[:, part], weight[part])
         if sums is not None:
             fresh[:, : sums.shape[1]] += sums
             weight[: len(weights)] += weights
-        ready = min(hop, fresh.shape[1])
-        fresh[:, :ready] /= weight[:ready]
+        ready = min(hop, samples)
+        plain = min(max(len(weights), ramp), ready)
+        for part in (slice(plain), slice(max(plain, samples - ramp), ready)):
+            _scale(np.divide, fresh[:, part], weight[part])
         sums, weights, done = fresh[:, ready:].copy(), weight[ready:], done + ready
         yield fresh[:, :ready]
+        del chunk, fresh  # or the memory would be held until the next chunk is there
     if sums is not None and sums.shape[1]:
-        sums /= weights
+        _scale(np.divide, sums, weights)
         yield sums
+
+
+def _scale(operation: np.ufunc, audio: np.ndarray, weight: np.ndarray) -> None:
+    """``audio operation weight`` in place, (stems, samples, channels) with (samples, 1).
+
+    Along whole rows of samples: NumPy takes ten times as long for as many pairs of them.
+    """
+    for stem in audio:
+        for channel in stem.T:
+            operation(channel, weight[:, 0], out=channel)

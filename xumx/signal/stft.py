@@ -50,11 +50,16 @@ def stft(
     441
     """
     half = n_fft // 2 if center else 0
-    padded = np.pad(audio.T.astype(np.float32, copy=False), ((0, 0), (half, half)), mode="reflect")
+    # Padding keeps the order in memory, and a window whose samples lie apart takes ten times as long.
+    channels = np.ascontiguousarray(audio.T, np.float32)
+    padded = np.pad(channels, ((0, 0), (half, half)), mode="reflect")
     frames = sliding_window_view(padded, n_fft, axis=1)[:, ::n_hop].transpose(1, 0, 2)
     spectrum = np.empty((*frames.shape[:2], n_fft // 2 + 1), np.complex64)
+    # NumPy's own memory for the product would lie as `frames` does, channel after channel, which is slow.
+    windowed = np.empty((min(_TOGETHER, len(frames)), *frames.shape[1:]), np.float32)
     for part in _parts(len(frames)):
-        spectrum[part] = scipy.fft.rfft(frames[part] * hann(n_fft), axis=2, overwrite_x=True, workers=threads)
+        run = np.multiply(frames[part], hann(n_fft), out=windowed[: part.stop - part.start])
+        spectrum[part] = scipy.fft.rfft(run, axis=2, workers=threads)
     return spectrum
 
 
@@ -84,13 +89,43 @@ def istft(
     True
     """
     nb_frames, channels, _ = spectrogram.shape
-    sums = _Sums(nb_frames, channels, n_fft, n_hop)
+    inverse = Inverse(nb_frames, channels, n_fft, n_hop, threads=threads)
     for part in _parts(nb_frames):
-        frames = scipy.fft.irfft(spectrogram[part], n_fft, axis=2, workers=threads)
-        frames *= hann(n_fft)
-        sums.add(part.start, frames)
-    inside = slice(n_fft // 2, n_fft // 2 + samples)
-    return np.divide(sums.audio()[:, inside], _envelope(nb_frames, n_fft, n_hop)[inside]).T.copy()
+        inverse.add(part.start, spectrogram[part])
+    audio = np.empty((samples, channels), np.float32)
+    inverse.write(audio)
+    return audio
+
+
+class Inverse:
+    """:func:`istft` of a spectrogram whose frames come in runs.
+
+    Parameters
+    ----------
+    nb_frames, channels : int
+        Of the whole spectrogram.
+    n_fft, n_hop, threads : int
+        As for :func:`istft`.
+    """
+
+    def __init__(
+        self, nb_frames: int, channels: int, n_fft: int = 4096, n_hop: int = 1024, *, threads: int = 1
+    ) -> None:
+        self._nb_frames, self._n_fft, self._n_hop, self._threads = nb_frames, n_fft, n_hop, threads
+        self._sums = _Sums(nb_frames, channels, n_fft, n_hop)
+
+    def add(self, first: int, spectra: np.ndarray) -> None:
+        """Take frames ``first`` and following, complex64 (frames, channels, bins)."""
+        frames = scipy.fft.irfft(spectra, self._n_fft, axis=2, workers=self._threads)
+        frames *= hann(self._n_fft)
+        self._sums.add(first, frames)
+
+    def write(self, audio: np.ndarray) -> None:
+        """Write the audio, float32 (samples, channels), once all frames have come."""
+        inside = slice(self._n_fft // 2, self._n_fft // 2 + len(audio))
+        envelope = _envelope(self._nb_frames, self._n_fft, self._n_hop)[inside]
+        for channel, sums in enumerate(self._sums.audio()):  # one by one: rows of two samples are slow
+            np.divide(sums[inside], envelope, out=audio[:, channel])
 
 
 def _parts(nb_frames: int) -> list[slice]:

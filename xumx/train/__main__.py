@@ -22,7 +22,7 @@ from xumx.base.interrupts import Interrupts, name
 from xumx.base.log import hush_nnabla
 from xumx.base.ranks import Rank
 from xumx.parallel.job import together
-from xumx.train.options import TrainOptions
+from xumx.train.options import Given, TrainOptions
 
 if TYPE_CHECKING:
     from xumx.train.trainer import Trainer
@@ -56,7 +56,7 @@ def _main(argv: Sequence[str] | None, interrupts: Interrupts) -> int:
         return _train(given, world, interrupts)
 
 
-def _check(given: Mapping[str, Any]) -> int:
+def _check(given: Given) -> int:
     hush_nnabla()
     from xumx.train.check import check_data
 

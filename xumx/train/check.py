@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from xumx.base.console import flags, say
 from xumx.base.errors import UsageError
@@ -13,16 +12,16 @@ from xumx.base.files import replacing
 from xumx.base.log import with_warnings
 from xumx.data.check import Problem, Report, check
 from xumx.train.datasets import open_dataset
+from xumx.train.options import Given
 from xumx.train.resolve import new_run
 
 
-def check_data(given: Mapping[str, Any]) -> int:
+def check_data(given: Given) -> int:
     """Read the data of a run and print what there is and what is wrong with it.
 
     Parameters
     ----------
-    given : mapping
-        See :meth:`xumx.train.options.TrainOptions.given`.
+    given : Given
 
     Returns
     -------
@@ -39,7 +38,7 @@ def check_data(given: Mapping[str, Any]) -> int:
     if given.get("model"):
         raise UsageError("`check_data` is for the data of a new run; leave `model` out")
     # A run needs a folder, which is left alone here.
-    options = new_run({**given, "output": given.get("output") or "."})
+    options = new_run(Given({**given.own, "output": given.get("output") or "."}, given.recipe))
     config = options.config
     progress = not options.quiet
     data, lines = with_warnings(lambda: open_dataset(options, config, output=None, progress=progress))

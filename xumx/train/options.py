@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,22 @@ _data = partial(option, group="data")
 _own = partial(option, group="your own data, in folders train and valid", fixed=True)
 _network = partial(option, group="network", fixed=True)
 _optimisation = partial(option, group="optimisation")
+
+
+class Given(dict[str, Any]):
+    """The options that were given, above those of a recipe.
+
+    Parameters
+    ----------
+    own : mapping
+        Those of the command line itself: they must all do something.
+    recipe : mapping, optional
+        Defaults for this run. One that does nothing beside the others is left aside, as a default is.
+    """
+
+    def __init__(self, own: Mapping[str, Any], recipe: Mapping[str, Any] | None = None) -> None:
+        super().__init__({**(recipe or {}), **own})
+        self.own, self.recipe = own, recipe or {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,11 +345,11 @@ class TrainOptions(Command):
     sample_rate: int = SAMPLE_RATE  # the network's: another if its weights had another
 
     @classmethod
-    def given(cls, argv: Sequence[str] | None) -> dict[str, Any]:
+    def given(cls, argv: Sequence[str] | None) -> Given:
         """The options that a command line gives, and those of its recipe that it does not give itself."""
         found = super().given(argv)
         name = found.pop("recipe", None)
-        return found if name is None else {**cls.given([f"@{recipe(name)}"]), **found}
+        return Given(found, cls.given([f"@{recipe(name)}"]) if name is not None else {})
 
     @property
     def config(self) -> ModelConfig:

@@ -12,7 +12,7 @@ from xumx.data.augment import augmentations
 from xumx.data.track import MIXTURE
 from xumx.graph import losses
 from xumx.network.config import SOURCES, ModelConfig
-from xumx.train.options import FIXED, NETWORK, OF_THE_LOSS, STORED, TRACKS, TrainOptions
+from xumx.train.options import FIXED, NETWORK, OF_THE_LOSS, STORED, TRACKS, Given, TrainOptions
 
 
 def new_run(given: Mapping[str, Any]) -> TrainOptions:
@@ -110,6 +110,7 @@ def _stored(stored: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 def _new(values: dict[str, Any], given: Mapping[str, Any]) -> TrainOptions:
     """Make options of values some of which were given, the others to be completed."""
+    given = given.own if isinstance(given, Given) else given
     if values["umx_train"]:
         if "arch" in given and values["arch"] != "umx":
             raise UsageError(f"`umx_train` means `arch` umx, but `arch` is {values['arch']}; leave one out")
@@ -202,7 +203,7 @@ def _complete_loss(values: dict[str, Any], given: Mapping[str, Any]) -> None:
             f"{' '.join(losses.spell(weights))}; leave it out"
         )
     values["loss"] = losses.spell(weights)
-    if values["mcoef"] is None:
+    if values["mcoef"] is None or not several_domains:
         values["mcoef"] = 10.0 if several_domains else 0.0
     if values["lr"] == OF_THE_LOSS:
         values["lr"] = losses.rate(weights)

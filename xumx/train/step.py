@@ -91,6 +91,8 @@ class Stepper:
         if clip and self.norm > clip:
             self._ops.scale_gradients(self._trained, clip / self.norm)
         self._ops.adam_step(self._solver, weight_decay=self._options.weight_decay)
+        for parameter in self._trained.values():  # until they come anew, what is computed has their memory
+            parameter.grad.clear()
         if self._average:
             self._average.follow()
         if self._adversary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,6 @@ from nnabla.function import PythonFunction
 from numpy.typing import NDArray
 
 from xumx.base.cores import threads
-from xumx.base.kernels import cached
 
 Array = NDArray[np.float32]
 Variables = list[Any]
@@ -22,7 +22,18 @@ Flags = list[bool]
 
 # Without "nnan" and "ninf": a NaN in the network must reach the loss. The NumPy error model leaves out the
 # test for a zero divisor, which would keep LLVM from vectorising a loop with a division.
-kernel = cached(numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz"}))
+_compiled = numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz"})
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a loop when it is first called, and keep the code on disk.
+
+    Where neither the package's folder nor the user's can be written, each process compiles for itself.
+    """
+    dispatcher = _compiled(function)
+    with suppress(RuntimeError):  # no folder
+        dispatcher.enable_caching()
+    return dispatcher
 
 
 class Function(PythonFunction):
@@ -122,7 +133,11 @@ def rows(array: Array) -> Array:
 
 def add_grad(variable: Any, value: Array, accum: bool) -> None:
     """Set the gradient of a variable to a value of its size, or add that to it if ``accum``."""
-    fill_grads([variable], [accum], lambda out: np.copyto(out, value.reshape(out.shape)))
+    target = variable.grad.get_data("rw" if accum else "w", np.float32)
+    if accum:
+        target += value.reshape(target.shape)
+    else:
+        np.copyto(target, value.reshape(target.shape))
 
 
 def fill_grads(variables: Variables, accum: Flags, fill: Callable[..., object]) -> None:

@@ -12,13 +12,15 @@ from xumx.graph.ops.cpu.base import (
     Function,
     Variables,
     data,
-    fill_grads,
     grad,
     kernel,
     new_data,
     parallel,
 )
 from xumx.signal.stft import hann
+
+_TOGETHER = 32
+"""Frames that are transformed together: few enough to stay in the processor's cache."""
 
 
 def synthesis(
@@ -93,13 +95,13 @@ class _Synthesis(Function):
         waveform = new_data(outputs[0])
 
         def synthesize(b: int, c: int) -> None:
-            spectrum = np.empty((len(magnitude), magnitude.shape[3]), np.complex64)
-            np.multiply(magnitude[:, b, c], real[:, b, c], out=spectrum.real)
-            np.multiply(magnitude[:, b, c], imag[:, b, c], out=spectrum.imag)
-            frames = scipy.fft.irfft(spectrum, self._n_fft, overwrite_x=True)
-            frames *= self._window
             waveform[b, c] = 0
-            overlap_add(frames, self._n_hop, waveform[b, c])
+            for first, size in _parts(len(magnitude)):
+                spectrum = np.empty((size, magnitude.shape[3]), np.complex64)
+                _turn(magnitude, real, imag, b, c, first, spectrum)
+                frames = scipy.fft.irfft(spectrum, self._n_fft, overwrite_x=True)
+                frames *= self._window
+                overlap_add(frames, self._n_hop, waveform[b, c], first)
             waveform[b, c] *= self._inverse
 
         parallel(synthesize, *_pairs(magnitude))
@@ -112,20 +114,24 @@ class _Synthesis(Function):
         weights = np.full(real.shape[3], 2 / self._n_fft, np.float32)  # 2/N, and 1/N at both ends
         weights[[0, -1]] /= 2
 
-        def fill(out: Array) -> None:
-            def analyze(b: int, c: int) -> None:
-                # g of each frame, G, and dm.
-                frames = np.empty((len(out), self._n_fft), np.float32)
-                cut(dy[b, c] * self._inverse, self._n_hop, self._window, frames)
+        # Added in place: the gradients of all values take as much memory as anything does.
+        out = inputs[0].grad.get_data("rw" if accum[0] else "w", np.float32)
+
+        def analyze(b: int, c: int) -> None:
+            # g of each frame, G, and dm.
+            signal = dy[b, c] * self._inverse
+            for first, size in _parts(len(out)):
+                frames = np.empty((size, self._n_fft), np.float32)
+                cut(signal, self._n_hop, self._window, frames, first)
                 spectrum = scipy.fft.rfft(frames, overwrite_x=True)
-                np.multiply(spectrum.real, real[:, b, c], out=out[:, b, c])
-                # Those of the first and last bin are zero for real frames: nothing needs to be left out.
-                out[:, b, c] += spectrum.imag * imag[:, b, c]
-                out[:, b, c] *= weights
+                _turn_back(spectrum, real, imag, b, c, first, weights, accum[0], out)
 
-            parallel(analyze, *_pairs(out))
+        parallel(analyze, *_pairs(out))
 
-        fill_grads(inputs[:1], accum[:1], fill)
+
+def _parts(nb_frames: int) -> list[tuple[int, int]]:
+    """Runs of frames that are transformed together: the first one, and how many."""
+    return [(first, min(_TOGETHER, nb_frames - first)) for first in range(0, nb_frames, _TOGETHER)]
 
 
 def _pairs(spectrogram: Array) -> tuple[list[int], list[int]]:
@@ -135,7 +141,41 @@ def _pairs(spectrogram: Array) -> tuple[list[int], list[int]]:
 
 
 @kernel
-def overlap_add(frames: Array, hop: int, out: Array) -> None:
+def _turn(
+    magnitude: Array, real: Array, imag: Array, b: int, c: int, first: int, spectrum: np.ndarray
+) -> None:
+    """Fill the spectrum, from frame ``first`` on, of a member and channel: X = m (r + i s)."""
+    for t in range(spectrum.shape[0]):
+        x, m = spectrum[t], magnitude[first + t, b, c]
+        r, s = real[first + t, b, c], imag[first + t, b, c]
+        for f in range(x.size):
+            x[f] = complex(m[f] * r[f], m[f] * s[f])
+
+
+@kernel
+def _turn_back(
+    spectrum: np.ndarray,
+    real: Array,
+    imag: Array,
+    b: int,
+    c: int,
+    first: int,
+    weights: Array,
+    accum: bool,
+    out: Array,
+) -> None:
+    """Set or add dm = w (r Re G + s Im G). Im G is zero in the first and last bin: nothing is left out."""
+    for t in range(spectrum.shape[0]):
+        g, dm = spectrum[t], out[first + t, b, c]
+        r, s = real[first + t, b, c], imag[first + t, b, c]
+        if not accum:
+            dm[:] = 0
+        for f in range(g.size):
+            dm[f] += weights[f] * (g[f].real * r[f] + g[f].imag * s[f])
+
+
+@kernel
+def overlap_add(frames: Array, hop: int, out: Array, number: int = 0) -> None:
     """Add frame t to ``out`` from sample t · hop - n_fft/2 on; what lies outside is dropped.
 
     Parameters
@@ -144,6 +184,8 @@ def overlap_add(frames: Array, hop: int, out: Array) -> None:
     hop : int
     out : float32 array (samples,)
         Is added to.
+    number : int
+        Of the first frame, where there are others before.
 
     Examples
     --------
@@ -153,7 +195,7 @@ def overlap_add(frames: Array, hop: int, out: Array) -> None:
     [2.0, 2.0, 2.0, 2.0, 1.0]
     """
     for t in range(frames.shape[0]):
-        start = t * hop - frames.shape[1] // 2
+        start = (number + t) * hop - frames.shape[1] // 2
         first, last = max(0, -start), min(frames.shape[1], out.size - start)
         inside, piece = out[start + first : start + last], frames[t, first:last]
         for j in range(inside.size):
@@ -161,7 +203,7 @@ def overlap_add(frames: Array, hop: int, out: Array) -> None:
 
 
 @kernel
-def cut(signal: Array, hop: int, window: Array, frames: Array) -> None:
+def cut(signal: Array, hop: int, window: Array, frames: Array, number: int = 0) -> None:
     """Cut windowed frames out of a signal, the adjoint of windowing and :func:`overlap_add`.
 
     Frame t begins at sample t · hop - n_fft/2; beyond the signal there are zeros.
@@ -173,6 +215,8 @@ def cut(signal: Array, hop: int, window: Array, frames: Array) -> None:
     window : float32 array (n_fft,)
     frames : float32 array (frames, n_fft)
         Is filled.
+    number : int
+        Of the first frame, as in :func:`overlap_add`.
 
     Examples
     --------
@@ -182,7 +226,7 @@ def cut(signal: Array, hop: int, window: Array, frames: Array) -> None:
     [[0.0, 0.0, 1.0, 2.0], [1.0, 2.0, 3.0, 4.0]]
     """
     for t in range(frames.shape[0]):
-        start = t * hop - window.size // 2
+        start = (number + t) * hop - window.size // 2
         first, last = max(0, -start), min(window.size, signal.size - start)
         row = frames[t]
         row[:first] = 0

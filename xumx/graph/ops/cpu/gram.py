@@ -12,7 +12,6 @@ from xumx.graph.ops.cpu.base import (
     Variables,
     constant,
     data,
-    fill_grads,
     grad,
     kernel,
     new_data,
@@ -151,16 +150,13 @@ def _fill(
     chosen = [k for k in range(len(signals)) if wanted[k]]
     factors = np.ascontiguousarray((factors + factors.swapaxes(1, 2))[:, chosen])  # D + Dᵀ
 
-    def fill(*outs: Array) -> None:
-        outs = tuple(out.reshape(-1) for out in outs)
-        # Outside of the ranges the gradient is zero.
-        for before, start in zip([0, *ranges[1]], [*ranges[0], outs[0].size], strict=True):
-            for out in outs:
-                out[before:start] = 0
-        parallel(lambda lo, hi, f: _combine(arrays, others, lo, hi, f, outs), *ranges, list(factors))
-
+    # Added in place: the gradients of all values take as much memory as anything does.
+    outs = tuple(signals[k].grad.get_data("rw" if accum[k] else "w", np.float32).reshape(-1) for k in chosen)
+    for k, out in zip(chosen, outs, strict=True):
+        if not accum[k]:
+            out[...] = 0
     if chosen:
-        fill_grads([signals[k] for k in chosen], [accum[k] for k in chosen], fill)
+        parallel(lambda lo, hi, f: _combine(arrays, others, lo, hi, f, outs), *ranges, list(factors))
 
 
 def _flat(signals: Variables, subtracted: Variables) -> tuple[Arrays, Arrays]:
@@ -200,14 +196,13 @@ def _multiply(arrays: Arrays, others: Arrays, lo: int, hi: int, out: np.ndarray)
 
 @kernel
 def _combine(arrays: Arrays, others: Arrays, lo: int, hi: int, factors: Array, outs: Arrays) -> None:
-    """Fill values lo to hi of each out with its sum of signals, out_i = Σ_k factors_ik e_k."""
+    """Add to values lo to hi of each out its sum of signals, Σ_k factors_ik e_k."""
     chunk = np.empty((len(arrays), _CHUNK), np.float32)
     for start in range(lo, hi, _CHUNK):
         size = min(_CHUNK, hi - start)
         _load(arrays, others, start, start + size, chunk)
         for i in range(len(outs)):
             row = outs[i][start : start + size]
-            row[:] = 0
             for k in range(len(arrays)):
                 factor = factors[i, k]
                 for j in range(size):
