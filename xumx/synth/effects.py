@@ -26,7 +26,7 @@ def equalize(audio: np.ndarray, points: Sequence[tuple[float, float]]) -> np.nda
     Examples
     --------
     >>> tone = np.sin(2 * np.pi * 100 / RATE * np.arange(RATE)).astype(np.float32)
-    >>> quiet = equalize(tone, [(100, -20), (1000, 0)])
+    >>> quiet = equalize(tone, [(500, -20), (2000, 0)])
     >>> round(float(np.abs(quiet[RATE // 2 :]).max()), 2)
     0.1
     """

@@ -38,9 +38,9 @@ def sentence(alphabet: str, rng: np.random.Generator) -> str:
     Examples
     --------
     >>> sentence("english", np.random.default_rng(1))
-    'your shadow miss our song again'
+    'the night shake a dream so hard'
     >>> sentence("latin", np.random.default_rng(1))
-    'kilo ira rave eraki'
+    'mamuse mevo izudu'
     """
     if alphabet == "english":
         return " ".join(str(rng.choice(part)) for part in _ENGLISH)
