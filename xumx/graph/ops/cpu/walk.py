@@ -123,8 +123,8 @@ def tiles(weights: Array) -> Array:
 
     Examples
     --------
-    >>> tiles(np.ones((2, 6, 130), np.float32)).shape
-    (2, 2, 1024)
+    >>> tiles(np.ones((2, 6, 260), np.float32)).shape
+    (2, 2, 2048)
     """
     directions, k, j = weights.shape
     whole = np.zeros((directions, -k % 8 + k, -j % TILE + j), np.float32)
