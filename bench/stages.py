@@ -109,8 +109,10 @@ def main(song: Path, model: Path, folder: Path) -> dict[str, Any]:
     calls = [
         (room, "stft", "STFT"),
         (type(separator._networks), "__call__", "network"),
-        (room, "wiener", "Wiener filter"),
-        (room, "istft", "ISTFT"),
+        (room.Filter, "__init__", "Wiener filter"),
+        (room.Filter, "_estimates", "Wiener filter"),
+        (room.Inverse, "add", "ISTFT"),
+        (room.Inverse, "write", "ISTFT"),
         (room.Separator, "_separate", "magnitudes and copies"),
         (files._Spool, "write", "hold until the peak is known"),
         (Writer, "write", "encode"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ from bench.page import PAGE, SEPARATION, Part, between, compose, marked, problem
 from bench.scaling import efficiency, ring_seconds
 from bench.separate import Result, scaled, targets
 from bench.stages import Stages
+from tests.networks import DATA, music
+from tests.report.songs import write
 from tools.readme_table import DOCUMENT, README, update
 from xumx.network.config import ModelConfig
 
@@ -78,6 +82,19 @@ def test_median_leaves_disturbed_runs_out() -> None:
     calmest = Run(4.0, 4.0, 4.0, 0.3)
     assert median([Run(1.0, 1.0, 1.0, 0.4), calmest]) == calmest
     assert not calmest.calm
+
+
+def test_every_stage_of_a_song_is_found(tmp_path: Path) -> None:
+    """By the names that the functions have: in a process of its own, as it replaces them."""
+    song, folder = write(tmp_path / "song.wav", music(1.0)), tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.stages", song, DATA / "x-umx.h5", folder],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    stages = json.loads(done.stdout)["stages"]
+    for name in ("STFT", "network", "Wiener filter", "ISTFT", "cut and blend", "decode", "encode"):
+        assert stages[name] > 0, name
+    assert len(list(folder.rglob("*.wav"))) == 4
 
 
 def test_stages_take_inner_time_out_of_the_outer() -> None:
