@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes go on in a child on Linux alone")
+
 
 @pytest.mark.parametrize(
     "command, options",

@@ -15,7 +15,7 @@ from xumx.graph.objective import Objective
 from xumx.network import weights
 from xumx.train.__main__ import main
 from xumx.train.options import TrainOptions, fields, recipe
-from xumx.train.resolve import new_run
+from xumx.train.resolve import new_run, resumed
 from xumx.train.trainer import Trainer
 from xumx.train.validation import Validation
 
@@ -142,6 +142,8 @@ def test_a_recipe_is_defaults_which_may_do_nothing():
         assert new_run(given).sources == new_run(TrainOptions.given(plain)).sources
         assert new_run(given).loss == new_run(TrainOptions.given(plain)).loss
         assert new_run(given).mcoef == new_run(TrainOptions.given(plain)).mcoef
+        again = TrainOptions.given(["--recipe", "x-umx", "--model", "x", *beside])
+        assert resumed(again, fields(new_run(given))).loss == new_run(given).loss, "it may go on with them"
     with pytest.raises(UsageError, match="`mcoef` weighs"):
         new_run(TrainOptions.given(["--recipe", "x-umx", "--output", "x", "--loss", "MSE", "--mcoef", "10"]))
 

@@ -26,7 +26,18 @@ from xumx.train.options import TrainOptions
 from xumx.train.schedule import BATCH
 from xumx.train.validation import SDR, Verdict
 
-_PACKAGES = ("xumx", "nnabla", "nnabla-ext-cuda120", "numpy", "scipy", "numba", "h5py", "av", "soundfile")
+_PACKAGES = (
+    "xumx",
+    "nnabla",
+    "nnabla-ext-cuda120",
+    "numpy",
+    "scipy",
+    "numba",
+    "llvmlite",
+    "h5py",
+    "av",
+    "soundfile",
+)
 
 SERIES = {
     "training loss": "training_loss",

@@ -52,6 +52,8 @@ def from_weights(given: Mapping[str, Any], config: ModelConfig) -> TrainOptions:
 def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> TrainOptions:
     """Options of a run that goes on: its own, but for those that were given.
 
+    What it has that cannot be changed, it has; a recipe that says otherwise is left aside in that.
+
     Parameters
     ----------
     given : mapping
@@ -74,14 +76,16 @@ def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> TrainOptions
         wanted["arch"] = "umx"
     if "source" in wanted:
         wanted["sources"] = (wanted.pop("source"),)
-    for name, value in wanted.items():
-        if name in FIXED and value != stored[name]:
+    own = given.own if isinstance(given, Given) else given
+    for name in [name for name in wanted if name in FIXED and wanted[name] != stored[name]]:
+        value = wanted.pop(name)
+        if name in own or (name == "sources" and "source" in own) or (name == "arch" and "umx_train" in own):
             raise UsageError(
                 f"`{name}` {_text(value)}: the run in {given['model']} has {_text(stored[name])}; "
                 "leave it out, or start a new run"
             )
-    TrainOptions.check_kind(given, stored["dataset"])
-    _check_schedule(stored["lr_schedule"], given)
+    TrainOptions.check_kind(own, stored["dataset"])
+    _check_schedule(stored["lr_schedule"], own)
     return _checked({**stored, **wanted})
 
 
