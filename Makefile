@@ -22,7 +22,7 @@ help: ## list these targets
 
 demo: ## compose a song (with installed SoundFonts), separate it, and open a page to listen to the stems; ARGS="--seed 3"
 	@sh tools/make_venv.sh .venv/demo any '-e .[synth]'
-	@.venv/demo/bin/python -m xumx.demo song --soundfont found --voices found $(ARGS)
+	@.venv/demo/bin/python -m xumx.demo song --soundfont found $(ARGS)
 
 setup: ## make the environments
 	@$(MAKE) --no-print-directory -j2 setup-310 setup-new setup-torch

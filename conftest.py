@@ -26,7 +26,6 @@ NEEDS = {
     "nbclient": ["tests/test_notebook.py"],
     "soundfile": ["tests/test_doc_commands.py"],
     "mpi4py": ["*/parallel"],
-    "fluidsynth": ["tests/demo"],
 }
 
 collect_ignore_glob = [

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 
 from tests.networks import random_weights, small_config
 from tests.soundfonts import write
 from xumx.audio import read
-from xumx.base.errors import XumxError
+from xumx.base.errors import UsageError, XumxError
 from xumx.demo import song
 from xumx.demo.__main__ import main
 from xumx.network import weights
-from xumx.synth import Timbres, effects, speech, timbres
+from xumx.synth import Timbres, effects, sampler, speech, timbres
 from xumx.synth import song as generate
 from xumx.synth.dataset import STREAMS
 from xumx.synth.genres import GENRES
@@ -43,17 +47,17 @@ def font(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_fluidsynth
 def test_notes_of_a_soundfont_have_their_time_and_pitch(font: Path) -> None:
-    sampler = Sampler([font])
-    assert sampler.programs(range(128)) == [Program(0, 0, 0)]
-    assert sampler.programs(range(128), [KITS]) == [Program(0, KITS, 0)]
+    player = Sampler([font])
+    assert player.programs(range(128)) == [Program(0, 0, 0)]
+    assert player.programs(range(128), [KITS]) == [Program(0, KITS, 0)]
     for bend, pitch in ((0.0, 57), (2.0, 59)):
-        audio = sampler.play(Program(0, 0, 0), [Note(0.25, 0.5, 57, 0.8)], RATE, bend)
+        audio = player.play(Program(0, 0, 0), [Note(0.25, 0.5, 57, 0.8)], RATE, bend)
         assert audio.shape == (2, RATE) and audio.dtype == np.float32
         assert np.abs(audio[:, : RATE // 4]).max() < 1e-4  # no more than its dither
         assert np.abs(audio[:, RATE // 4 : RATE // 4 + 1000]).max() > 0.01
         assert np.abs(audio[:, -1000:]).max() < 1e-3
         assert loudest(audio[0, 12000:32000]) == pytest.approx(hertz(pitch) * 441 / 440, rel=0.003)
-    sampler.close()
+    player.close()
 
 
 def loudest(audio: np.ndarray) -> float:
@@ -130,25 +134,27 @@ def test_the_song_says_who_plays(
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "message"),
+    ("command", "options", "message"),
     [
-        (["--soundfont", "{tmp}/none.sf2"], 2, "none.sf2: cannot be read (No such file or directory)"),
-        (["--soundfont", "{tmp}/text.sf2"], 2, "text.sf2: not a SoundFont (.sf2 or .sf3)"),
-        (["--soundfont", "{tmp}/short.sf2"], 2, "short.sf2: not a SoundFont (.sf2 or .sf3)"),
-        (["--soundfont", "{tmp}/empty.sf2"], 2, "empty.sf2: FluidSynth cannot read it"),
-        (["--soundfont", "{tmp}/kit.sf2"], 2, "kit.sf2: no instrument of bank 0"),
-        (["--soundfont", "{tmp}/saw.sf2"], 2, "saw.sf2: no drum kit (bank 128)"),
+        ("dataset", "--soundfont {tmp}/none.sf2", "none.sf2: cannot be read (No such file or directory)"),
+        ("dataset", "--soundfont {tmp}/text.sf2", "text.sf2: not a SoundFont (.sf2 or .sf3)"),
+        ("dataset", "--soundfont {tmp}/short.sf2", "short.sf2: not a SoundFont (.sf2 or .sf3)"),
+        ("dataset", "--soundfont {tmp}/empty.sf2", "empty.sf2: FluidSynth cannot read it"),
+        ("dataset", "--soundfont {tmp}/kit.sf2", "kit.sf2: no instrument of bank 0"),
+        ("dataset", "--soundfont {tmp}/saw.sf2", "saw.sf2: no drum kit (bank 128)"),
+        ("song", "--soundfont {tmp}/kit.sf2", "kit.sf2: no instrument of bank 0"),
+        ("song", "--soundfont {tmp}/saw.sf2", "saw.sf2: no drum kit (bank 128)"),
         (
-            ["--voices", "flite:nobody"],
-            2,
+            "dataset",
+            "--voices flite:nobody",
             "--voices: no voice flite:nobody is installed; install flite or festival",
         ),
-        (["--voices", "found"], 2, "--voices found: none is installed; install flite"),
+        ("dataset", "--voices found", "--voices found: none is installed; install flite"),
     ],
 )
 def test_wrong_timbres_are_one_line(
-    options: list[str],
-    code: int,
+    command: str,
+    options: str,
     message: str,
     font: Path,
     tmp_path: Path,
@@ -157,8 +163,6 @@ def test_wrong_timbres_are_one_line(
 ) -> None:
     if "--soundfont" in options and not FLUIDSYNTH:
         pytest.skip("the library FluidSynth is not installed")
-    if message.startswith("--voices found"):
-        pytest.importorskip("pyworld")
     monkeypatch.setattr("shutil.which", lambda name: None)
     whole = font.read_bytes()
     (tmp_path / "text.sf2").write_text("no sound")
@@ -166,20 +170,24 @@ def test_wrong_timbres_are_one_line(
     (tmp_path / "empty.sf2").write_bytes(b"RIFF\x08\x00\x00\x00sfbkLIST")
     write(tmp_path / "kit.sf2", ((128, 0),))
     write(tmp_path / "saw.sf2", ((0, 0),))
-    words = [option.format(tmp=tmp_path) for option in options]
-    assert main(["dataset", "--out", str(tmp_path / "new"), "--valid", "0", *words]) == code
+    words = [option.format(tmp=tmp_path) for option in options.split(" ")]
+    words += ["--valid", "0"] if command == "dataset" else []
+    assert main([command, "--out", str(tmp_path / "new"), *words]) == 2
     told = capfd.readouterr()
     assert message in told.err and told.err.count("\n") == 1 and not told.out, told
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
-    ("package", "options"), [("fluidsynth", ["--soundfont", "{font}"]), ("pyworld", ["--voices", "found"])]
+    ("package", "extra", "options"),
+    [("fluidsynth", "synth", ["--soundfont", "{font}"]), ("pyworld", "voices", ["--voices", "found"])],
 )
 def test_a_missing_package_is_said(
     package: str,
+    extra: str,
     options: list[str],
     font: Path,
+    programs: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -189,7 +197,62 @@ def test_a_missing_package_is_said(
     words = [option.format(font=font) for option in options]
     assert main(["dataset", "--out", str(tmp_path / "new"), "--valid", "0", *words]) == 1
     told = capfd.readouterr().err
-    assert told.startswith(f"error: {options[0]}") and "pip install" in told and told.count("\n") == 1, told
+    assert told.startswith(f"error: {options[0]}") and told.count("\n") == 1, told
+    assert "pip install" in told and f"[{extra}]" in told, told
+    speech.world.cache_clear()
+
+
+def test_what_is_found_and_cannot_be_used_is_left_out_with_a_warning(
+    font: Path,
+    programs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """SoundFonts without FluidSynth do not take the voices with them, nor the other way round."""
+    monkeypatch.setattr(sampler, "_FOLDERS", (str(font.parent),))
+    monkeypatch.setitem(sys.modules, "fluidsynth", None)
+    monkeypatch.setattr(speech, "world", lambda: None)
+    found = Timbres.named(["found"], ["found"], needed=False)
+    assert found is not None and not found.soundfonts and len(found.voices) == 4
+    assert "`soundfont` needs pyfluidsynth" in caplog.text and caplog.records[0].levelno == logging.WARNING
+    with pytest.raises(XumxError, match="pyfluidsynth"):
+        Timbres.named(["found"], ["found"])
+
+
+@needs_fluidsynth
+def test_a_soundfont_is_loaded_where_stderr_is_closed(font: Path) -> None:
+    kept = os.dup(2)
+    os.close(2)
+    try:
+        Sampler([font]).close()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@needs_fluidsynth
+def test_what_is_opened_is_freed_if_a_later_file_fails(font: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, freed = sampler._open(), []
+    delete = opened.delete
+    monkeypatch.setattr(opened, "delete", lambda: freed.append(delete()))
+    monkeypatch.setattr(sampler, "_open", lambda: opened)
+    with pytest.raises(UsageError, match="not a SoundFont"):
+        Sampler([font, __file__])
+    assert len(freed) == 1
+
+
+@needs_fluidsynth
+def test_whole_general_midi_is_found_among_anything(
+    font: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    general = write(tmp_path / "all.sf2", (*((0, number) for number in range(128)), (128, 0)))
+    (tmp_path / "other.sf2").write_bytes(font.read_bytes())
+    (tmp_path / "dangling.sf2").symlink_to(tmp_path / "nowhere.sf2")
+    (tmp_path / "folder.sf2").mkdir()
+    (tmp_path / "text.sf3").write_text("no sound")
+    monkeypatch.setattr(sampler, "_FOLDERS", (str(tmp_path), str(tmp_path / "missing")))
+    assert sampler.found() == [str(general)]
 
 
 def test_parts_of_all_genres_fit_their_song() -> None:
@@ -224,10 +287,8 @@ def test_effects_do_what_they_are_called() -> None:
     assert 100 + 0.002 * RATE <= late <= 100 + 0.06 * RATE
 
 
-@pytest.fixture(scope="module")
-def spoken() -> speech.Speech:
-    """Four vowels with hisses between them, spoken at 120 Hz."""
-    pytest.importorskip("pyworld")
+def four_vowels() -> tuple[int, np.ndarray]:
+    """Rate and samples of four vowels with hisses between them, spoken at 120 Hz."""
     rate, rng = 16000, np.random.default_rng(1)
     hiss = 0.02 * np.diff(rng.standard_normal(rate // 10 + 1))
     pulses = np.zeros(rate // 5)
@@ -236,7 +297,103 @@ def spoken() -> speech.Speech:
     for formant in (500, 700, 400, 600):
         ring = np.exp(-300 * np.arange(400) / rate) * np.sin(2 * np.pi * formant * np.arange(400) / rate)
         said += [hiss, np.convolve(pulses, ring)[: len(pulses)] * np.hanning(len(pulses)) ** 0.3]
-    return speech.analyse([(rate, np.concatenate([*said, np.zeros(800)]))])
+    return rate, np.concatenate([*said, np.zeros(800)])
+
+
+@pytest.fixture(scope="module")
+def spoken() -> speech.Speech:
+    pytest.importorskip("pyworld")
+    return speech.analyse([four_vowels()])
+
+
+_PROGRAMS = {
+    "flite": """
+if [ "$1" = -lv ]; then echo "Voices available: kal awb_time slt rms "; exit; fi
+printf '%s\\n' "$4" >> "$0.said"
+[ "$2" = slt ] && cp "${0%/*}/said.wav" "$6"
+""",
+    "festival": """
+case "$2" in "("*) echo '(ked_diphone "kal_diphone")'; exit;; esac
+cp "$2" "$0.said"
+for path in $(sed -n 's/.*utt.save.wave u "\\([^"]*\\)".*/\\1/p' "$2"); do cp "${0%/*}/said.wav" "$path"; done
+""",
+}
+"""Scripts that are called as flite and festival are, note what they are to say, and say four vowels."""
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of a flite and a festival, which are found first."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    rate, audio = four_vowels()
+    wavfile.write(folder / "said.wav", rate, np.rint(audio * 2**15 / 8).astype(np.int16))
+    for name, script in _PROGRAMS.items():
+        (folder / name).write_text(f"#!/bin/sh{script}")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def test_programs_are_asked_for_voices_and_sentences(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ["flite:rms", "flite:slt", "festival:kal_diphone", "festival:ked_diphone"]
+    assert speech.found() == there and speech.resolve(there[::-1] * 2) == there[::-1]
+    monkeypatch.setattr(speech, "_SENTENCES", 3)
+    for voice in ("flite:slt", "festival:kal_diphone"):
+        said = speech._speak(voice)
+        assert [rate for rate, _ in said] == [16000] * 3
+        assert all(0.01 < np.abs(audio).max() < 1 for _, audio in said)
+    lines = (programs / "flite.said").read_text().splitlines()
+    assert len(set(lines)) == 3 and all(re.fullmatch(r"[A-Za-z ,.?!']{10,}", line) for line in lines), lines
+    first, *says = (programs / "festival.said").read_text().splitlines()
+    assert first == "(voice_kal_diphone)" and len(set(says)) == 3
+    say = r'\(let \(\(u \(Utterance Text "[^"]{10,}"\)\)\) \(utt.synth u\) \(utt.save.wave u "[^"]+" '
+    assert all(re.fullmatch(say + r"\(quote riff\)\)\)", line) for line in says), says
+    with pytest.raises(XumxError, match="`voices` flite:rms: flite said 0 of 3 sentences"):
+        speech._speak("flite:rms")
+
+
+def test_a_program_that_does_not_end_is_named(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (programs / "festival").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(speech, "_PATIENCE", 0.1)
+    with pytest.raises(XumxError, match=r"`voices`: festival did not end within 0\.1 s"):
+        speech._run(["festival"])
+    monkeypatch.setenv("PATH", str(programs))
+    (programs / "festival").write_text("#!/no/such/shell\n")
+    with pytest.raises(XumxError, match="`voices`: festival cannot be run"):
+        speech._run(["festival"])
+
+
+def test_what_is_kept_of_a_voice_may_be_damaged(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty file and one that was cut off are made anew; a whole one is not."""
+    pytest.importorskip("pyworld")
+    monkeypatch.setenv("XUMX_HOME", str(tmp_path))
+    monkeypatch.setattr(speech, "_SENTENCES", 1)
+    speech.load.cache_clear()
+    heard = speech.load("flite:slt")
+    assert heard.height == pytest.approx(120, rel=0.03)
+    (kept,) = (tmp_path / "voices").iterdir()
+    whole = kept.read_bytes()
+    for damaged, times in ((b"", 2), (whole[: len(whole) // 2], 3), (whole, 3)):
+        kept.write_bytes(damaged)
+        speech.load.cache_clear()
+        assert np.array_equal(speech.load("flite:slt").envelope, heard.envelope)
+        assert len((programs / "flite.said").read_text().splitlines()) == times
+    speech.load.cache_clear()
+
+
+def test_a_bar_says_which_voice_is_heard(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speech, "world", lambda: None)
+    monkeypatch.setattr(speech, "load", lambda voice: None)
+    options = ["--tracks", "0", "--valid", "0", "--test", "1", "--duration", "1", "--format", "wav"]
+    monkeypatch.setattr(timbres, "_SPOKEN", 0.0)
+    assert main(["dataset", "--out", str(tmp_path / "new"), *options, "--voices", "found"]) == 0
+    told = terminal.readouterr().err
+    assert all(f"hearing {voice}" in told for voice in speech.found()), told
 
 
 def test_speech_is_taken_apart(spoken: speech.Speech) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from xumx.base.cli import run
 from xumx.base.commands import sibling
@@ -32,8 +32,17 @@ def _main(argv: Sequence[str] | None) -> int:
         timbres.voices,
     )
     count = args.tracks + args.valid + args.test
+
+    def hearing(voices: Iterable[str]) -> Iterator[str]:
+        with Bar(len(timbres.voices), unit="voices", quiet=args.quiet, leave=False) as bar:
+            for number, voice in enumerate(voices):
+                bar.update(min(number, 1))  # the one before has been heard
+                bar.label(f"hearing {voice}")
+                yield voice
+
+    songs = generate(args.out, settings, args.workers, hearing)
     with Bar(count, unit="songs", quiet=args.quiet) as bar:
-        for _ in bar.over(generate(args.out, settings, args.workers)):
+        for _ in bar.over(songs):
             pass
     if not args.quiet:
         wav = " --is-wav" if args.format == "wav" else ""

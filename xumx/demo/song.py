@@ -45,6 +45,9 @@ def _main(argv: Sequence[str] | None) -> int:
     from xumx.separation.song import separate_song
     from xumx.synth import MIXTURE, RATE, Timbres, song
 
+    timbres = Timbres.named(args.soundfont, args.voices, needed=False)
+    if timbres is not None:
+        timbres.check()
     folder = Path(args.out).expanduser()
     output = Output(str(folder / "stems"))
     separator = Separator(args.model, show_download=not args.quiet)
@@ -52,7 +55,6 @@ def _main(argv: Sequence[str] | None) -> int:
     check(folder / "index.html")
 
     tell = say if not args.quiet else lambda text: None
-    timbres = Timbres.named(args.soundfont, args.voices, needed=False)
     tell(f"composing {args.duration:g} s of music (seed {args.seed}), {_by(timbres)}")
     truth = song(args.duration, np.random.default_rng([args.seed, _SUBSET]), timbres)
     mix = _write(folder / f"song {args.seed}.flac", truth.pop(MIXTURE), RATE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -72,7 +72,12 @@ class _Task:
     timbres: Timbres | None
 
 
-def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1) -> Iterator[Path]:
+def generate(
+    root: str | os.PathLike[str],
+    settings: Settings,
+    workers: int = 1,
+    hearing: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> Iterator[Path]:
     """Write what is missing of a data set.
 
     Parameters
@@ -82,6 +87,8 @@ def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1)
     settings : Settings
     workers : int
         Processes; they do not change what is written.
+    hearing : callable
+        Goes through the voices, each of which is named before it is heard: to show that.
 
     Returns
     -------
@@ -101,6 +108,8 @@ def generate(root: str | os.PathLike[str], settings: Settings, workers: int = 1)
     tasks = _tasks(root, settings)
     if settings.timbres is not None:
         settings.timbres.check()
+        for _ in hearing(settings.timbres.hear()):
+            pass
     with _naming(root):
         _claim(root, settings)
     return _generate(root, tasks, workers)

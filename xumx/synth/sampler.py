@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,7 @@ _FOLDERS = (
     "/usr/local/share/soundfonts",
     "/opt/homebrew/share/soundfonts",
 )
+_redirecting = threading.Lock()
 _GAIN = 0.35  # leaves room for a dozen loud notes in 16 bits
 
 
@@ -57,15 +59,20 @@ class Sampler:
 
     def __init__(self, files: Sequence[str | Path]) -> None:
         self._synth = _open()
-        self._fonts = []
-        for file in files:
-            if not _is_soundfont(Path(file)):
-                raise UsageError(f"`soundfont` {file}: not a SoundFont (.sf2 or .sf3)")
-            with _unheard():
-                font = self._synth.sfload(str(file))
-            if font < 0:
-                raise UsageError(f"`soundfont` {file}: FluidSynth cannot read it")
-            self._fonts.append(font)
+        try:
+            self._fonts = [self._load(file) for file in files]
+        except BaseException:
+            self.close()  # which nothing else does: the package's object has no end of its own
+            raise
+
+    def _load(self, file: str | Path) -> int:
+        if not _is_soundfont(Path(file)):
+            raise UsageError(f"`soundfont` {file}: not a SoundFont (.sf2 or .sf3)")
+        with _unheard():
+            font = self._synth.sfload(str(file))
+        if font < 0:
+            raise UsageError(f"`soundfont` {file}: FluidSynth cannot read it")
+        return int(font)
 
     def close(self) -> None:
         """Free what FluidSynth holds."""
@@ -130,27 +137,24 @@ class Sampler:
 
 
 def found() -> list[str]:
-    """List the SoundFonts of General MIDI in the folders where systems keep them.
+    """List the SoundFonts of General MIDI in the folders where systems keep them, of those that can be read.
 
     Raises
     ------
     XumxError
-        If FluidSynth or its Python package is not there.
+        If there are any, and FluidSynth or its Python package is not there.
     """
     files: dict[Path, None] = {}
     for folder in _FOLDERS:
         for path in sorted(Path(folder).expanduser().glob("*.[sS][fF][23]")):
-            if _is_soundfont(path):
-                files.setdefault(path.resolve())
+            with suppress(UsageError):  # a link that leads nowhere, a file of somebody else
+                if _is_soundfont(path):
+                    files.setdefault(path.resolve())
     general = []
     for file in files:
-        try:
-            sampler = Sampler([file])
-        except UsageError:
-            continue
-        if len(sampler.programs(range(128))) == 128 and sampler.programs([0], [KITS]):
-            general.append(str(file))
-        sampler.close()
+        with suppress(UsageError), closing(Sampler([file])) as sampler:
+            if len(sampler.programs(range(128))) == 128 and sampler.programs([0], [KITS]):
+                general.append(str(file))
     return general
 
 
@@ -167,15 +171,24 @@ def _is_soundfont(path: Path) -> bool:
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Keep off stderr what FluidSynth and its libraries write there of a bad file."""
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
+    """Keep off stderr what FluidSynth and its libraries write there of a bad file.
+
+    FluidSynth's own messages could be caught by a function, but not those of GLib, which libinstpatch uses.
+    """
+    with _redirecting:  # or one thread would put back what another one has put there
+        try:
+            kept = os.dup(2)
+        except OSError:  # stderr is closed: nothing can be written
+            yield
+            return
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 2)
+            os.close(null)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _open() -> fluidsynth.Synth:

@@ -9,12 +9,12 @@ applications", IEICE Transactions, 2016.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -23,17 +23,23 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import platformdirs
 from scipy.io import wavfile
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import find_peaks
 
 from xumx.base.errors import UsageError, XumxError, install
 from xumx.base.files import replacing
+from xumx.network.pretrained import cache_folder
 from xumx.synth.lyrics import sentence
 
 FRAME = 0.005
 """Seconds between two frames."""
+
+_VERSION = 1
+"""Of what is kept of a voice: another one when `analyse` or the sentences change."""
+
+_PATIENCE = 600.0
+"""Seconds that a program has for what it is asked."""
 
 _SENTENCES = 48
 _ENVELOPE, _APERIODICITY = 128, 24  # points that are kept of a frame
@@ -75,7 +81,13 @@ class Speech:
 
 
 def found() -> list[str]:
-    """List the voices of the programs that are installed, such as 'flite:slt' and 'festival:kal_diphone'."""
+    """List the voices of the programs that are installed, such as 'flite:slt' and 'festival:kal_diphone'.
+
+    Raises
+    ------
+    XumxError
+        If one of the programs cannot be run, or does not end.
+    """
     voices = []
     if shutil.which("flite"):
         told = _run(["flite", "-lv"]).partition(":")[2].split()
@@ -109,20 +121,18 @@ def load(voice: str) -> Speech:
     Raises
     ------
     XumxError
-        If the voice's program fails, or pyworld is not there.
+        If the voice's program fails, pyworld is not there, or what it said cannot be kept.
     """
     world()
-    folder = Path(os.environ.get("XUMX_HOME") or platformdirs.user_cache_dir("xumx")) / "voices"
-    path = folder / f"{voice.replace(':', '-')}.npz"
+    path = cache_folder() / "voices" / f"{voice.replace(':', '-')}-{_VERSION}.npz"
     try:
-        with np.load(path) as kept:
+        with path.open("rb") as file, np.load(file) as kept:  # numpy leaves a broken one open
             return Speech(**{field.name: kept[field.name] for field in fields(Speech)})
-    except (OSError, KeyError, ValueError):
-        pass
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        pass  # not there yet, or not whole
     speech = analyse(_speak(voice))
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new, new.open("wb") as file:
-        np.savez(file, **{field.name: getattr(speech, field.name) for field in fields(Speech)})
+    with replacing(path) as new, new.open("wb") as made:
+        np.savez(made, **{field.name: getattr(speech, field.name) for field in fields(Speech)})
     return speech
 
 
@@ -134,12 +144,20 @@ def world() -> ModuleType:
             warnings.simplefilter("ignore")  # of the packages that it uses, which no user can help
             import pyworld
     except ImportError as error:
-        raise XumxError(f"`voices` needs pyworld ({error}); {install('synth')}") from None
+        raise XumxError(f"`voices` needs pyworld ({error}); {install('voices')}") from None
     return pyworld
 
 
 def _run(command: Sequence[str]) -> str:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=600, check=False)
+    """What a program prints, whatever its exit code."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise XumxError(f"`voices`: {command[0]} did not end within {_PATIENCE:g} s") from None
+    except OSError as error:
+        raise XumxError(f"`voices`: {command[0]} cannot be run ({error.strerror})") from None
     return done.stdout.decode(errors="replace")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from xumx.synth import choir, kits, sampled, sampler, speech
 from xumx.synth.genres import CHANCES, GENRES, Genre
 from xumx.synth.sampler import KITS, Sampler
 from xumx.synth.score import Score
+
+logger = logging.getLogger(__name__)
 
 FOUND = "found"
 """Stands for all SoundFonts, or all voices, that are installed."""
@@ -55,7 +58,8 @@ class Timbres:
         soundfont, voices : sequence of str
             Files, and names as :func:`xumx.synth.speech.found` lists them.
         needed : bool
-            Whether it is an error if ``found`` finds nothing.
+            Whether it is an error if ``found`` finds nothing. Else what was found and cannot be used is left
+            out, with a warning.
 
         Returns
         -------
@@ -67,19 +71,14 @@ class Timbres:
         UsageError
             For a voice that is not there, or if nothing was found that is needed.
         XumxError
-            If FluidSynth is needed to find SoundFonts and is not there.
+            If there are SoundFonts without FluidSynth, or voices without pyworld.
         """
         files = [str(Path(file).expanduser()) for file in soundfont if file != FOUND]
         singers = speech.resolve([voice for voice in voices if voice != FOUND])
-        try:
-            if FOUND in soundfont:
-                files += [file for file in sampler.found() if file not in files]
-            if FOUND in voices:
-                speech.world()
-                singers += [voice for voice in speech.found() if voice not in singers]
-        except XumxError:
-            if needed:
-                raise
+        if FOUND in soundfont:
+            files += [file for file in _found(sampler.found, needed) if file not in files]
+        if FOUND in voices:
+            singers += [voice for voice in _found(_singers, needed) if voice not in singers]
         if needed and FOUND in soundfont and not files:
             raise UsageError("`soundfont` found: no SoundFont is installed (Debian: fluid-soundfont-gm)")
         if needed and FOUND in voices and not singers:
@@ -87,23 +86,34 @@ class Timbres:
         return cls(tuple(files), tuple(singers)) if files or singers else None
 
     def check(self) -> None:
-        """Make sure that all is there before anything is made; what voices say is heard now.
+        """Make sure, before anything is made, that SoundFonts can play and that voices can be heard.
 
         Raises
         ------
         UsageError
-            For a file that is no SoundFont or has no instrument, or a voice that is not there.
+            For a file that is no SoundFont, or if they have no instrument or no drum kit.
         XumxError
-            If FluidSynth or pyworld is missing, or a voice fails.
+            If FluidSynth or pyworld is missing.
         """
         if self.soundfonts:
-            player = Sampler(self.soundfonts)
-            there = player.programs(range(128)), player.programs(range(128), (KITS,))
-            player.close()
+            with closing(Sampler(self.soundfonts)) as player:
+                there = player.programs(range(128)), player.programs(range(128), (KITS,))
             for what, bank in zip(("instrument of bank 0", "drum kit (bank 128)"), there):
                 if not bank:
                     raise UsageError(f"`soundfont` {' '.join(self.soundfonts)}: no {what}")
+        if self.voices:
+            speech.world()
+
+    def hear(self) -> Iterator[str]:
+        """Let every voice speak that has not been heard yet, in half a minute each; before that, name it.
+
+        Raises
+        ------
+        XumxError
+            If a voice fails.
+        """
         for voice in self.voices:
+            yield voice
             speech.load(voice)
 
     @contextmanager
@@ -130,6 +140,25 @@ class Timbres:
             yield players
         finally:
             fonts.close()
+
+
+def _found(find: Callable[[], list[str]], needed: bool) -> list[str]:
+    """What a function finds; what it cannot find is an error, or a warning."""
+    try:
+        return find()
+    except XumxError as error:
+        if needed:
+            raise
+        logger.warning("%s; done without", error)
+        return []
+
+
+def _singers() -> list[str]:
+    """All voices that are installed, if they can be taken apart."""
+    voices = speech.found()
+    if voices:
+        speech.world()
+    return voices
 
 
 def _played(
