@@ -127,12 +127,12 @@ def test_environment_files_name_extras_that_exist(kind: str) -> None:
 
 def test_every_import_is_declared() -> None:
     extras = PROJECT["optional-dependencies"]
-    used = ("data", "train", "eval", "tensorboard", "torch", "mpi", "serve", "broker")
+    used = ("data", "train", "eval", "tensorboard", "torch", "mpi", "serve", "broker", "synth", "voices")
     groups = [PROJECT["dependencies"], *(extras[extra] for extra in used)]
     declared = {re.split(r"[^\w-]", requirement)[0] for group in groups for requirement in group}
-    declared |= {"nnabla_ext", "yaml", "multipart", "python_multipart"} | set(
-        sys.stdlib_module_names
-    )  # extra gpu; pyyaml
+    # Of the extra gpu, of pyyaml, of python-multipart, of pyfluidsynth.
+    declared |= {"nnabla_ext", "yaml", "multipart", "python_multipart", "fluidsynth"}
+    declared |= set(sys.stdlib_module_names)
     declared.add("typing_extensions")  # every type checker knows it, and nothing else reads it
     for file in sorted((ROOT / "xumx").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

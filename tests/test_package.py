@@ -125,4 +125,4 @@ def test_the_wheel_knows_the_recipes_and_what_is_missing(programs: Path, tmp_pat
     wrong = run(programs / "xumx", "train", "--recipe", "y-umx", "--output", "x", cwd=tmp_path)
     assert wrong.returncode == 2 and "umx, x-umx; did you mean x-umx?" in wrong.stderr, wrong
     wanted = run(programs / "xumx", "train", "--recipe", "x-umx", "--output", "x", cwd=tmp_path)
-    assert wanted.returncode == 1 and "pip install 'matplotlib>=" in wanted.stderr, wanted
+    assert wanted.returncode == 1 and "'matplotlib>=" in wanted.stderr, wanted
