@@ -282,7 +282,7 @@ _ALL = (
     ),
     Model(
         name="demo",
-        about="a small X-UMX for trying xumx out, music made by rule",
+        about="a small X-UMX for trying xumx out, taught by composed music",
         arch="x-umx",
         licence="that of xumx",
         page="docs/demo-model.md",
