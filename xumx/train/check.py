@@ -38,7 +38,7 @@ def check_data(given: Given) -> int:
     if given.get("model"):
         raise UsageError("`check_data` is for the data of a new run; leave `model` out")
     # A run needs a folder, which is left alone here.
-    options = new_run(Given({**given.own, "output": given.get("output") or "."}, given.recipe))
+    options = new_run(given.beside(output=given.get("output") or "."))
     config = options.config
     progress = not options.quiet
     data, lines = with_warnings(lambda: open_dataset(options, config, output=None, progress=progress))

@@ -78,6 +78,15 @@ class Given(dict[str, Any]):
         super().__init__({**(recipe or {}), **own})
         self.own, self.recipe = own, recipe or {}
 
+    def beside(self, **own: Any) -> Given:
+        """These, and more that are given."""
+        return Given({**self.own, **own}, self.recipe)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Given:
+        """These options: all are given oneself, if nothing else is known of them."""
+        return options if isinstance(options, Given) else cls(options)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Command):

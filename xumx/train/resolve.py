@@ -67,26 +67,32 @@ def resumed(given: Mapping[str, Any], stored: Mapping[str, Any]) -> TrainOptions
         If one was given that cannot be changed.
     """
     stored = _stored(stored, given["model"])
-    wanted = dict(given)
-    if "loss" in wanted:
-        wanted["loss"] = losses.spell(losses.parse(wanted["loss"]))
-    if wanted.get("lr") == OF_THE_LOSS:
-        wanted["lr"] = losses.rate(losses.parse(stored["loss"]))
-    if wanted.pop("umx_train", False):
-        wanted["arch"] = "umx"
-    if "source" in wanted:
-        wanted["sources"] = (wanted.pop("source"),)
-    own = given.own if isinstance(given, Given) else given
-    for name in [name for name in wanted if name in FIXED and wanted[name] != stored[name]]:
-        value = wanted.pop(name)
-        if name in own or (name == "sources" and "source" in own) or (name == "arch" and "umx_train" in own):
+    layers = Given.of(given)
+    own, recipe = (_spelled(layer, stored) for layer in (layers.own, layers.recipe))
+    for name, value in own.items():
+        if name in FIXED and value != stored[name]:
             raise UsageError(
                 f"`{name}` {_text(value)}: the run in {given['model']} has {_text(stored[name])}; "
                 "leave it out, or start a new run"
             )
-    TrainOptions.check_kind(own, stored["dataset"])
-    _check_schedule(stored["lr_schedule"], own)
+    wanted = {**{name: value for name, value in recipe.items() if name not in FIXED}, **own}
+    TrainOptions.check_kind(layers.own, stored["dataset"])
+    _check_schedule(stored["lr_schedule"], layers.own)
     return _checked({**stored, **wanted})
+
+
+def _spelled(given: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a checkpoint has them, of a run that may have said the same in other words."""
+    found = dict(given)
+    if "loss" in found:
+        found["loss"] = losses.spell(losses.parse(found["loss"]))
+    if found.get("lr") == OF_THE_LOSS:
+        found["lr"] = losses.rate(losses.parse(stored["loss"]))
+    if found.pop("umx_train", False):
+        found["arch"] = "umx"
+    if "source" in found:
+        found["sources"] = (found.pop("source"),)
+    return found
 
 
 def _stored(stored: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -114,7 +120,7 @@ def _stored(stored: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 def _new(values: dict[str, Any], given: Mapping[str, Any]) -> TrainOptions:
     """Make options of values some of which were given, the others to be completed."""
-    given = given.own if isinstance(given, Given) else given
+    given = Given.of(given).own
     if values["umx_train"]:
         if "arch" in given and values["arch"] != "umx":
             raise UsageError(f"`umx_train` means `arch` umx, but `arch` is {values['arch']}; leave one out")

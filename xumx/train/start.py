@@ -26,7 +26,7 @@ from xumx.parallel.communicator import Communicator
 from xumx.train import checkpoint
 from xumx.train.checkpoint import Checkpoint
 from xumx.train.datasets import Datasets
-from xumx.train.options import TrainOptions, fields
+from xumx.train.options import Given, TrainOptions, fields
 from xumx.train.resolve import from_weights, new_run, resumed
 from xumx.train.trainer import BEST, Trainer
 
@@ -81,7 +81,7 @@ def _decide(given: Mapping[str, Any], world: Any) -> Plan:
     ranks = communicator(world)
     path, start = ranks.broadcast(_start(given.get("model")) if ranks.rank == 0 else None)
     if isinstance(start, Checkpoint):
-        given = {**given, "output": given.get("output") or str(path.parent)}
+        given = Given.of(given).beside(output=given.get("output") or str(path.parent))
         options = resumed(given, start.progress["options"])
     elif start:
         options = from_weights(given, start.config)
