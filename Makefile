@@ -46,6 +46,7 @@ setup-programs: setup-310
 	@sh tools/need_ffmpeg.sh
 	@sh tools/need_chromium.sh $(PY310)
 	@sh tools/need_redis.sh
+	@sh tools/need_timbres.sh $(PY310)
 
 lint: setup-310 ## ruff and mypy
 	$(PY310) -m ruff check .
