@@ -20,9 +20,9 @@ export PYTHON310 PYTHON_NEW PYTHON
 help: ## list these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: ## compose a song (with installed SoundFonts), separate it, and open a page to listen to the stems; ARGS="--seed 3"
+demo: ## separate a song that comes with xumx, and open a page to listen to the stems; ARGS="--seed 3" composes another
 	@sh tools/make_venv.sh .venv/demo any '-e .[synth]'
-	@.venv/demo/bin/python -m xumx.demo song --soundfont found $(ARGS)
+	@.venv/demo/bin/python -m xumx.demo song $(ARGS)
 
 setup: ## make the environments
 	@$(MAKE) --no-print-directory -j2 setup-310 setup-new setup-torch

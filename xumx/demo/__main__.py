@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from xumx.base.commands import Subcommand, called_as, dispatch
 
 COMMANDS = {
-    "song": Subcommand("xumx.demo.song", "compose a song, separate it and listen; if none is named, this"),
+    "song": Subcommand("xumx.demo.song", "separate a song and listen to its stems; if none is named, this"),
     "dataset": Subcommand("xumx.demo.dataset", "write songs with their stems, in MUSDB18's layout"),
 }
 

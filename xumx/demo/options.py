@@ -15,14 +15,23 @@ class DemoSong(Command):
     """Options of ``python -m xumx.demo song``."""
 
     PROG: ClassVar[str] = "python -m xumx.demo song"
-    ABOUT: ClassVar[str] = "Compose a song, separate it, score its stems, and write a page to listen to them."
+    ABOUT: ClassVar[str] = (
+        "Separate the song that comes with xumx, or one that is composed, score its stems, and write a page "
+        "to listen to them."
+    )
 
     out: str = option("demo", "folder of song, stems and page", metavar="DIR", also=("-o",))
     model: str = option("demo", "as for xumx.test", also=("-n",))
-    duration: float = option(40.0, "of the song", metavar="SECONDS")
-    seed: int = option(0, "another seed is another song", range=NOT_NEGATIVE)
+    seed: int | None = option(
+        None,
+        "compose a song; another seed is another song (default: 0, with one of the next options)",
+        range=NOT_NEGATIVE,
+    )
+    duration: float | None = option(None, "of a composed song (default: 40)", metavar="SECONDS")
     soundfont: tuple[str, ...] = option(
-        (), "as for the data set, but found is none where none is installed", metavar="FILE"
+        (),
+        "compose a song, played as those of the data set, but found is none where none is installed",
+        metavar="FILE",
     )
     voices: tuple[str, ...] = option((), "likewise", metavar="VOICE")
     no_open: bool = option(False, "do not open the page in a browser")
@@ -30,8 +39,13 @@ class DemoSong(Command):
 
     def validate(self, given: Collection[str]) -> None:
         """Refuse a song that is none."""
-        if not 2 <= self.duration <= 3600:
+        if self.duration is not None and not 2 <= self.duration <= 3600:
             raise UsageError(f"`duration` must be 2 to 3600 seconds, not {self.duration:g}")
+
+    @property
+    def composes(self) -> bool:
+        """Whether a song is asked for that is not there yet."""
+        return self.seed is not None or self.duration is not None or bool(self.soundfont or self.voices)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import webbrowser
@@ -24,6 +25,8 @@ _SUBSET = 3
 """Of the songs here: those of data sets, of the same seed, are of the subsets 0 to 2."""
 
 
+_BUNDLED = Path(__file__).with_name("song.stem.mp4")
+
 _BYTES_A_SECOND, _PAGE = 9 * 4 * 44100, 20_000_000
 """Most that a song, its four sources and their stems take, in 16 bits and stereo, and the page."""
 
@@ -39,30 +42,40 @@ def _main(argv: Sequence[str] | None) -> int:
         log.only_errors()
     import numpy as np
 
+    from xumx.audio import probe
     from xumx.report import check, write
     from xumx.separation.naming import Output
     from xumx.separation.separator import Separator
     from xumx.separation.song import separate_song
     from xumx.synth import MIXTURE, RATE, Timbres, song
 
+    duration = (args.duration or 40.0) if args.composes else probe(_BUNDLED).duration or 0.0
     timbres = Timbres.named(args.soundfont, args.voices, needed=False)
     if timbres is not None:
         timbres.check()
     folder = Path(args.out).expanduser()
     output = Output(str(folder / "stems"))
     separator = Separator(args.model, show_download=not args.quiet)
-    check_room("`out`", folder, round(_BYTES_A_SECOND * args.duration) + _PAGE)
+    check_room("`out`", folder, round(_BYTES_A_SECOND * duration) + _PAGE)
     check(folder / "index.html")
 
     tell = say if not args.quiet else lambda text: None
-    tell(f"composing {args.duration:g} s of music (seed {args.seed}), {_by(timbres)}")
-    truth = song(args.duration, np.random.default_rng([args.seed, _SUBSET]), timbres)
-    mix = _write(folder / f"song {args.seed}.flac", truth.pop(MIXTURE), RATE)
+    if args.composes:
+        seed, by = args.seed or 0, _by(timbres)
+        title = f"Song {seed}"
+        tell(f"composing {duration:g} s of music (seed {seed}), {by}")
+        truth = song(duration, np.random.default_rng([seed, _SUBSET]), timbres)
+    else:
+        title = "Song"
+        by = "the song that comes with xumx: composed by rule, played by samples, sung by speech"
+        tell(by)
+        truth = bundled()
+    mix = _write(folder / f"{title.lower()}.flac", truth.pop(MIXTURE), RATE)
     for source, audio in truth.items():
         _write(folder / "truth" / f"{source}.flac", audio, RATE)
 
     (stems,) = output.paths([mix], separator.stems, args.model)
-    bar = Bar(args.duration, "separating", unit="s", quiet=args.quiet)
+    bar = Bar(duration, "separating", unit="s", quiet=args.quiet)
     with bar:
         separate_song(separator, mix, stems, output, progress=bar.update)
     scores = _scores(truth, mix, stems)
@@ -73,13 +86,37 @@ def _main(argv: Sequence[str] | None) -> int:
             tell(f"{source:10}{values['SDR of the mixture']:10.1f}{values['SDR']:10.1f}")
 
     with Bar(1, "page", quiet=args.quiet, leave=False) as bar:
-        about = f"{_by(timbres)}, separated by xumx with {args.model}"
-        page = write(folder, f"Song {args.seed}", mix, stems, scores, about=about, progress=bar.update)
+        about = f"{by}, separated by xumx with {args.model}"
+        page = write(folder, title, mix, stems, scores, about=about, progress=bar.update)
     tell("")
     tell(f"stems in {folder / 'stems'}, what they should be in {folder / 'truth'}; listen on {page}")
     if not (args.no_open or args.quiet) and _has_screen():
         webbrowser.open(page.resolve().as_uri())
     return 0
+
+
+def bundled() -> dict[str, np.ndarray]:
+    """Read the song that comes with xumx: its stems, and the mixture, which is their sum.
+
+    Returns
+    -------
+    dict of str to float32 array (2, samples)
+        Like that of :func:`xumx.synth.song`.
+
+    Examples
+    --------
+    >>> [f"{name}: {audio.shape[1] / 44100:.0f} s" for name, audio in bundled().items()]
+    ['mixture: 24 s', 'drums: 24 s', 'bass: 24 s', 'other: 24 s', 'vocals: 24 s']
+    """
+    import numpy as np
+
+    from xumx.audio import read
+    from xumx.synth import MIXTURE
+    from xumx.synth.score import PARTS
+
+    # After the first track, the mixture, which is coded apart and so not quite the sum of the others.
+    stems = {source: read(_BUNDLED, stream=track)[0].T for track, source in enumerate(PARTS, 1)}
+    return {MIXTURE: functools.reduce(np.add, stems.values()), **stems}
 
 
 def _by(timbres: Timbres | None) -> str:
