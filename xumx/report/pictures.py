@@ -9,8 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
-import scipy.fft
-import scipy.sparse
+import scipy
 from numpy.lib.stride_tricks import sliding_window_view
 
 COLUMNS = 1200

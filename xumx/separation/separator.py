@@ -146,7 +146,7 @@ class Separator:
         self._stored = _found(models, model_dir, show_download)
         self._estimated = estimated(self._stored[0].config.sources, residual_model)
         # While the network is loaded.
-        threading.Thread(target=_compile_filter, args=(len(self._estimated), niter), daemon=True).start()
+        threading.Thread(target=_warm_up, args=(len(self._estimated), niter), daemon=True).start()
         names = [_name(one, place) for place, one in enumerate(models, 1)]
         self._networks = Blend(names, self._stored, make, weights, threads=self._threads)
         self.config, self.networks = self._networks.config, self._networks.names
@@ -375,5 +375,7 @@ def _found(
     return [one if isinstance(one, Weights) else Stored(fetch(one), model_dir) for one in models]
 
 
-def _compile_filter(sources: int, niter: int) -> None:
+def _warm_up(sources: int, niter: int) -> None:
+    """Import what transforms sound, and compile the filter."""
+    stft(np.zeros((2, 1), np.float32), 2, 1)
     wiener(np.zeros((sources, 1, 2, 1), np.float32), np.zeros((1, 2, 1), np.complex64), niter)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from xumx.signal.stft import hann
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
+import scipy  # .fft on first use: it takes longer to import than all of NumPy
 from numpy.lib.stride_tricks import sliding_window_view
 
 _TOGETHER = 32

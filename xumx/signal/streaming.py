@@ -8,7 +8,7 @@ n_fft/2. So a sample comes out at the latest when n_fft samples have come from i
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
+import scipy
 
 from xumx.signal.stft import hann, stft
 
