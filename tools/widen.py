@@ -1,9 +1,9 @@
 """``python tools/widen.py WEIGHTS WIDER HIDDEN``: a network of more hidden units, which computes the same.
 
 So that what has been learned is not lost when a larger network is trained on (Chen et al. 2016, Net2Net,
-arXiv:1511.05641, though new units are not copies here). New units listen to everything, with random weights like
-those of a new network, but nobody listens to them yet: what leads from them to others is 0. These zeros get
-gradients from the first step on.
+arXiv:1511.05641, though new units are not copies here). New units listen to everything, with random weights
+like those of a new network, but nobody listens to them yet: what leads from them to others is 0. These zeros
+get gradients from the first step on.
 """
 
 from __future__ import annotations
