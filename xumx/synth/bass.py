@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from xumx.synth.effects import sweep
 from xumx.synth.patch import Patch, drive, play, random_body
 from xumx.synth.score import Score
-from xumx.synth.sound import Note, band, chorus, pan
+from xumx.synth.sound import RATE, Note, band, chorus, pan
 
 _LINES = {  # steps at which notes begin, and what they play of the chord: 0 root, 1 third, 2 fifth, 8 octave
     "roots": ((0, 0),),
@@ -38,12 +39,29 @@ def render(score: Score, rng: np.random.Generator) -> np.ndarray:
     if kind in ("slap", "picked", "growl"):
         # The upper harmonics of loud strings and of overdriven amplifiers.
         audio = drive(audio, float(rng.uniform(0.4, 1.6)))
+    if kind == "sweep":
+        audio = sweep(audio, corners(score, rng), float(rng.uniform(0.8, 5)))
     audio = band(audio, 28, None)
-    if kind in ("saw", "growl") and rng.uniform() < 0.4:
+    if kind in ("saw", "growl", "sweep") and rng.uniform() < 0.4:
         wide = chorus(audio, rng)
         middle = band(audio, None, 150, 1)
         return band(wide, 150, None, 1) + middle
     return pan(audio, float(rng.uniform(-0.1, 0.1)))
+
+
+def corners(score: Score, rng: np.random.Generator) -> np.ndarray:
+    """How the corner of a synthesizer's filter moves: with the beat, or slowly over some bars. In Hz."""
+    low = float(rng.uniform(120, 400))
+    high = low * float(rng.uniform(4, 25))
+    bar = score.time(1, 0) - score.time(0, 0)
+    if rng.uniform() < 0.5:
+        period = bar * float(rng.choice([1 / 8, 1 / 4, 1 / 3, 1 / 2, 1]))
+    else:
+        period = bar * float(rng.choice([2, 4, 8]))
+    phase = np.arange(0, score.samples, 256) / RATE / period % 1
+    falling, rising, both = 1 - phase, phase, 0.5 - 0.5 * np.cos(2 * np.pi * phase)
+    shape = (falling, rising, both)[int(rng.integers(3))]
+    return low * (high / low) ** shape
 
 
 def _bar(
@@ -80,7 +98,7 @@ def _bar(
 def _patch(rng: np.random.Generator) -> tuple[str, Patch]:
     """A name and a timbre."""
     u = rng.uniform
-    kind = str(rng.choice(["sub", "saw", "finger", "slap", "picked", "growl", "square"]))
+    kind = str(rng.choice(["sub", "saw", "finger", "slap", "picked", "growl", "square", "sweep"]))
     body = random_body(rng, 2.5)
     patches = {
         "sub": Patch(tilt=u(1.6, 2.4), dark=u(120, 200), bright=u(300, 700), fade=0.1, ring=20.0,
@@ -97,6 +115,8 @@ def _patch(rng: np.random.Generator) -> tuple[str, Patch]:
                         body=body),
         "growl": Patch(tilt=0.8, dark=u(250, 500), bright=u(1200, 3000), fade=-u(0.05, 0.3), ring=20.0,
                        sustain=1.0, attack=0.006, release=0.05, detune=u(0, 10), tracking=0.3, body=body),
+        "sweep": Patch(tilt=u(0.7, 1.0), even=u(0.3, 1.0), dark=4000, bright=9000, fade=0.1, ring=20.0,
+                       sustain=1.0, attack=0.004, release=0.05, detune=u(0, 16), body=body),
         "square": Patch(tilt=1.0, even=u(0.0, 0.25), dark=u(200, 500), bright=u(800, 3000), fade=u(0.1, 0.5),
                         ring=u(1.0, 3.0), sustain=0.4, attack=0.003, release=0.04, body=body),
     }  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.fft
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
-from scipy.signal import oaconvolve, resample_poly
+from scipy.signal import istft, oaconvolve, resample_poly, stft
 
 from xumx.synth.sound import RATE, stretch, wander
 
@@ -40,6 +40,32 @@ def equalize(audio: np.ndarray, points: Sequence[tuple[float, float]]) -> np.nda
     taps *= np.linspace(1, 0, _TAPS, dtype=np.float32)
     wet = oaconvolve(audio, taps[None] if audio.ndim == 2 else taps, axes=-1)
     return np.asarray(wet[..., : audio.shape[-1]], np.float32)
+
+
+def sweep(audio: np.ndarray, corners: np.ndarray, resonance: float) -> np.ndarray:
+    """Filter by a low-pass of two poles whose corner moves, as synthesizers do.
+
+    Parameters
+    ----------
+    audio : float32 array (samples,)
+    corners : array
+        In Hz, at times that are spread evenly over the audio.
+    resonance : float
+        Gain at the corner; 0.7 has none.
+
+    Examples
+    --------
+    >>> tone = np.sin(2 * np.pi * 2000 / RATE * np.arange(RATE)).astype(np.float32)
+    >>> swept = sweep(tone, np.geomspace(200, 8000, 50), 2.0)
+    >>> early, late = (float(np.abs(part).max()) for part in (swept[5000:8000], swept[-8000:-5000]))
+    >>> early < 0.05, late > 0.9
+    (True, True)
+    """
+    hz, times, spectrum = stft(audio, RATE, nperseg=1024, noverlap=768)
+    places = np.linspace(0, len(audio) / RATE, len(corners))
+    ratio = (hz[:, None] / np.interp(times, places, corners)) ** 2
+    spectrum /= np.sqrt((1 - ratio) ** 2 + ratio / resonance**2)
+    return np.asarray(istft(spectrum, RATE, nperseg=1024, noverlap=768)[1][: len(audio)], np.float32)
 
 
 def color(audio: np.ndarray, rng: np.random.Generator, spread: float = 3.0) -> np.ndarray:

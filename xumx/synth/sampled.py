@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xumx.synth import parts
-from xumx.synth.effects import amplify, cabinet, color, compress, echo, equalize, saturate
+from xumx.synth.bass import corners
+from xumx.synth.effects import amplify, cabinet, color, compress, echo, equalize, saturate, sweep
 from xumx.synth.genres import Genre
 from xumx.synth.sampler import Program, Sampler
 from xumx.synth.score import Score
@@ -39,6 +40,8 @@ def bass(score: Score, genre: Genre, sampler: Sampler, rng: np.random.Generator)
     stereo = sampler.play(program, notes, score.samples, softer=float(rng.uniform(0.75, 1.05)))
     mono = stereo.mean(axis=0)
     u = rng.uniform
+    if program.number >= 38 and u() < 0.45:  # a synthesizer
+        mono = sweep(saturate(mono, float(u(1, 4))), corners(score, rng), float(u(0.8, 5)))
     if u() < 0.7:
         mono = compress(mono, float(u(2.5, 6)), -14, 0.01, 0.15)
     if u() < 0.75:  # an amplifier beside the clean signal
