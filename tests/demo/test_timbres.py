@@ -27,7 +27,7 @@ from xumx.synth.genres import GENRES
 from xumx.synth.parts import write as write_part
 from xumx.synth.sampler import KITS, Program, Sampler
 from xumx.synth.score import compose
-from xumx.synth.singers import Singer, sing
+from xumx.synth.singers import Spoken, sing
 from xumx.synth.sound import RATE, Note, hertz
 
 try:
@@ -408,7 +408,7 @@ def test_speech_is_taken_apart(spoken: speech.Speech) -> None:
 
 def test_speech_sings(spoken: speech.Speech) -> None:
     """Vowels last as long as their notes and have their pitch; before them are the consonants."""
-    singer = Singer(45, 60, 1.0, 0.0, 0.0, 0.0, 6.0, 5.0, 0.0, 0.03, 0.0)
+    singer = Spoken(45, 60, 1.0, 5.0, 0.0, 0.03, 0.0, tilt=0.0, ring=0.0, breath=0.0, air=6.0)
     notes = [Note(0.5, 0.6, 52, 0.9), Note(1.1, 0.8, 57, 0.9)]
     audio = sing(spoken, singer, [notes], 3 * RATE, np.random.default_rng(2))
     assert audio.shape == (3 * RATE,) and audio.dtype == np.float32

@@ -9,7 +9,7 @@ import numpy as np
 from xumx.synth.effects import color, compress, double, echo, equalize, saturate
 from xumx.synth.genres import Genre
 from xumx.synth.score import Score, Section, melody
-from xumx.synth.singers import Singer, random_singer, sing
+from xumx.synth.singers import Spoken, random_singer, sing
 from xumx.synth.sound import Note, pan
 from xumx.synth.speech import Speech, load
 
@@ -73,7 +73,7 @@ def _harmonies(
     score: Score,
     phrases: list[list[Note]],
     speech: Speech,
-    singer: Singer,
+    singer: Spoken,
     voices: tuple[str, ...],
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -93,7 +93,7 @@ def _harmonies(
     return audio
 
 
-def _another(voices: tuple[str, ...], rng: np.random.Generator) -> tuple[Speech, Singer]:
+def _another(voices: tuple[str, ...], rng: np.random.Generator) -> tuple[Speech, Spoken]:
     speech = load(str(rng.choice(voices)))
     return speech, random_singer(speech, rng)
 

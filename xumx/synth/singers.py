@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from xumx.synth.sound import RATE, Note, place, wander
+from xumx.synth.sound import RATE, Note, Singer, place, wander
 from xumx.synth.speech import FRAME, Speech, world
 
 _FFT = 1024
@@ -17,52 +17,35 @@ _EDGE = 7  # frames of a vowel's beginning and end that are not stretched
 
 
 @dataclass(frozen=True)
-class Singer:
-    """How a voice sings.
+class Spoken(Singer):
+    """A singer with the voice of a speaker.
 
     Parameters
     ----------
-    low, high : int
-        Range as MIDI pitches.
-    size : float
-        Factor of the formants' frequencies.
     tilt, ring : float
         dB an octave above 1 kHz and around 3 kHz that singing has more than speaking.
     breath : float
         Added to the aperiodicity.
     air : float
         dB an octave that the voice falls above what its recording holds.
-    rate, depth : float
-        Vibrato in Hz and cents.
-    glide : float
-        Seconds from note to note.
-    scoop : float
-        Semitones from below at the beginning of phrases.
     speaks : float
         0 sings, 1 leaves the speech's own melody around the notes.
     """
 
-    low: int
-    high: int
-    size: float
     tilt: float
     ring: float
     breath: float
     air: float
-    rate: float
-    depth: float
-    glide: float
-    scoop: float
     speaks: float = 0.0
 
 
-def random_singer(speech: Speech, rng: np.random.Generator) -> Singer:
+def random_singer(speech: Speech, rng: np.random.Generator) -> Spoken:
     """Draw a singer whose voice is that of a speaker, or of a smaller or larger one."""
     u = rng.uniform
     size = float(np.clip(rng.normal(1.0, 0.07), 0.86, 1.18))
     spoken = 69 + 12 * np.log2(speech.height * size**2 / 440)
     low = int(np.clip(round(spoken + u(0, 10)), 41, 63))
-    return Singer(
+    return Spoken(
         low=low,
         high=low + int(rng.integers(13, 19)),
         size=size,
@@ -87,7 +70,7 @@ class _Take(NamedTuple):
 
 
 def sing(
-    speech: Speech, singer: Singer, phrases: Sequence[Sequence[Note]], samples: int, rng: np.random.Generator
+    speech: Speech, singer: Spoken, phrases: Sequence[Sequence[Note]], samples: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Sing phrases with the words of a speech: (samples,) float32, silent between them.
 
@@ -157,7 +140,7 @@ def _stretched(first: int, last: int, frames: int, rng: np.random.Generator) -> 
     return np.concatenate([first + np.arange(edge), middle, last - edge + np.arange(edge)])
 
 
-def _sound(speech: Speech, singer: Singer, take: _Take, rng: np.random.Generator) -> np.ndarray:
+def _sound(speech: Speech, singer: Spoken, take: _Take, rng: np.random.Generator) -> np.ndarray:
     """Let WORLD say what a take is: (samples,) float32."""
     heard = take.source >= 0
     at = np.clip(take.source, 0, len(speech.pitch) - 1.001)
@@ -186,7 +169,7 @@ def _sound(speech: Speech, singer: Singer, take: _Take, rng: np.random.Generator
 
 def _spectra(
     speech: Speech,
-    singer: Singer,
+    singer: Spoken,
     envelope: np.ndarray,
     noise: np.ndarray,
     voiced: np.ndarray,
@@ -227,7 +210,7 @@ def _spectra(
 
 
 def _pitch(
-    speech: Speech, singer: Singer, take: _Take, row: np.ndarray, rng: np.random.Generator
+    speech: Speech, singer: Spoken, take: _Take, row: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """The fundamental in Hz: notes, glides, vibrato, and the unrest of every voice."""
     frames = len(take.pitch)

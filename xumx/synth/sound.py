@@ -1,10 +1,11 @@
-"""What all instruments are made of: wavetables, oscillators, envelopes, noise and room.
+"""What all instruments and singers share: wavetables, oscillators, envelopes, noise and room.
 
 Audio is float32 at `RATE`, (samples,) for one channel and (2, samples) for two.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -27,6 +28,33 @@ class Note(NamedTuple):
     length: float
     pitch: float
     velocity: float
+
+
+@dataclass(frozen=True)
+class Singer:
+    """How somebody sings, whatever the sound is made of.
+
+    Parameters
+    ----------
+    low, high : int
+        Range as MIDI pitches.
+    size : float
+        Factor of the formants' frequencies: of a man's, or of those that were recorded.
+    rate, depth : float
+        Vibrato in Hz and cents.
+    glide : float
+        Seconds from note to note.
+    scoop : float
+        Semitones from below at the beginning of phrases.
+    """
+
+    low: int
+    high: int
+    size: float
+    rate: float
+    depth: float
+    glide: float
+    scoop: float
 
 
 def hertz(pitch: float) -> float:

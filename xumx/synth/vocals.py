@@ -19,6 +19,7 @@ from xumx.synth.score import Score, melody
 from xumx.synth.sound import (
     RATE,
     Note,
+    Singer,
     band,
     hertz,
     noise,
@@ -61,39 +62,22 @@ _CONTROL = 64
 
 
 @dataclass(frozen=True)
-class Voice:
-    """A singer.
+class Voice(Singer):
+    """A singer made of formants.
 
     Parameters
     ----------
-    low, high : int
-        Range as MIDI pitches.
-    size : float
-        Of the formants' frequencies, to those of a man.
     tilt : float
         Amplitude of the glottal harmonic k is k ** -tilt.
     breath, consonants : float
         Levels of noise in and between the vowels.
-    rate, depth : float
-        Vibrato in Hz and cents.
-    glide : float
-        Seconds from note to note.
-    scoop : float
-        Semitones from below at the beginning of phrases.
     colour : array (5,)
         Gains of the formants in dB.
     """
 
-    low: int
-    high: int
-    size: float
     tilt: float
     breath: float
     consonants: float
-    rate: float
-    depth: float
-    glide: float
-    scoop: float
     colour: np.ndarray
 
 
