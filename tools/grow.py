@@ -1,7 +1,7 @@
 """What the demo model grew by, beside training.
 
-``python tools/grow.py widen WEIGHTS WIDER HIDDEN``: a network of more hidden units, which computes the same, so
-that what has been learned is not lost when a larger network is trained on (Chen et al. 2016, Net2Net,
+``python tools/grow.py widen WEIGHTS WIDER HIDDEN``: a network of more hidden units, which computes the same,
+so that what has been learned is not lost when a larger network is trained on (Chen et al. 2016, Net2Net,
 arXiv:1511.05641, though new units are not copies here). New units listen to everything, with random weights
 like those of a new network, but nobody listens to them yet: what leads from them to others is 0. These zeros
 get gradients from the first step on.
