@@ -65,7 +65,7 @@ def stems(path: str, song: str) -> None:
         axes.set_xlabel("s")
     for axes in grid[:, 0]:
         axes.set_ylabel("Hz")
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=64)
 
 
 def draw(axes: Axes, sound: np.ndarray, title: str) -> None:

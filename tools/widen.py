@@ -1,19 +1,14 @@
-"""What the demo model grew by, beside training.
+"""``python tools/widen.py WEIGHTS WIDER HIDDEN``: a network of more hidden units, which computes the same.
 
-``python tools/grow.py widen WEIGHTS WIDER HIDDEN``: a network of more hidden units, which computes the same,
-so that what has been learned is not lost when a larger network is trained on (Chen et al. 2016, Net2Net,
+So that what has been learned is not lost when a larger network is trained on (Chen et al. 2016, Net2Net,
 arXiv:1511.05641, though new units are not copies here). New units listen to everything, with random weights
 like those of a new network, but nobody listens to them yet: what leads from them to others is 0. These zeros
 get gradients from the first step on.
-
-``python tools/grow.py mean MEAN WEIGHTS=SHARE ...``: the mean of the weights of networks that began alike,
-which is often better on other music than each of them (Wortsman et al. 2022, Model soups, arXiv:2203.05482).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,31 +85,8 @@ def _random(shape: tuple[int, ...], fans: int, rng: np.random.Generator) -> np.n
     return rng.uniform(-bound, bound, shape)
 
 
-def mean(networks: Sequence[Weights], shares: Sequence[float]) -> Weights:
-    """Make the network of the mean weights; ``shares`` need not sum to 1."""
-    if len({network.config for network in networks}) > 1:
-        raise ValueError("networks of different sizes have no mean")
-
-    def averaged(source: str, name: str) -> np.ndarray:
-        arrays = [network.parameters[source][name].astype(np.float64) for network in networks]
-        return np.average(arrays, axis=0, weights=shares).astype(np.float32)
-
-    first = networks[0]
-    return Weights(first.config, {s: {n: averaged(s, n) for n in p} for s, p in first.parameters.items()})
-
-
-def main(argv: Sequence[str]) -> None:
-    """Do what the first word says."""
-    match argv:
-        case ["widen", old, new, hidden_size]:
-            made = widen(weights_file.load(old), int(hidden_size), np.random.default_rng(0))
-        case ["mean", new, _, _, *_]:
-            files, shares = zip(*(word.rsplit("=", 1) for word in argv[2:]), strict=True)
-            made = mean([weights_file.load(file) for file in files], [float(share) for share in shares])
-        case _:
-            raise SystemExit(__doc__)
-    weights_file.save(new, made)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if len(sys.argv) != 4:
+        raise SystemExit("usage: python tools/widen.py WEIGHTS WIDER HIDDEN")
+    loaded = weights_file.load(sys.argv[1])
+    weights_file.save(sys.argv[2], widen(loaded, int(sys.argv[3]), np.random.default_rng(0)))
